@@ -1,0 +1,190 @@
+/**
+ * One generation of the configuration: plain data, parsed and checked once by the main thread, cloned to the workers.
+ *
+ * Everything in it has passed the schema and the checks of `load.ts`; code that receives it trusts it. Files (certificates,
+ * keys, CAs, JWKS) are inlined as text. Durations are milliseconds, sizes bytes, as the names say.
+ */
+import type { TenantId } from '../kernel/ids.ts';
+
+export interface Generation {
+  /** Counts up from 1 with every accepted change. */
+  readonly number: number;
+  /** SHA-256 (hex) over the source texts: equal digests are equal configurations. */
+  readonly digest: string;
+  readonly listener: ListenerConfig;
+  readonly admin: AdminConfig;
+  /** Data-plane threads. */
+  readonly workers: number;
+  readonly limits: LimitsConfig;
+  readonly audit: AuditConfig;
+  readonly telemetry: TelemetryConfig;
+  readonly shutdown: { readonly drainTimeoutMs: number };
+  readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
+  readonly tenants: readonly TenantConfig[];
+}
+
+export interface ListenerConfig {
+  /** IP address to bind. */
+  readonly address: string;
+  /** 0 picks a free port (printed at start and at `/readyz`). */
+  readonly port: number;
+  readonly minTlsVersion: 'TLSv1.2' | 'TLSv1.3';
+}
+
+export interface AdminConfig {
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface LimitsConfig {
+  readonly handshakeTimeoutMs: number;
+  /** Connections per worker, of all tenants. */
+  readonly maxConnections: number;
+  readonly idleTimeoutMs: number;
+  readonly maxConcurrentStreams: number;
+  /** Uncompressed size of one header block, as RFC 9113 §6.5.2 counts it. */
+  readonly maxHeaderListBytes: number;
+  readonly streamWindowBytes: number;
+  readonly connectionWindowBytes: number;
+  /** One gRPC message as declared by its length prefix. */
+  readonly maxMessageBytes: number;
+  /** What one gzip message may inflate to. */
+  readonly maxInflatedBytes: number;
+}
+
+export interface AuditConfig {
+  readonly directory: string;
+  readonly segmentBytes: number;
+  /** All segments together; what is delivered is removed first. */
+  readonly maxBytes: number;
+  readonly whenFull: 'refuse' | 'drop';
+}
+
+export interface TelemetryConfig {
+  readonly serviceName: string;
+  readonly otlp: OtlpConfig | undefined;
+  /** Head sampling of allowed calls, 0..1. Denials are always kept. */
+  readonly traceSampleRatio: number;
+}
+
+export interface OtlpConfig {
+  readonly protocol: 'grpc' | 'http/protobuf';
+  /** `http(s)://host:port`; for http/protobuf the base to which `/v1/traces` and `/v1/logs` are added. */
+  readonly endpoint: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly caPem: string | undefined;
+  readonly clientCertificate: KeyPairPem | undefined;
+  readonly timeoutMs: number;
+}
+
+export interface KeyPairPem {
+  readonly chainPem: string;
+  readonly keyPem: string;
+}
+
+export interface TenantConfig {
+  readonly id: TenantId;
+  /** Index of this tenant's cells in the shared tables; kept for the tenant's life across generations. */
+  readonly slot: number;
+  /** The file it came from. */
+  readonly file: string;
+  /** SHA-256 (hex) of everything this tenant's configuration was made from: unchanged means nothing to rebuild. */
+  readonly digest: string;
+  /** Lower-case DNS names (SNI) that belong to this tenant, exact. */
+  readonly serverNames: readonly string[];
+  readonly certificate: KeyPairPem;
+  /** The CA certificates that sign this tenant's clients. */
+  readonly clientCaPem: string;
+  /** Trust domain that a client's SPIFFE id must have; undefined: any id under the tenant's CA. */
+  readonly trustDomain: string | undefined;
+  /** Which credentials suffice, at least one of which must be presented. The certificate is always verified. */
+  readonly accept: readonly CredentialKind[];
+  readonly issuers: readonly IssuerConfig[];
+  readonly apiKeys: readonly ApiKeyConfig[];
+  readonly roles: readonly RoleConfig[];
+  readonly bindings: readonly BindingConfig[];
+  readonly quota: QuotaConfig;
+  /** Hard limit of bytes in flight. */
+  readonly byteAccountBytes: number;
+  readonly upstream: UpstreamConfig;
+  readonly trace: { readonly clientContext: 'link' | 'parent' };
+  /** Services beyond the KServe V2 protocol that are passed through without reading their messages. */
+  readonly opaqueServices: readonly string[];
+}
+
+export type CredentialKind = 'certificate' | 'token' | 'api-key';
+
+export interface IssuerConfig {
+  /** Exact `iss`. */
+  readonly issuer: string;
+  /** One of these must be in `aud`. */
+  readonly audiences: readonly string[];
+  readonly algorithms: readonly string[];
+  readonly jwks: { readonly kind: 'inline'; readonly json: string } | { readonly kind: 'url'; readonly url: string; readonly caPem: string | undefined };
+  readonly clockSkewMs: number;
+  /** A claim that must equal the tenant's id; undefined when the issuer serves this tenant only. */
+  readonly tenantClaim: string | undefined;
+}
+
+export interface ApiKeyConfig {
+  /** The public middle part of `bk_<id>_<secret>`. */
+  readonly id: string;
+  /** SHA-256 of the secret part, lower-case hex. Secrets are 192 random bits or more, so a fast hash is right. */
+  readonly sha256: string;
+  /** Unix seconds. */
+  readonly expiresAtSeconds: number | undefined;
+  readonly revoked: boolean;
+}
+
+export interface RoleConfig {
+  readonly name: string;
+  /** Full names (`inference.GRPCInferenceService/ModelInfer`) or `package.Service/*`. */
+  readonly methods: readonly string[];
+  /** Globs (`*` within a name) over model names. */
+  readonly models: readonly string[];
+  /** Globs over versions; the version that a request leaves empty is written `latest`. */
+  readonly versions: readonly string[];
+  /** Where it stands, for the audit record's rule. */
+  readonly source: string;
+}
+
+export interface BindingConfig {
+  readonly role: string;
+  /** `sub` of a token; `*` for any. */
+  readonly subjects: readonly string[];
+  /** Ids of API keys; `*` for any. */
+  readonly keys: readonly string[];
+  /** `spiffe://…` or `dns:…` of the client certificate; `*` for any. */
+  readonly certificates: readonly string[];
+  readonly source: string;
+}
+
+export interface QuotaConfig {
+  readonly perTenant: RateConfig | undefined;
+  readonly perCaller: RateConfig | undefined;
+  /** Calls of this tenant in progress at once, over all threads. */
+  readonly maxConcurrentCalls: number | undefined;
+}
+
+export interface RateConfig {
+  readonly callsPerSecond: number;
+  readonly burst: number;
+}
+
+export interface UpstreamConfig {
+  readonly target:
+    | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+    | { readonly kind: 'unix'; readonly path: string };
+  /** Present for `https://`. */
+  readonly tls:
+    | { readonly caPem: string | undefined; readonly serverName: string; readonly clientCertificate: KeyPairPem | undefined }
+    | undefined;
+  /** As written, for records. */
+  readonly display: string;
+  readonly connectTimeoutMs: number;
+  readonly maxConnections: number;
+  /** Calls that may wait for a connection or a free stream. */
+  readonly maxPendingCalls: number;
+  /** `:authority` sent upstream. */
+  readonly authority: string;
+}

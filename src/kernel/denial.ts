@@ -1,0 +1,56 @@
+/**
+ * Every way in which a call can be refused: one closed union, rich for the audit record.
+ *
+ * What the caller sees of each arm is decided in one table, `denial-table.ts`; the data here never leaves the process
+ * except in the audit record and the trace.
+ */
+export type Denial =
+  /** `:path` is not a canonical gRPC path. */
+  | { readonly kind: 'path_malformed'; readonly path: string }
+  /** The path is canonical, but no protocol of this tenant has such a method. */
+  | { readonly kind: 'method_unknown'; readonly path: string }
+  /** A header that gRPC gives a meaning has a value that it does not allow. */
+  | { readonly kind: 'header_malformed'; readonly header: string; readonly why: string }
+  /** The client certificate chains to the tenant's CA, and still cannot identify a caller. */
+  | { readonly kind: 'certificate_unacceptable'; readonly why: string }
+  | { readonly kind: 'credentials_missing'; readonly accepted: readonly string[] }
+  | { readonly kind: 'token_invalid'; readonly why: string }
+  | { readonly kind: 'token_expired'; readonly expiredAtSeconds: number }
+  | { readonly kind: 'api_key_invalid'; readonly why: 'unknown' | 'wrong_secret' | 'expired' | 'revoked' | 'malformed' }
+  /** What was presented names more than one tenant: an attempt to cross. */
+  | { readonly kind: 'tenant_mismatch'; readonly claimed: string; readonly presented: string; readonly by: string }
+  /** No role of the caller has the method. */
+  | { readonly kind: 'method_denied'; readonly method: string; readonly caller: string }
+  /** The caller's roles have the method, but not for this model or version. */
+  | { readonly kind: 'model_denied'; readonly method: string; readonly model: string; readonly version: string }
+  | { readonly kind: 'rate_limited'; readonly scope: 'tenant' | 'caller'; readonly limit: RateLimitFacts; readonly retryAfterMs: number }
+  | { readonly kind: 'concurrency_limited'; readonly limit: number; readonly retryAfterMs: number }
+  | { readonly kind: 'message_too_large'; readonly bytes: number; readonly limitBytes: number }
+  /** The tenant's byte account is full and cannot take what the call needs. */
+  | { readonly kind: 'buffer_exceeded'; readonly limitBytes: number }
+  /** The message is not what its method takes: broken protobuf, gzip that does not inflate or inflates too far. */
+  | { readonly kind: 'payload_rejected'; readonly field: string; readonly why: string }
+  | { readonly kind: 'encoding_unsupported'; readonly encoding: string }
+  | { readonly kind: 'deadline_exceeded'; readonly timeoutMs: number }
+  /** A source of policy (a JWKS) cannot be reached and nothing usable is cached: fail closed. */
+  | { readonly kind: 'policy_unavailable'; readonly source: string; readonly why: string }
+  | { readonly kind: 'upstream_unavailable'; readonly upstream: string; readonly why: string }
+  | { readonly kind: 'upstream_protocol'; readonly upstream: string; readonly why: string }
+  | { readonly kind: 'overloaded'; readonly why: string }
+  | { readonly kind: 'draining' }
+  | { readonly kind: 'audit_unavailable'; readonly why: string }
+  | { readonly kind: 'internal'; readonly cause: unknown };
+
+/** A rate limit as configured, for the details that a refused caller is told. */
+export interface RateLimitFacts {
+  readonly callsPerSecond: number;
+  readonly burst: number;
+}
+
+/** A stage's refusal as a Result. */
+export type Denied = { readonly ok: false; readonly error: Denial };
+
+/** Refuses, with the reason. */
+export function deny(denial: Denial): Denied {
+  return { ok: false, error: denial };
+}
