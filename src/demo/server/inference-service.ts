@@ -1,0 +1,136 @@
+/**
+ * The KServe V2 service over a model repository, as grpc-js handlers.
+ *
+ * Methods that have no handler here (shared memory, load and unload, trace and log settings) are answered UNIMPLEMENTED by
+ * grpc-js.
+ */
+import { once } from 'node:events';
+import {
+  type Metadata,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type ServiceError,
+  type sendUnaryData,
+  status,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import type { Result } from '../../kernel/result.ts';
+import type { InferRequest, InferResponse, ModelRequest, StreamInferResponse } from '../inference-protocol.ts';
+import type { InferenceFailure, ModelRepository } from './model-repository.ts';
+
+/** What the server saw of one call: whom the sidecar said it was for, and whether a credential got through to here. */
+export interface SeenCall {
+  readonly method: string;
+  readonly model: string;
+  readonly tenant: string;
+  readonly principal: string;
+  readonly traceparent: string;
+  /** Names of credential headers that arrived; a sidecar in front must leave none. */
+  readonly credentials: readonly string[];
+}
+
+const CREDENTIAL_HEADERS = ['authorization', 'x-api-key', 'cookie', 'proxy-authorization'];
+
+const STATUS_OF: Readonly<Record<InferenceFailure['kind'], status>> = {
+  unknown_model: status.NOT_FOUND,
+  bad_request: status.INVALID_ARGUMENT,
+  broken: status.INTERNAL,
+};
+
+/** Makes the handlers. `seen` is called once for each call, and for each message of a stream. */
+export function inferenceService(
+  repository: ModelRepository,
+  seen: (call: SeenCall) => void,
+): UntypedServiceImplementation {
+  const unary =
+    <Q, A>(
+      method: string,
+      modelOf: (request: Q) => string,
+      answer: (request: Q) => Promise<Result<A, InferenceFailure>> | Result<A, InferenceFailure>,
+    ) =>
+    (call: ServerUnaryCall<Q, A>, callback: sendUnaryData<A>): void => {
+      seen(describe(method, modelOf(call.request), call.metadata));
+      Promise.resolve(answer(call.request)).then(
+        (result) => (result.ok ? callback(null, result.value) : callback(errorOf(result.error))),
+        (cause: unknown) => callback({ code: status.INTERNAL, details: String(cause) }),
+      );
+    };
+  const always = <A>(method: string, value: A) =>
+    unary(
+      method,
+      () => '',
+      () => ({ ok: true, value }),
+    );
+  const modelName = (request: ModelRequest): string => request.name;
+  const infer = async (request: InferRequest): Promise<Result<InferResponse, InferenceFailure>> => {
+    const model = repository.find(request.modelName, request.modelVersion ?? '');
+    return model.ok ? model.value.infer(request) : model;
+  };
+  return {
+    ServerLive: always('ServerLive', { live: true }),
+    ServerReady: always('ServerReady', { ready: true }),
+    ServerMetadata: always('ServerMetadata', {
+      name: 'bulkhead-demo-model-server',
+      version: process.version,
+      extensions: ['statistics', 'model_repository'],
+    }),
+    ModelReady: unary('ModelReady', modelName, (request: ModelRequest) => ({
+      ok: true,
+      value: { ready: repository.find(request.name, request.version).ok },
+    })),
+    ModelMetadata: unary('ModelMetadata', modelName, (request: ModelRequest) => {
+      const model = repository.find(request.name, request.version);
+      return model.ok ? { ok: true, value: model.value.metadata } : model;
+    }),
+    ModelStatistics: unary('ModelStatistics', modelName, (request: ModelRequest) => {
+      if (request.name === '')
+        return { ok: true, value: { modelStats: repository.models.map((model) => model.statistics.toMessage()) } };
+      const model = repository.find(request.name, request.version);
+      return model.ok ? { ok: true, value: { modelStats: [model.value.statistics.toMessage()] } } : model;
+    }),
+    RepositoryIndex: always('RepositoryIndex', {
+      models: repository.models.map(({ name, version }) => ({ name, version, state: 'READY', reason: '' })),
+    }),
+    ModelInfer: unary('ModelInfer', (request: InferRequest) => request.modelName, infer),
+    ModelStreamInfer: (call: ServerDuplexStream<InferRequest, StreamInferResponse>): void => {
+      streamInfer(call, infer, (model) => seen(describe('ModelStreamInfer', model, call.metadata))).catch(
+        (cause: unknown) => call.destroy(cause instanceof Error ? cause : new Error(String(cause))),
+      );
+    },
+  };
+}
+
+/** Answers each message in turn. A failed inference is a message with `errorMessage`, as Triton does: the stream goes on. */
+async function streamInfer(
+  call: ServerDuplexStream<InferRequest, StreamInferResponse>,
+  infer: (request: InferRequest) => Promise<Result<InferResponse, InferenceFailure>>,
+  seen: (model: string) => void,
+): Promise<void> {
+  for await (const message of call) {
+    // Boundary: a Readable's items have no type; the deserializer made this one.
+    const request = message as InferRequest;
+    seen(request.modelName);
+    const result = await infer(request);
+    const response = result.ok
+      ? { errorMessage: '', inferResponse: result.value }
+      : { errorMessage: result.error.message, inferResponse: null };
+    if (!call.write(response) && !call.cancelled) await once(call, 'drain');
+  }
+  call.end();
+}
+
+function errorOf(failure: InferenceFailure): Partial<ServiceError> {
+  return { code: STATUS_OF[failure.kind], details: failure.message };
+}
+
+function describe(method: string, model: string, metadata: Metadata): SeenCall {
+  const first = (name: string): string => String(metadata.get(name)[0] ?? '');
+  return {
+    method,
+    model,
+    tenant: first('x-bulkhead-tenant-id'),
+    principal: first('x-bulkhead-principal'),
+    traceparent: first('traceparent'),
+    credentials: CREDENTIAL_HEADERS.filter((name) => metadata.get(name).length > 0),
+  };
+}
