@@ -1,0 +1,249 @@
+/**
+ * What the caller sees of each denial: one row per kind, none of them optional. The rich reason stays in the audit record;
+ * a message here says what the caller may know, and the same for everything that it must not tell apart.
+ */
+import type { Denial } from '../kernel/denial.ts';
+import { badRequest, type ErrorDetail, quotaFailure, resourceInfo, retryInfo } from './error-details.ts';
+import { GrpcStatus } from './status.ts';
+
+/** One kind's row, with the denial's data already applied. Flat header lists: name, value, name, value, … */
+export interface DenialView {
+  /** 200 unless the answer must not look like gRPC's success to another HTTP client. */
+  readonly httpStatus: 200 | 415;
+  /** What the caller gets, or makes of an answer that is not gRPC. */
+  readonly status: GrpcStatus;
+  /** `ErrorInfo.reason`. */
+  readonly reason: string;
+  readonly message: string;
+  /** `ErrorInfo.metadata`. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Beside the ErrorInfo. */
+  readonly details: readonly ErrorDetail[];
+  /** Response metadata, in whichever header block carries the status. */
+  readonly headers: readonly string[];
+  /** RateLimit fields: never in a trailer section (draft-ietf-httpapi-ratelimit-headers). */
+  readonly rateLimitHeaders: readonly string[];
+}
+
+/** Views a denial as its caller may see it. `tenant` is the verified tenant's id, or empty. */
+export function viewDenial(denial: Denial, tenant: string): DenialView {
+  // The row is found by the denial's own kind, so it takes this arm; TypeScript cannot correlate the two.
+  const row = DENIAL_TABLE[denial.kind] as Row<Denial>;
+  return { ...EMPTY, status: row.status, reason: row.reason, message: row.message, ...row.more?.(denial, tenant) };
+}
+
+type Kind = Denial['kind'];
+
+interface Row<D extends Denial> {
+  readonly status: GrpcStatus;
+  readonly reason: string;
+  readonly message: string;
+  more?(denial: D, tenant: string): Partial<Omit<DenialView, 'status' | 'reason' | 'message'>>;
+}
+
+/** Total over `Denial`: a kind without a row does not compile, nor does a row without a kind. */
+export type DenialTable = { readonly [K in Kind]: Row<Extract<Denial, { kind: K }>> };
+
+const EMPTY = { httpStatus: 200, metadata: {}, details: [], headers: [], rateLimitHeaders: [] } as const;
+
+/** RFC 6750 §3: no `error` code when no credentials were sent. */
+const CHALLENGE = { headers: ['www-authenticate', 'Bearer'] } as const;
+const INVALID_TOKEN = { headers: ['www-authenticate', 'Bearer error="invalid_token"'] } as const;
+
+/** How soon something that is down is worth another try. */
+const OUTAGE_RETRY_MS = 1_000;
+/** A draining sidecar's client has another address to go to at once, or a successor soon. */
+const DRAINING_RETRY_MS = 100;
+
+export const DENIAL_TABLE: DenialTable = {
+  path_malformed: { status: GrpcStatus.UNIMPLEMENTED, reason: 'METHOD_UNKNOWN', message: 'unknown method' },
+  method_unknown: { status: GrpcStatus.UNIMPLEMENTED, reason: 'METHOD_UNKNOWN', message: 'unknown method' },
+  header_malformed: {
+    status: GrpcStatus.INVALID_ARGUMENT,
+    reason: 'REQUEST_MALFORMED',
+    message: 'a request header has a value that gRPC does not allow',
+    more: (denial) => ({ details: [badRequest(denial.header, 'the value is not allowed', 'HEADER_MALFORMED')] }),
+  },
+  // gRPC over HTTP/2, Content-Type: 415, so that what does not speak gRPC does not take the answer for a success.
+  content_type_unsupported: {
+    status: GrpcStatus.UNKNOWN,
+    reason: 'CONTENT_TYPE_UNSUPPORTED',
+    message: 'the content type is not application/grpc',
+    more: () => ({ httpStatus: 415, headers: ['accept', 'application/grpc'] }),
+  },
+  certificate_unacceptable: {
+    status: GrpcStatus.UNAUTHENTICATED,
+    reason: 'CERTIFICATE_UNACCEPTABLE',
+    message: 'the client certificate cannot identify a caller',
+    more: () => CHALLENGE,
+  },
+  credentials_missing: {
+    status: GrpcStatus.UNAUTHENTICATED,
+    reason: 'CREDENTIALS_MISSING',
+    message: 'credentials are required',
+    more: () => CHALLENGE,
+  },
+  token_invalid: {
+    status: GrpcStatus.UNAUTHENTICATED,
+    reason: 'TOKEN_INVALID',
+    message: 'the token is not valid',
+    more: () => INVALID_TOKEN,
+  },
+  token_expired: {
+    status: GrpcStatus.UNAUTHENTICATED,
+    reason: 'TOKEN_EXPIRED',
+    message: 'the token has expired',
+    more: () => INVALID_TOKEN,
+  },
+  // One text for unknown, wrong, revoked, expired and malformed keys: which it is would help to guess one.
+  api_key_invalid: {
+    status: GrpcStatus.UNAUTHENTICATED,
+    reason: 'API_KEY_INVALID',
+    message: 'the API key is not valid',
+    more: () => CHALLENGE,
+  },
+  // Names no tenant: the caller has shown that it knows one, not that it may learn another.
+  tenant_mismatch: {
+    status: GrpcStatus.PERMISSION_DENIED,
+    reason: 'TENANT_MISMATCH',
+    message: 'the credentials do not belong together',
+  },
+  method_denied: {
+    status: GrpcStatus.PERMISSION_DENIED,
+    reason: 'MODEL_ACCESS_DENIED',
+    message: 'the caller may not use this method',
+    more: (denial) => ({ details: [resourceInfo('method', denial.method)] }),
+  },
+  model_denied: {
+    status: GrpcStatus.PERMISSION_DENIED,
+    reason: 'MODEL_ACCESS_DENIED',
+    message: 'the caller may not use this model with this method',
+    more: (denial) => ({ details: [resourceInfo('model', denial.model)] }),
+  },
+  rate_limited: {
+    status: GrpcStatus.RESOURCE_EXHAUSTED,
+    reason: 'RATE_LIMITED',
+    message: 'the rate limit is reached',
+    more: (denial, tenant) => {
+      const { callsPerSecond, burst } = denial.limit;
+      return {
+        metadata: { limitCallsPerSecond: String(callsPerSecond), burstCalls: String(burst), scope: denial.scope },
+        details: [
+          quotaFailure({
+            subject: tenant === '' ? denial.scope : `tenant:${tenant}`,
+            description: `the rate limit per ${denial.scope} is reached`,
+            metric: 'bulkhead/calls',
+            id: 'calls-per-second',
+            dimensions: { scope: denial.scope },
+            value: callsPerSecond,
+          }),
+          retryInfo(denial.retryAfterMs),
+        ],
+        headers: retryHeaders(denial.retryAfterMs),
+        rateLimitHeaders: [
+          'ratelimit-policy',
+          `"${denial.scope}";q=${Math.floor(burst)};w=${Math.ceil(burst / callsPerSecond)}`,
+          'ratelimit',
+          `"${denial.scope}";r=0;t=${seconds(denial.retryAfterMs)}`,
+        ],
+      };
+    },
+  },
+  concurrency_limited: {
+    status: GrpcStatus.RESOURCE_EXHAUSTED,
+    reason: 'CONCURRENCY_LIMITED',
+    message: 'too many calls in progress',
+    more: (denial, tenant) => ({
+      metadata: { limitConcurrentCalls: String(denial.limit) },
+      details: [
+        quotaFailure({
+          subject: tenant === '' ? 'tenant' : `tenant:${tenant}`,
+          description: 'the limit of calls in progress is reached',
+          metric: 'bulkhead/concurrent_calls',
+          id: 'concurrent-calls',
+          dimensions: { scope: 'tenant' },
+          value: denial.limit,
+        }),
+        retryInfo(denial.retryAfterMs),
+      ],
+      headers: retryHeaders(denial.retryAfterMs),
+      rateLimitHeaders: [
+        'ratelimit-policy',
+        `"concurrency";q=${denial.limit};qu="concurrent-requests"`,
+        'ratelimit',
+        `"concurrency";r=0;t=${seconds(denial.retryAfterMs)}`,
+      ],
+    }),
+  },
+  // The same message will be too large tomorrow: a negative pushback tells clients not to retry (gRFC A6).
+  message_too_large: {
+    status: GrpcStatus.RESOURCE_EXHAUSTED,
+    reason: 'MESSAGE_TOO_LARGE',
+    message: 'the message is too large',
+    more: (denial) => ({
+      metadata: { limitBytes: String(denial.limitBytes) },
+      headers: ['grpc-retry-pushback-ms', '-1'],
+    }),
+  },
+  buffer_exceeded: {
+    status: GrpcStatus.RESOURCE_EXHAUSTED,
+    reason: 'TENANT_BUFFER_EXCEEDED',
+    message: 'too many bytes in flight',
+    more: (denial, tenant) => ({
+      metadata: { limitBytes: String(denial.limitBytes) },
+      details: [
+        quotaFailure({
+          subject: tenant === '' ? 'tenant' : `tenant:${tenant}`,
+          description: 'the limit of bytes in flight is reached',
+          metric: 'bulkhead/bytes_in_flight',
+          id: 'bytes-in-flight',
+          dimensions: { scope: 'tenant' },
+          value: denial.limitBytes,
+        }),
+        retryInfo(OUTAGE_RETRY_MS),
+      ],
+    }),
+  },
+  payload_rejected: {
+    status: GrpcStatus.INVALID_ARGUMENT,
+    reason: 'PAYLOAD_REJECTED',
+    message: 'the message is not acceptable',
+    more: (denial) => ({ details: [badRequest(denial.field, 'not what the method takes', 'PAYLOAD_REJECTED')] }),
+  },
+  encoding_unsupported: {
+    status: GrpcStatus.UNIMPLEMENTED,
+    reason: 'ENCODING_UNSUPPORTED',
+    message: 'the message encoding is not supported',
+    more: () => ({ headers: ['grpc-accept-encoding', 'identity,gzip'] }),
+  },
+  deadline_exceeded: {
+    status: GrpcStatus.DEADLINE_EXCEEDED,
+    reason: 'DEADLINE_EXCEEDED',
+    message: 'the deadline has passed',
+  },
+  policy_unavailable: unavailable('POLICY_UNAVAILABLE', 'the call cannot be decided at the moment', OUTAGE_RETRY_MS),
+  upstream_unavailable: unavailable('UPSTREAM_UNAVAILABLE', 'the model server cannot be reached', OUTAGE_RETRY_MS),
+  upstream_protocol: {
+    status: GrpcStatus.INTERNAL,
+    reason: 'UPSTREAM_PROTOCOL',
+    message: 'the model server did not answer as gRPC requires',
+  },
+  // Not RESOURCE_EXHAUSTED: that is a tenant's own limit, and this is nobody's.
+  overloaded: unavailable('OVERLOADED', 'the service is overloaded', OUTAGE_RETRY_MS),
+  draining: unavailable('DRAINING', 'the service is shutting down', DRAINING_RETRY_MS),
+  audit_unavailable: unavailable('AUDIT_UNAVAILABLE', 'the call cannot be recorded at the moment', OUTAGE_RETRY_MS),
+  internal: { status: GrpcStatus.INTERNAL, reason: 'INTERNAL', message: 'internal error' },
+};
+
+function unavailable(reason: string, message: string, retryMs: number): Row<Denial> {
+  return { status: GrpcStatus.UNAVAILABLE, reason, message, more: () => ({ details: [retryInfo(retryMs)] }) };
+}
+
+/** `retry-after` must not be earlier than the time that the RateLimit field tells, nor the pushback than the delay. */
+function retryHeaders(retryAfterMs: number): readonly string[] {
+  return ['retry-after', String(seconds(retryAfterMs)), 'grpc-retry-pushback-ms', String(Math.ceil(retryAfterMs))];
+}
+
+function seconds(ms: number): number {
+  return Math.ceil(ms / 1_000);
+}
