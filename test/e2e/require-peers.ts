@@ -1,0 +1,23 @@
+/**
+ * Refuses to start the end-to-end tests without their peers: a judge that is missing is a failure, never a skip.
+ */
+import { existsSync } from 'node:fs';
+import { peerFile } from './harness/peer-file.ts';
+
+const REQUIRED = [
+  'bin/interop',
+  'bin/interop-client',
+  'bin/h2spec',
+  'bin/grpcurl',
+  'bin/otelcol',
+  'bin/jaeger',
+  'bin/promtool',
+  'triton/backends/python/triton_python_backend_stub',
+  'clients/bin/python',
+];
+
+/** vitest's global setup of the e2e project. */
+export default function requirePeers(): void {
+  const missing = REQUIRED.filter((file) => !existsSync(peerFile(file)));
+  if (missing.length > 0) throw new Error(`peers are missing (${missing.join(', ')}): run test/e2e/install`);
+}
