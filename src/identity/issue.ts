@@ -4,6 +4,7 @@
  */
 import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
 import { type AltName, type CertificateTemplate, encodeCertificate, type Signer } from './certificate-encoder.ts';
+import { EXTENDED_KEY_USAGE } from './extended-key-usage.ts';
 
 /** A certificate and its private key (PKCS #8), both PEM. */
 export interface IssuedCertificate {
@@ -40,9 +41,6 @@ export interface ClientRequest extends Lifetime {
   /** OIDs instead of clientAuth; for tests of what must be refused. */
   readonly eku?: readonly string[];
 }
-
-/** OIDs of extended key usages, RFC 5280 §4.2.1.12. */
-export const EXTENDED_KEY_USAGE = { serverAuth: '1.3.6.1.5.5.7.3.1', clientAuth: '1.3.6.1.5.5.7.3.2' } as const;
 
 /** Clocks of peers may be behind ours by so much. */
 const BACKDATE_MS = 5 * 60_000;

@@ -1,0 +1,178 @@
+/**
+ * From a finished TLS handshake to a `Peer`: a certificate that may speak for a tenant's client.
+ *
+ * OpenSSL has verified the chain against the CA that the server name chose. The checks here are our own second look at
+ * what isolation hangs on: the chain ends at *this* tenant's CA, the leaf is a client's, and it names exactly one identity.
+ */
+import type { X509Certificate } from 'node:crypto';
+import { type Denial, type Denied, deny } from '../kernel/denial.ts';
+import type { EpochMicros } from '../kernel/ids.ts';
+import { ok, type Result } from '../kernel/result.ts';
+import type { TenantClaim } from '../tenancy/tenant.ts';
+import { type CertificateFacts, readCertificateFacts } from './certificate-facts.ts';
+import { EXTENDED_KEY_USAGE } from './extended-key-usage.ts';
+import { claimsSpiffe, parseSpiffeId } from './spiffe-id.ts';
+
+/** What may sign this tenant's clients. */
+export interface PeerTrust {
+  /** Trust domain that the SPIFFE id must have; then an id is required. undefined: any, or none. */
+  readonly trustDomain: string | undefined;
+  readonly clientCas: readonly X509Certificate[];
+}
+
+/** The client certificate, as records need it. */
+export interface PeerCertificate {
+  /** SHA-256 of the DER, lower-case hex. */
+  readonly sha256: string;
+  /** Distinguished name, one line. */
+  readonly subject: string;
+  readonly spiffeId: string | undefined;
+  /** Lower-case, in the certificate's order. */
+  readonly dnsNames: readonly string[];
+  readonly notAfterSeconds: number;
+}
+
+class PeerEvidence {
+  readonly #sealed = true;
+  /** Still a claim: the tenant's CA signed the certificate, but credentials may disagree. */
+  readonly claim: TenantClaim;
+  readonly certificate: PeerCertificate;
+  /** `spiffe://…`, or `dns:` and the certificate's first DNS name. */
+  readonly certificateId: string;
+  readonly address: string;
+  readonly port: number;
+
+  constructor(
+    claim: TenantClaim,
+    certificate: PeerCertificate,
+    certificateId: string,
+    remote: { readonly address: string; readonly port: number },
+  ) {
+    this.claim = claim;
+    this.certificate = certificate;
+    this.certificateId = certificateId;
+    this.address = remote.address;
+    this.port = remote.port;
+  }
+
+  static isGenuine(value: object): boolean {
+    return #sealed in value && value.#sealed;
+  }
+}
+
+export type { PeerEvidence as Peer };
+
+/**
+ * Accepts a connection's client, or says why not. Call it once per connection, after the handshake.
+ *
+ * @param certificate the leaf as `TLSSocket.getPeerX509Certificate()` gives it, with its presented chain.
+ */
+export function acceptPeer(
+  claim: TenantClaim,
+  certificate: X509Certificate,
+  address: { readonly address: string; readonly port: number },
+  trust: PeerTrust,
+  now: EpochMicros,
+): Result<PeerEvidence, Denial> {
+  const facts = factsOf(certificate);
+  if (!facts.ok) return facts;
+  const unfit = leafProblem(facts.value) ?? chainProblem(certificate, trust.clientCas, now);
+  if (unfit !== undefined) return unacceptable(unfit);
+  const names = identityOf(facts.value, trust.trustDomain);
+  if (!names.ok) return names;
+  const summary: PeerCertificate = {
+    sha256: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
+    subject: certificate.subject?.replaceAll('\n', ', ') ?? '',
+    spiffeId: names.value.spiffeId,
+    dnsNames: names.value.dnsNames,
+    notAfterSeconds: Math.floor(certificate.validToDate.getTime() / 1000),
+  };
+  return ok(new PeerEvidence(claim, summary, names.value.id, address));
+}
+
+function factsOf(certificate: X509Certificate): Result<CertificateFacts, Denial> {
+  try {
+    return ok(readCertificateFacts(certificate.raw));
+  } catch (error) {
+    return unacceptable(error instanceof Error ? error.message : 'the certificate cannot be read');
+  }
+}
+
+/** RFC 5280 §4.1.2.1, §4.1.2.2; X509-SVID.md §4: a leaf signs nothing and says that it is a client's. */
+function leafProblem(facts: CertificateFacts): string | undefined {
+  if (facts.version !== 3) return `certificate version ${facts.version}, not 3`;
+  if (!facts.serialPositive) return 'serial number is not positive';
+  if (facts.isCa) return 'a CA certificate cannot be a client';
+  // OpenSSL lets a certificate without the extension pass as anything; anyExtendedKeyUsage would be the same.
+  if (facts.extendedKeyUsage?.includes(EXTENDED_KEY_USAGE.clientAuth) !== true)
+    return 'no clientAuth extended key usage';
+  return undefined;
+}
+
+/** Longest chain walked. Real ones have one or two CAs above the leaf. */
+const MAX_CHAIN = 8;
+
+/** Verifies each signature up to one of the tenant's own CAs. */
+function chainProblem(leaf: X509Certificate, cas: readonly X509Certificate[], now: EpochMicros): string | undefined {
+  let current = leaf;
+  for (let depth = 0; depth < MAX_CHAIN; depth += 1) {
+    if (!validAt(current, now)) return depth === 0 ? 'expired or not yet valid' : 'a CA in its chain has expired';
+    const anchor = cas.find((ca) => signedBy(current, ca));
+    if (anchor !== undefined) return validAt(anchor, now) ? undefined : "the tenant's CA certificate has expired";
+    const issuer: X509Certificate | undefined = current.issuerCertificate;
+    if (issuer === undefined || !signedBy(current, issuer)) return "not signed by the tenant's CA";
+    current = issuer;
+  }
+  return 'certificate chain too long';
+}
+
+function signedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
+  try {
+    return issuer.ca && certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
+  } catch {
+    // An issuer's key that OpenSSL cannot use has signed nothing.
+    return false;
+  }
+}
+
+function validAt(certificate: X509Certificate, now: EpochMicros): boolean {
+  const millis = now / 1000;
+  return certificate.validFromDate.getTime() <= millis && millis < certificate.validToDate.getTime();
+}
+
+interface Names {
+  readonly id: string;
+  readonly spiffeId: string | undefined;
+  readonly dnsNames: readonly string[];
+}
+
+/** X509-SVID.md §2: a SPIFFE certificate has exactly one URI. Without one, the first DNS name is the identity. */
+function identityOf(facts: CertificateFacts, trustDomain: string | undefined): Result<Names, Denial> {
+  const dnsNames = facts.dnsNames.map((name) => name.toLowerCase());
+  if (!dnsNames.every((name) => DNS_NAME.test(name))) return unacceptable('a DNS name is malformed');
+  if (facts.uris.some(claimsSpiffe)) {
+    const spiffe = facts.uris.length === 1 ? parseSpiffeId(facts.uris[0] ?? '') : undefined;
+    if (spiffe === undefined) {
+      return unacceptable(facts.uris.length > 1 ? 'a SPIFFE certificate has one URI' : 'malformed SPIFFE id');
+    }
+    // X509-SVID.md §2: only a signing certificate may name the trust domain itself.
+    if (spiffe.path === '') return unacceptable('a SPIFFE id without a path is no client');
+    if (trustDomain !== undefined && spiffe.trustDomain !== trustDomain) {
+      return unacceptable(`trust domain ${spiffe.trustDomain}, not ${trustDomain}`);
+    }
+    return ok({ id: spiffe.uri, spiffeId: spiffe.uri, dnsNames });
+  }
+  if (trustDomain !== undefined) return unacceptable(`no SPIFFE id of trust domain ${trustDomain}`);
+  const first = dnsNames[0];
+  if (first === undefined) return unacceptable('neither a SPIFFE id nor a DNS name');
+  // A wildcard stands for many hosts, so it is nobody's identity.
+  if (first.startsWith('*')) return unacceptable('a wildcard is not an identity');
+  return ok({ id: `dns:${first}`, spiffeId: undefined, dnsNames });
+}
+
+const DNS_NAME =
+  /^(?=.{1,253}$)(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
+
+function unacceptable(why: string): Denied {
+  return deny({ kind: 'certificate_unacceptable', why });
+}
