@@ -1,0 +1,92 @@
+/**
+ * A tenant's byte account: how many of its bytes are in flight in the process, against its hard limit.
+ *
+ * Each worker writes its own cell, so a charge is an addition without atomics, and a dead worker's share can be returned
+ * exactly. Whoever reads from a tenant's socket charges; whoever has passed the bytes on releases. A full account makes
+ * nothing fail: the tenant's streams, and only they, get no more window until it is relieved.
+ */
+import type { SharedTables } from '../quota/shared-state.ts';
+
+/** How often waiters are looked at: another thread's release is not announced, so it is polled for while somebody waits. */
+const RELIEF_POLL_MS = 5;
+
+export class ByteAccount {
+  readonly #tables: SharedTables;
+  readonly #slot: number;
+  readonly #own: number;
+  #limitBytes: number;
+  #waiters: (() => void)[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #reliefQueued = false;
+  readonly #relieve = (): void => {
+    this.#reliefQueued = false;
+    const waiting = this.#waiters;
+    if (waiting.length === 0 || this.full) return;
+    this.#waiters = [];
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    for (const callback of waiting) callback();
+  };
+
+  /** Throws a RangeError when the slot is outside the tables, or the thread is not a worker. */
+  constructor(tables: SharedTables, tenantSlot: number, limitBytes: number) {
+    tables.cellBase(tenantSlot);
+    if (tables.workerIndex < 0) throw new RangeError('only a worker can charge an account');
+    this.#tables = tables;
+    this.#slot = tenantSlot;
+    this.#own = tables.workerIndex * tables.state.tenantSlots + tenantSlot;
+    this.#limitBytes = limitBytes;
+  }
+
+  /** Adds bytes that this thread has read and not yet passed on. Never refuses: the bytes are already here. */
+  charge(bytes: number): void {
+    const cells = this.#tables.bytes;
+    cells[this.#own] = (cells[this.#own] ?? 0) + bytes;
+  }
+
+  /** Takes off bytes that have moved on. Throws a RangeError when this thread had not charged so many: a bookkeeping error. */
+  release(bytes: number): void {
+    const cells = this.#tables.bytes;
+    const left = (cells[this.#own] ?? 0) - bytes;
+    if (left < 0) throw new RangeError(`released ${-left} bytes more than were charged to slot ${this.#slot}`);
+    cells[this.#own] = left;
+    if (this.#waiters.length > 0) this.#queueRelief();
+  }
+
+  /** True at the limit and above. */
+  get full(): boolean {
+    return this.used >= this.#limitBytes;
+  }
+
+  /** Bytes in flight on all threads. */
+  get used(): number {
+    return this.#tables.bytesInFlight(this.#slot);
+  }
+
+  get limitBytes(): number {
+    return this.#limitBytes;
+  }
+
+  /** Changes the limit (a new generation); a raise relieves waiters. */
+  setLimit(limitBytes: number): void {
+    this.#limitBytes = limitBytes;
+    if (this.#waiters.length > 0) this.#queueRelief();
+  }
+
+  /**
+   * Calls back once, on this thread, when usage is below the limit; in a microtask or timer, never from within `release` or
+   * this call. A callback that finds the account full again waits anew.
+   */
+  whenRelieved(callback: () => void): void {
+    this.#waiters.push(callback);
+    this.#queueRelief();
+    this.#timer ??= setInterval(this.#relieve, RELIEF_POLL_MS).unref();
+  }
+
+  /** A microtask, so that no connection is entered from within another's callback; still in the same turn. */
+  #queueRelief(): void {
+    if (this.#reliefQueued) return;
+    this.#reliefQueued = true;
+    queueMicrotask(this.#relieve);
+  }
+}
