@@ -11,6 +11,8 @@ export type Denial =
   | { readonly kind: 'method_unknown'; readonly path: string }
   /** A header that gRPC gives a meaning has a value that it does not allow. */
   | { readonly kind: 'header_malformed'; readonly header: string; readonly why: string }
+  /** Not gRPC at all: answered as plain HTTP with 415 (wire-conventions 4.7). */
+  | { readonly kind: 'content_type_unsupported'; readonly contentType: string }
   /** The client certificate chains to the tenant's CA, and still cannot identify a caller. */
   | { readonly kind: 'certificate_unacceptable'; readonly why: string }
   | { readonly kind: 'credentials_missing'; readonly accepted: readonly string[] }

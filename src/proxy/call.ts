@@ -1,0 +1,363 @@
+/**
+ * One call, from its headers to its record. It owns the client's stream, admits the call through the pipeline, relays both
+ * directions, and ends exactly once: the lease is settled, the bytes are given back and the record is written on every path.
+ */
+import type { AuditRecord, CallRecord } from '../audit/record.ts';
+import type { LimitsConfig } from '../config/generation.ts';
+import { GrpcStatus } from '../grpc/status.ts';
+import { trailersFor, trailersOnly } from '../grpc/status-reply.ts';
+import type { HeaderBlock, ResetCause, Stream, StreamOwner } from '../http2/contract.ts';
+import type { Peer } from '../identity/peer.ts';
+import { MessageCounter } from '../inspection/message-counter.ts';
+import { MessageInspector } from '../inspection/message-inspector.ts';
+import type { Denial } from '../kernel/denial.ts';
+import type { EpochMicros } from '../kernel/ids.ts';
+import type { Result } from '../kernel/result.ts';
+import type { Deadlines, Mortal } from './deadlines.ts';
+import { type Admission, admit, permitMessage } from './pipeline.ts';
+import { describe } from './describe-denial.ts';
+import { pathOf } from './request-head.ts';
+import { readResponse } from './response-head.ts';
+import type { TenantRuntime } from './tenant-runtime.ts';
+import { Trail } from './trail.ts';
+import { upstreamHeaders } from './upstream-headers.ts';
+import { type LegOwner, UpstreamLeg } from './upstream-leg.ts';
+
+/** What a call needs of its worker. */
+export interface CallServices {
+  readonly now: () => EpochMicros;
+  readonly deadlines: Deadlines;
+  readonly limits: LimitsConfig;
+  readonly generation: number;
+  readonly sampleRatio: number;
+  append(record: AuditRecord): void;
+  count(record: CallRecord): void;
+  /** Why no call may begin now, if so. */
+  refusing(): Denial | undefined;
+}
+
+/** Where a call stands. Only `open` relays. */
+type Phase =
+  /** A credential is being verified for the first time; request bytes wait. */
+  | { readonly at: 'admitting' }
+  /** `leg` is there once the first bytes may travel. */
+  | { readonly at: 'open'; readonly admission: Admission; readonly inspector: MessageInspector; leg: UpstreamLeg | undefined }
+  /** The reply is queued; the record waits for its last byte. */
+  | { readonly at: 'ending'; readonly denial: Denial | undefined; readonly status: number }
+  | { readonly at: 'done' };
+
+interface Held {
+  readonly chunk: Buffer;
+  readonly endStream: boolean;
+}
+
+export class Call implements StreamOwner, LegOwner, Mortal {
+  readonly #services: CallServices;
+  readonly #tenant: TenantRuntime;
+  readonly #peer: Peer;
+  readonly #trail: Trail;
+  readonly #stream: Stream;
+  readonly #path: string;
+  readonly #ended: (call: Call) => void;
+  readonly #response = new MessageCounter();
+  /** Request bytes that may not be looked at yet: the call is being admitted, or a gzip message is being inflated. */
+  readonly #held: Held[] = [];
+  #inflating = false;
+  #phase: Phase = { at: 'admitting' };
+  #admission: Admission | undefined;
+  #leg: UpstreamLeg | undefined;
+  #legFrom: EpochMicros | undefined;
+  #deadlineSlot = 0;
+  #headersSent = false;
+  #requestBytes = 0;
+  /** Charged to the tenant's account and not yet given back. */
+  #requestHeld = 0;
+  #responseHeld = 0;
+  #inspector: MessageInspector | undefined;
+
+  constructor(
+    services: CallServices,
+    tenant: TenantRuntime,
+    peer: Peer,
+    stream: Stream,
+    block: HeaderBlock,
+    ended: (call: Call) => void,
+  ) {
+    this.#services = services;
+    this.#tenant = tenant;
+    this.#peer = peer;
+    this.#stream = stream;
+    this.#ended = ended;
+    this.#path = pathOf(block);
+    this.#trail = new Trail({
+      tenantId: tenant.config.id,
+      peer,
+      generation: services.generation,
+      clientContext: tenant.config.trace.clientContext,
+      sampleRatio: services.sampleRatio,
+      now: services.now,
+    });
+  }
+
+  /** Begins the call. Separate from construction: the stream must know its owner before it can be answered. */
+  begin(block: HeaderBlock, endStream: boolean): void {
+    if (endStream) this.#held.push({ chunk: NOTHING, endStream: true });
+    const refusing = this.#services.refusing();
+    if (refusing !== undefined) return this.#refuse(refusing);
+    const admitted = admit(block, this.#peer, this.#tenant.gates, this.#trail);
+    const timeout = this.#trail.head?.timeoutMicros;
+    if (timeout !== undefined) {
+      this.#deadlineSlot = this.#services.deadlines.watch(this, (this.#trail.startedAt + timeout) as EpochMicros);
+    }
+    if (admitted instanceof Promise) {
+      admitted.then(
+        (settled) => this.#admitted(settled),
+        (cause: unknown) => this.#refuse({ kind: 'internal', cause }),
+      );
+    } else this.#admitted(admitted);
+  }
+
+  #admitted(admitted: Result<Admission, Denial>): void {
+    if (this.#phase.at !== 'admitting') {
+      // The client left, or the deadline passed, while its credential was verified.
+      if (admitted.ok) admitted.value.lease.settle();
+      return;
+    }
+    if (!admitted.ok) return this.#refuse(admitted.error);
+    const { head, method } = admitted.value;
+    this.#admission = admitted.value;
+    this.#inspector = new MessageInspector(method, head.encoding, this.#services.limits);
+    this.#phase = { at: 'open', admission: admitted.value, inspector: this.#inspector, leg: undefined };
+    this.#resume();
+  }
+
+  // --- the client's stream
+
+  onHeaders(_stream: Stream, _block: HeaderBlock, endStream: boolean): void {
+    // gRPC clients send no trailers; what some proxy added is not passed on, only the end that it stands for.
+    if (endStream) this.onData(_stream, NOTHING, true);
+  }
+
+  onData(_stream: Stream, chunk: Buffer, endStream: boolean): void {
+    this.#requestBytes += chunk.length;
+    this.#requestHeld += chunk.length;
+    this.#tenant.account.charge(chunk.length);
+    if (this.#phase.at === 'admitting' || this.#inflating) this.#held.push({ chunk, endStream });
+    else if (this.#phase.at === 'open') this.#inspect(chunk, endStream);
+    else this.onRequestTaken(chunk.length);
+  }
+
+  onWritten(_stream: Stream, bytes: number): void {
+    this.#responseHeld -= bytes;
+    this.#tenant.account.release(bytes);
+    const leg = this.#leg;
+    if (leg === undefined) return;
+    if (this.#tenant.account.full) this.#tenant.account.whenRelieved(() => leg.credit(bytes));
+    else leg.credit(bytes);
+  }
+
+  onLocalEnd(): void {
+    const phase = this.#phase;
+    if (phase.at === 'ending') this.#finish(phase.denial === undefined ? 'ok' : outcomeOf(phase.denial), phase.status, phase.denial);
+  }
+
+  onReset(_stream: Stream, cause: ResetCause): void {
+    this.#leg?.cancel();
+    const detail = cause.by === 'peer' ? `reset with code ${cause.code}` : cause.by === 'us' ? cause.why : `connection: ${cause.end.kind}`;
+    this.#finish(cause.by === 'us' ? 'failed' : 'cancelled', GrpcStatus.CANCELLED, undefined, detail);
+  }
+
+  expire(): void {
+    this.#deadlineSlot = 0;
+    this.#refuse({ kind: 'deadline_exceeded', timeoutMs: (this.#trail.head?.timeoutMicros ?? 0) / 1000 });
+  }
+
+  // --- request messages
+
+  #resume(): void {
+    while (this.#phase.at === 'open' && !this.#inflating) {
+      const next = this.#held.shift();
+      if (next === undefined) return;
+      this.#inspect(next.chunk, next.endStream);
+    }
+  }
+
+  #inspect(chunk: Buffer, endStream: boolean): void {
+    const phase = this.#phase;
+    if (phase.at !== 'open') return;
+    const { inspector, admission } = phase;
+    let offset = 0;
+    let permit;
+    while (offset < chunk.length) {
+      const step = inspector.scan(chunk, offset);
+      if (step === 'more') break;
+      if (step === 'reject') return this.#refuse(inspector.denial ?? { kind: 'internal', cause: 'no denial' });
+      if (step === 'inflating') return this.#awaitInflation(chunk, offset, endStream, inspector);
+      const verdict = permitMessage(admission, inspector, this.#tenant.gates, this.#trail);
+      if (!verdict.ok) return this.#refuse(verdict.error);
+      permit = verdict.value;
+      offset = inspector.end;
+    }
+    const left = endStream ? inspector.finish() : undefined;
+    if (left !== undefined) return this.#refuse(left);
+    const leg = this.#openLeg();
+    if (leg === undefined) return;
+    if (permit !== undefined) {
+      const whole = offset === chunk.length;
+      leg.sendMessage(permit, whole ? chunk : chunk.subarray(0, offset), whole && endStream);
+      if (!whole) leg.sendPart(chunk.subarray(offset));
+    } else if (chunk.length > 0) leg.sendPart(chunk);
+    else if (endStream) leg.sendEnd(admission.permit);
+  }
+
+  /** A gzip message ends in this chunk: what stands before it may go, the rest waits for the verdict. */
+  #awaitInflation(chunk: Buffer, offset: number, endStream: boolean, inspector: MessageInspector): void {
+    this.#inflating = true;
+    if (offset > 0) this.#openLeg()?.sendPart(chunk.subarray(0, offset));
+    this.#held.unshift({ chunk: chunk.subarray(offset), endStream });
+    const resume = (): void => {
+      this.#inflating = false;
+      this.#resume();
+    };
+    (inspector.ready ?? Promise.resolve()).then(resume, (cause: unknown) => this.#refuse({ kind: 'internal', cause }));
+  }
+
+  #openLeg(): UpstreamLeg | undefined {
+    const phase = this.#phase;
+    if (phase.at !== 'open') return undefined;
+    if (phase.leg === undefined) {
+      const { permit, lease } = phase.admission;
+      this.#legFrom = this.#services.now();
+      phase.leg = UpstreamLeg.open(permit, lease, this.#tenant.pool, this);
+      this.#leg = phase.leg;
+    }
+    return phase.leg;
+  }
+
+  // --- the model server's side
+
+  upstreamHeaders(): HeaderBlock {
+    const admission = this.#admission;
+    if (admission === undefined) throw new Error('an upstream stream without an admission');
+    const { head, caller } = admission;
+    const passed = this.#services.now() - this.#trail.startedAt;
+    return upstreamHeaders({
+      head,
+      authority: this.#tenant.config.upstream.authority,
+      scheme: this.#tenant.config.upstream.tls === undefined ? 'http' : 'https',
+      peer: this.#peer,
+      caller,
+      timeoutMicros: head.timeoutMicros === undefined ? undefined : Math.max(1, head.timeoutMicros - passed),
+      traceparent: this.#trail.upstreamTraceparent(),
+    });
+  }
+
+  onRequestTaken(bytes: number): void {
+    this.#requestHeld -= bytes;
+    const { account } = this.#tenant;
+    account.release(bytes);
+    const stream = this.#stream;
+    if (account.full && !stream.remoteEnded) account.whenRelieved(() => stream.credit(bytes));
+    else stream.credit(bytes);
+  }
+
+  onResponseHeaders(block: HeaderBlock, endStream: boolean): void {
+    if (this.#phase.at !== 'open') return;
+    const response = readResponse(block, endStream, this.#headersSent, this.#tenant.config.upstream.display);
+    if (response.kind === 'informational') return;
+    if (response.kind === 'invalid') {
+      this.#leg?.cancel();
+      return this.#refuse(response.denial);
+    }
+    this.#headersSent = true;
+    if (endStream) return this.#end(response.block, response.status);
+    this.#stream.sendHeaders(response.block, false);
+  }
+
+  onResponseData(chunk: Buffer, endStream: boolean): void {
+    if (this.#phase.at !== 'open') {
+      this.#leg?.credit(chunk.length);
+      return;
+    }
+    this.#responseHeld += chunk.length;
+    this.#tenant.account.charge(chunk.length);
+    this.#response.push(chunk);
+    this.#stream.sendData(chunk, false);
+    if (endStream) {
+      const upstream = this.#tenant.config.upstream.display;
+      this.#refuse({ kind: 'upstream_protocol', upstream, why: 'the response ended without trailers' });
+    }
+  }
+
+  onLegFailed(denial: Denial): void {
+    this.#refuse(denial);
+  }
+
+  // --- the end
+
+  /** The model server's own answer: pass its trailers on. */
+  #end(trailers: HeaderBlock, status: number): void {
+    this.#phase = { at: 'ending', denial: undefined, status };
+    if (this.#legFrom !== undefined) this.#trail.upstream(this.#legFrom, status === GrpcStatus.OK ? 'pass' : 'fail');
+    this.#leg?.finish();
+    this.#stream.sendHeaders(trailers, true);
+    if (!this.#stream.remoteEnded) this.#stream.refuseRest();
+  }
+
+  /** Our answer instead of the model server's. */
+  #refuse(denial: Denial): void {
+    if (this.#phase.at === 'ending' || this.#phase.at === 'done') return;
+    if (this.#legFrom !== undefined) this.#trail.upstream(this.#legFrom, 'fail');
+    this.#leg?.cancel();
+    const reply = this.#headersSent ? trailersFor(denial) : trailersOnly(denial);
+    this.#phase = { at: 'ending', denial, status: reply.status };
+    this.#stream.sendHeaders(reply.block, true);
+    if (!this.#stream.remoteEnded) this.#stream.refuseRest();
+  }
+
+  #finish(outcome: CallRecord['outcome'], status: number, denial: Denial | undefined, detail?: string): void {
+    if (this.#phase.at === 'done') return;
+    if (this.#phase.at === 'open' && this.#legFrom !== undefined) this.#trail.upstream(this.#legFrom, 'fail');
+    this.#phase = { at: 'done' };
+    this.#admission?.lease.settle();
+    if (this.#deadlineSlot !== 0) this.#services.deadlines.forget(this, this.#deadlineSlot);
+    this.#giveBack();
+    const record = this.#trail.record({
+      outcome,
+      grpcStatus: status,
+      reason: denial?.kind ?? (outcome === 'ok' ? '' : outcome),
+      detail: detail ?? (denial === undefined ? '' : describe(denial)),
+      requestBytes: this.#requestBytes,
+      responseBytes: this.#response.bytes,
+      requestMessages: this.#inspector?.messages ?? 0,
+      responseMessages: this.#response.messages,
+      upstream: this.#legFrom === undefined ? '' : this.#tenant.config.upstream.display,
+      path: this.#path,
+    });
+    this.#services.append(record);
+    this.#services.count(record);
+    this.#ended(this);
+  }
+
+  /** What was charged and will not move any more. */
+  #giveBack(): void {
+    this.#held.length = 0;
+    if (this.#requestHeld > 0) this.onRequestTaken(this.#requestHeld);
+    if (this.#responseHeld > 0) this.#tenant.account.release(this.#responseHeld);
+    this.#responseHeld = 0;
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+
+function outcomeOf(denial: Denial): CallRecord['outcome'] {
+  switch (denial.kind) {
+    case 'upstream_unavailable':
+    case 'upstream_protocol':
+    case 'deadline_exceeded':
+    case 'internal':
+      return 'failed';
+    default:
+      return 'denied';
+  }
+}

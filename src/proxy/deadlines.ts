@@ -1,0 +1,61 @@
+/**
+ * Ends calls whose deadline has passed. A timer per call would cost more than the call; so deadlines are gathered in slots of
+ * 10 ms, and one timer runs while there are any. A call ends at most 10 ms after its deadline, never before it.
+ */
+import type { EpochMicros } from '../kernel/ids.ts';
+
+/** Something with a deadline. */
+export interface Mortal {
+  /** Called once, after the deadline. */
+  expire(): void;
+}
+
+const SLOT_MICROS = 10_000;
+
+export class Deadlines {
+  readonly #slots = new Map<number, Set<Mortal>>();
+  readonly #now: () => EpochMicros;
+  #timer: NodeJS.Timeout | undefined;
+  /** The last slot that was emptied. */
+  #emptied = 0;
+
+  constructor(now: () => EpochMicros) {
+    this.#now = now;
+  }
+
+  /** Watches over `mortal` until `deadline`. Returns the slot, with which it can be forgotten. */
+  watch(mortal: Mortal, deadline: EpochMicros): number {
+    if (this.#timer === undefined) this.#start();
+    const slot = Math.max(Math.ceil(deadline / SLOT_MICROS), this.#emptied + 1);
+    let members = this.#slots.get(slot);
+    if (members === undefined) this.#slots.set(slot, (members = new Set()));
+    members.add(mortal);
+    return slot;
+  }
+
+  /** Stops watching: the call has ended by itself. */
+  forget(mortal: Mortal, slot: number): void {
+    const members = this.#slots.get(slot);
+    if (members?.delete(mortal) === true && members.size === 0) this.#slots.delete(slot);
+  }
+
+  #start(): void {
+    this.#emptied = Math.floor(this.#now() / SLOT_MICROS);
+    this.#timer = setInterval(() => this.#tick(), SLOT_MICROS / 1000).unref();
+  }
+
+  #tick(): void {
+    const due = Math.floor(this.#now() / SLOT_MICROS);
+    while (this.#emptied < due) {
+      const slot = ++this.#emptied;
+      const members = this.#slots.get(slot);
+      if (members === undefined) continue;
+      this.#slots.delete(slot);
+      for (const mortal of members) mortal.expire();
+    }
+    if (this.#slots.size === 0) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
+  }
+}

@@ -1,0 +1,21 @@
+/**
+ * The checks that a tenant's configuration compiles to, as the pipeline uses them. A test that wants to see an attack get
+ * through gives the pipeline the gates of a laxer configuration; it cannot forge the evidence.
+ */
+import type { Caller } from '../authn/authenticator.ts';
+import type { Presented } from '../authn/credentials.ts';
+import type { MethodPermit, Permit } from '../authz/authorizer.ts';
+import type { Peer } from '../identity/peer.ts';
+import type { MethodEntry } from '../inspection/method-table.ts';
+import type { Denial } from '../kernel/denial.ts';
+import type { EpochMicros } from '../kernel/ids.ts';
+import type { Result } from '../kernel/result.ts';
+import type { Lease } from '../quota/quota-gate.ts';
+
+export interface Gates {
+  authenticate(peer: Peer, presented: Presented, now: EpochMicros): Result<Caller, Denial> | Promise<Result<Caller, Denial>>;
+  method(path: string): MethodEntry | undefined;
+  authorize(caller: Caller, method: MethodEntry): Result<MethodPermit, Denial>;
+  model(permit: MethodPermit, model: string, version: string): Result<Permit, Denial>;
+  reserve(caller: Caller, now: EpochMicros): Result<Lease, Denial>;
+}

@@ -1,0 +1,59 @@
+/**
+ * What becomes of each request header on its way to the model server.
+ *
+ * Credentials end here; so does every header by which a client could pretend to be somebody (wire-conventions 4.5): ours, and
+ * those that other proxies set and a model server might trust.
+ */
+
+export type HeaderFate =
+  | 'pass'
+  | 'strip'
+  | 'path'
+  | 'method'
+  | 'content-type'
+  | 'encoding'
+  | 'timeout'
+  | 'authorization'
+  | 'api-key'
+  | 'traceparent';
+
+const EXACT: Readonly<Record<string, HeaderFate>> = {
+  ':path': 'path',
+  ':method': 'method',
+  ':scheme': 'strip',
+  ':authority': 'strip',
+  'content-type': 'content-type',
+  'grpc-encoding': 'encoding',
+  'grpc-timeout': 'timeout',
+  authorization: 'authorization',
+  'x-api-key': 'api-key',
+  traceparent: 'traceparent',
+  tracestate: 'strip',
+  baggage: 'strip',
+  'grpc-trace-bin': 'strip',
+  te: 'strip',
+  host: 'strip',
+  cookie: 'strip',
+  'proxy-authorization': 'strip',
+  'x-forwarded-client-cert': 'strip',
+  'l5d-client-id': 'strip',
+  'x-tenant-id': 'strip',
+  // DATA's length is the engine's business; a stale value would be a lie.
+  'content-length': 'strip',
+};
+
+/** Whole families that nobody outside may set. */
+const PREFIXES = ['x-bulkhead-', 'client-cert', 'x-gateway-inference-', 'x-envoy-'] as const;
+
+/** Names remembered beyond the exact table. A client can invent names without end, so the memory has one. */
+const MAX_REMEMBERED_NAMES = 1024;
+const remembered = new Map<string, HeaderFate>(Object.entries(EXACT));
+
+/** Decides on a header by its (lower-case) name. */
+export function fateOf(name: string): HeaderFate {
+  const known = remembered.get(name);
+  if (known !== undefined) return known;
+  const fate = PREFIXES.some((prefix) => name.startsWith(prefix)) ? 'strip' : 'pass';
+  if (remembered.size < MAX_REMEMBERED_NAMES) remembered.set(name, fate);
+  return fate;
+}

@@ -1,0 +1,96 @@
+/**
+ * The order in which a call is checked: the only place that knows it.
+ *
+ * Each stage's evidence is the next one's argument, so a stage that is left out does not compile: nothing reaches the model
+ * server without a `Permit` and a `Lease`, and only the stages can make them. What a stage notes on the trail is for the
+ * record; no stage decides by it.
+ */
+import type { Caller } from '../authn/authenticator.ts';
+import { parseCredentials } from '../authn/credentials.ts';
+import type { MethodPermit, Permit } from '../authz/authorizer.ts';
+import { withoutModel } from '../authz/authorizer.ts';
+import type { HeaderBlock } from '../http2/contract.ts';
+import type { Peer } from '../identity/peer.ts';
+import type { MethodEntry } from '../inspection/method-table.ts';
+import { type Denial, deny } from '../kernel/denial.ts';
+import { ok, type Result } from '../kernel/result.ts';
+import type { Lease } from '../quota/quota-gate.ts';
+import type { Gates } from './gates.ts';
+import { parseRequestHead, type RequestHead } from './request-head.ts';
+import type { Trail } from './trail.ts';
+
+/** A call that may begin: everything but the verdict on its messages. */
+export interface Admission {
+  readonly head: RequestHead;
+  readonly caller: Caller;
+  readonly method: MethodEntry;
+  readonly permit: MethodPermit;
+  readonly lease: Lease;
+}
+
+type Admitted = Result<Admission, Denial>;
+
+/** Decides on a call by its headers. Asynchronous only when a credential is seen for the first time. */
+export function admit(block: HeaderBlock, peer: Peer, gates: Gates, trail: Trail): Admitted | Promise<Admitted> {
+  // Identified: the handshake gave the peer, whose certificate chains to the CA of the tenant that the server name claims.
+  trail.pass('identify');
+
+  // Syntax first: no policy may see a path, a timeout or a credential that is not canonical.
+  const head = parseRequestHead(block);
+  if (!head.ok) return head;
+  trail.head = head.value;
+  const method = gates.method(head.value.path);
+  trail.method = method;
+  const presented = parseCredentials(head.value.authorization, head.value.apiKey);
+  if (!presented.ok) return trail.fail('authenticate', presented);
+
+  // Then who: certificate, token and key must agree on one tenant before anything is looked up in that tenant's name.
+  const caller = gates.authenticate(peer, presented.value, trail.now());
+  if (caller instanceof Promise) return caller.then((settled) => admitCaller(settled, head.value, method, gates, trail));
+  return admitCaller(caller, head.value, method, gates, trail);
+}
+
+function admitCaller(
+  caller: Result<Caller, Denial>,
+  head: RequestHead,
+  method: MethodEntry | undefined,
+  gates: Gates,
+  trail: Trail,
+): Admitted {
+  if (!caller.ok) return trail.fail('authenticate', caller);
+  trail.caller = caller.value;
+  trail.pass('authenticate');
+
+  // Then what: only to the authenticated is it said whether a method exists.
+  if (method === undefined) return trail.fail('authorize', deny({ kind: 'method_unknown', path: head.path }));
+  const permit = gates.authorize(caller.value, method);
+  if (!permit.ok) return trail.fail('authorize', permit);
+  trail.rule = permit.value.rule;
+  trail.pass('authorize');
+
+  // Quota last: a call that may not be made costs its tenant nothing. The lease is settled by whoever holds the admission.
+  const lease = gates.reserve(caller.value, trail.now());
+  if (!lease.ok) return trail.fail('reserve', lease);
+  trail.pass('reserve');
+  return ok({ head, caller: caller.value, method, permit: permit.value, lease: lease.value });
+}
+
+/**
+ * Decides on one request message, whose model the inspector has read from its whole length, before its last byte moves on.
+ */
+export function permitMessage(
+  admission: Admission,
+  message: { readonly model: string; readonly version: string },
+  gates: Gates,
+  trail: Trail,
+): Result<Permit, Denial> {
+  const { permit, method } = admission;
+  if (!method.readsModel) return withoutModel(permit);
+  trail.model = message.model;
+  trail.modelVersion = message.version;
+  const verdict = gates.model(permit, message.model, message.version);
+  if (!verdict.ok) return trail.fail('inspect', verdict);
+  trail.rule = verdict.value.rule;
+  trail.passOnce('inspect');
+  return verdict;
+}

@@ -1,0 +1,88 @@
+/**
+ * A tenant's configuration, compiled for one worker: its gates, byte account, buffers and upstream connections. Built when
+ * the tenant is first met, kept while its configuration is unchanged.
+ */
+import { X509Certificate } from 'node:crypto';
+import { Authenticator, type CredentialDirectory } from '../authn/authenticator.ts';
+import { Authorizer } from '../authz/authorizer.ts';
+import { ByteAccount } from '../buffers/byte-account.ts';
+import { type SlabReserve, Slabs } from '../buffers/slabs.ts';
+import type { LimitsConfig, TenantConfig } from '../config/generation.ts';
+import { MethodTable } from '../inspection/method-table.ts';
+import type { Turn } from '../kernel/turn.ts';
+import { QuotaGate } from '../quota/quota-gate.ts';
+import type { SharedTables } from '../quota/shared-state.ts';
+import type { Gates } from './gates.ts';
+import { UpstreamPool } from './upstream-pool.ts';
+
+/** What the worker lends to every tenant. */
+export interface TenantResources {
+  readonly turn: Turn;
+  readonly tables: SharedTables;
+  readonly slabReserve: SlabReserve;
+  readonly directory: CredentialDirectory;
+  readonly limits: LimitsConfig;
+}
+
+export class TenantRuntime {
+  readonly config: TenantConfig;
+  readonly gates: Gates;
+  readonly account: ByteAccount;
+  readonly slabs: Slabs;
+  readonly pool: UpstreamPool;
+  readonly clientCas: readonly X509Certificate[];
+  /** Connections of this tenant's clients to this worker. */
+  connections = 0;
+
+  /** `previous` lends what need not change: the account, the buffers, and the upstream connections if the upstream is the same. */
+  constructor(config: TenantConfig, resources: TenantResources, previous: TenantRuntime | undefined) {
+    this.config = config;
+    this.gates = gatesOf(config, resources);
+    this.account = previous?.account ?? new ByteAccount(resources.tables, config.slot, config.byteAccountBytes);
+    this.account.setLimit(config.byteAccountBytes);
+    this.slabs = previous?.slabs ?? new Slabs(resources.slabReserve);
+    this.clientCas = certificatesOf(config.clientCaPem).map((pem) => new X509Certificate(pem));
+    this.pool = this.#keepPool(previous) ?? this.#newPool(resources);
+    this.connections = previous?.connections ?? 0;
+  }
+
+  #keepPool(previous: TenantRuntime | undefined): UpstreamPool | undefined {
+    if (previous === undefined) return undefined;
+    if (JSON.stringify(previous.config.upstream) === JSON.stringify(this.config.upstream)) return previous.pool;
+    previous.pool.drain();
+    return undefined;
+  }
+
+  #newPool({ turn, limits }: TenantResources): UpstreamPool {
+    return new UpstreamPool({
+      config: this.config.upstream,
+      turn,
+      buffers: this.slabs,
+      streamWindowBytes: limits.streamWindowBytes,
+      connectionWindowBytes: limits.connectionWindowBytes,
+      maxHeaderListBytes: limits.maxHeaderListBytes,
+    });
+  }
+}
+
+/** Compiles the gates that a configuration stands for. */
+export function gatesOf(config: TenantConfig, resources: Pick<TenantResources, 'tables' | 'directory'>): Gates {
+  const methods = new MethodTable(config.opaqueServices);
+  const authenticator = new Authenticator(config, resources.directory);
+  const authorizer = new Authorizer(config);
+  const quota = new QuotaGate(resources.tables, config);
+  return {
+    authenticate: (peer, presented, now) => authenticator.authenticate(peer, presented, now),
+    method: (path) => methods.find(path),
+    authorize: (caller, method) => authorizer.method(caller, method),
+    model: (permit, model, version) => authorizer.model(permit, model, version),
+    reserve: (caller, now) => quota.reserve(caller, now),
+  };
+}
+
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+/** The certificates of a bundle; `X509Certificate` itself reads only the first. */
+function certificatesOf(bundle: string): readonly string[] {
+  return bundle.match(PEM_CERTIFICATE) ?? [];
+}

@@ -1,0 +1,79 @@
+/**
+ * The request's header block as the model server gets it: the client's own metadata, and what we have verified about it.
+ */
+import type { Caller } from '../authn/authenticator.ts';
+import { formatTimeout } from '../grpc/timeout.ts';
+import type { Peer } from '../identity/peer.ts';
+import type { RequestHead } from './request-head.ts';
+
+/** What a call adds to the client's own metadata. */
+export interface UpstreamHeaders {
+  readonly head: RequestHead;
+  readonly authority: string;
+  readonly scheme: 'http' | 'https';
+  readonly peer: Peer;
+  readonly caller: Caller;
+  /** What is left of the client's deadline. */
+  readonly timeoutMicros: number | undefined;
+  readonly traceparent: string;
+}
+
+/** Builds the block. Identity headers come from evidence only (wire-conventions 4.5). */
+export function upstreamHeaders(parts: UpstreamHeaders): string[] {
+  const { head } = parts;
+  const block = [
+    ':method',
+    'POST',
+    ':scheme',
+    parts.scheme,
+    ':path',
+    head.path,
+    ':authority',
+    parts.authority,
+    'te',
+    'trailers',
+  ];
+  for (const text of head.passOn) block.push(text);
+  for (const text of identityHeaders(parts.caller, parts.peer)) block.push(text);
+  block.push('traceparent', parts.traceparent);
+  if (parts.timeoutMicros !== undefined) block.push('grpc-timeout', formatTimeout(parts.timeoutMicros));
+  return block;
+}
+
+/** Identity headers are the same for all calls of a caller over one certificate: made once. */
+const byCaller = new WeakMap<Caller, { readonly peer: Peer; readonly pairs: readonly string[] }>();
+
+function identityHeaders(caller: Caller, peer: Peer): readonly string[] {
+  const known = byCaller.get(caller);
+  if (known !== undefined && known.peer === peer) return known.pairs;
+  const pairs = [
+    'x-bulkhead-tenant-id',
+    caller.tenant.id,
+    'x-bulkhead-principal',
+    visibleAscii(caller.id),
+    'x-forwarded-client-cert',
+    forwardedClientCert(peer),
+    'x-gateway-inference-fairness-id',
+    caller.tenant.id,
+  ];
+  byCaller.set(caller, { peer, pairs });
+  return pairs;
+}
+
+/** One XFCC element in SANITIZE_SET mode: what Envoy would have set after terminating the same connection. */
+function forwardedClientCert(peer: Peer): string {
+  const { sha256, subject, spiffeId, dnsNames } = peer.certificate;
+  const parts = [`Hash=${sha256}`, `Subject="${visibleAscii(subject).replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`];
+  if (spiffeId !== undefined) parts.push(`URI=${quoted(spiffeId)}`);
+  for (const name of dnsNames) parts.push(`DNS=${quoted(visibleAscii(name))}`);
+  return parts.join(';');
+}
+
+function quoted(text: string): string {
+  return /[,;="\\]/.test(text) ? `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"` : text;
+}
+
+/** A header value must be visible ASCII; a subject may be any text. What is not, is percent-encoded, and `%` itself too. */
+function visibleAscii(text: string): string {
+  return text.replace(/[^\x20-\x24\x26-\x7e]/gu, (char) => encodeURIComponent(char.isWellFormed() ? char : '�'));
+}

@@ -1,0 +1,144 @@
+/**
+ * A call's way to the model server. It cannot be opened without a `MethodPermit` and a `Lease`, and a message's last byte
+ * does not leave without the `Permit` for that message: a gRPC server acts on a message only when it has the whole of it.
+ */
+import type { MethodPermit, Permit } from '../authz/authorizer.ts';
+import type { Connection, HeaderBlock, ResetCause, Stream, StreamOwner } from '../http2/contract.ts';
+import { ErrorCode } from '../http2/error-code.ts';
+import type { Denial } from '../kernel/denial.ts';
+import type { Lease } from '../quota/quota-gate.ts';
+import type { UpstreamPool, Waiter } from './upstream-pool.ts';
+
+/** Hears from the leg; it is the call. */
+export interface LegOwner {
+  /** The headers to send, made when the stream opens: the deadline shrinks while the call waits. */
+  upstreamHeaders(): HeaderBlock;
+  onResponseHeaders(block: HeaderBlock, endStream: boolean): void;
+  onResponseData(chunk: Buffer, endStream: boolean): void;
+  /** The model server's socket has taken so many request bytes. */
+  onRequestTaken(bytes: number): void;
+  /** The leg is dead; called at most once, and nothing after it. */
+  onLegFailed(denial: Denial): void;
+}
+
+const NOTHING = Buffer.alloc(0);
+
+export class UpstreamLeg implements StreamOwner, Waiter {
+  readonly #pool: UpstreamPool;
+  readonly #owner: LegOwner;
+  #stream: Stream | undefined;
+  /** Permitted bytes that wait for a connection. */
+  readonly #unsent: Buffer[] = [];
+  #ended = false;
+  #closed = false;
+
+  /** Opens the way: from here on, the parts of messages may travel. */
+  static open(_permit: MethodPermit, _lease: Lease, pool: UpstreamPool, owner: LegOwner): UpstreamLeg {
+    const leg = new UpstreamLeg(pool, owner);
+    const connection = pool.acquire(leg);
+    if (connection !== undefined) leg.connected(connection);
+    return leg;
+  }
+
+  private constructor(pool: UpstreamPool, owner: LegOwner) {
+    this.#pool = pool;
+    this.#owner = owner;
+  }
+
+  /** Sends bytes of a message whose end is yet to come. */
+  sendPart(chunk: Buffer): void {
+    this.#send(chunk, false);
+  }
+
+  /** Sends bytes up to and with a message's last, for which the permit was given. */
+  sendMessage(_permit: Permit, chunk: Buffer, endStream: boolean): void {
+    this.#send(chunk, endStream);
+  }
+
+  /** Half-closes: the client has nothing more to say. */
+  sendEnd(_permit: MethodPermit): void {
+    this.#send(NOTHING, true);
+  }
+
+  /** The client's side has taken so many response bytes. */
+  credit(bytes: number): void {
+    this.#stream?.credit(bytes);
+  }
+
+  /** Ends the leg from our side: the client is gone, or was refused. */
+  cancel(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#unsent.length = 0;
+    if (this.#stream === undefined) this.#pool.cancel(this);
+    else this.#stream.reset(ErrorCode.CANCEL);
+  }
+
+  /** The response is complete; what is left of the request is not wanted any more. */
+  finish(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (!this.#ended) this.#stream?.reset(ErrorCode.NO_ERROR);
+  }
+
+  connected(connection: Connection): void {
+    if (this.#closed) return;
+    const { length } = this.#unsent;
+    const bare = length === 0 && this.#ended;
+    this.#stream = connection.open(this.#owner.upstreamHeaders(), bare, this);
+    if (bare) return;
+    for (let i = 0; i < length; i++) {
+      const chunk = this.#unsent[i];
+      if (chunk !== undefined) this.#stream.sendData(chunk, this.#ended && i === length - 1);
+    }
+    this.#unsent.length = 0;
+  }
+
+  failed(denial: Denial): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#owner.onLegFailed(denial);
+  }
+
+  onHeaders(_stream: Stream, block: HeaderBlock, endStream: boolean): void {
+    if (!this.#closed) this.#owner.onResponseHeaders(block, endStream);
+  }
+
+  onData(stream: Stream, chunk: Buffer, endStream: boolean): void {
+    if (this.#closed) stream.credit(chunk.length);
+    else this.#owner.onResponseData(chunk, endStream);
+  }
+
+  onWritten(_stream: Stream, bytes: number): void {
+    if (!this.#closed) this.#owner.onRequestTaken(bytes);
+  }
+
+  onLocalEnd(): void {
+    // The request is out; the call's end is the response's.
+  }
+
+  onReset(_stream: Stream, cause: ResetCause): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#owner.onLegFailed(denialOf(cause, this.#pool.config.display));
+  }
+
+  #send(chunk: Buffer, endStream: boolean): void {
+    if (this.#closed) return;
+    this.#ended = endStream;
+    if (this.#stream !== undefined) this.#stream.sendData(chunk, endStream);
+    else if (chunk.length > 0) this.#unsent.push(chunk);
+    else if (endStream && this.#unsent.length > 0) this.#unsent.push(chunk);
+  }
+}
+
+/** The gRPC mapping of a stream's death (PROTOCOL-HTTP2.md, "Errors"): refused means untouched, so it may be tried again. */
+function denialOf(cause: ResetCause, upstream: string): Denial {
+  if (cause.by === 'peer') {
+    if (cause.code === ErrorCode.REFUSED_STREAM) return { kind: 'upstream_unavailable', upstream, why: 'refused the stream' };
+    if (cause.code === ErrorCode.ENHANCE_YOUR_CALM) return { kind: 'overloaded', why: 'the upstream asked for calm' };
+    return { kind: 'upstream_protocol', upstream, why: `reset the stream with code ${cause.code}` };
+  }
+  if (cause.by === 'us') return { kind: 'upstream_protocol', upstream, why: cause.why };
+  return { kind: 'upstream_unavailable', upstream, why: `the connection ended (${cause.end.kind})` };
+}

@@ -1,0 +1,177 @@
+/**
+ * One tenant's connections to its model server, in one worker. Never shared between tenants: a tenant's stalled reader can
+ * fill a connection's window, and only its own calls may feel that.
+ *
+ * The pool grows while every connection is at the peer's MAX_CONCURRENT_STREAMS, up to `maxConnections`; then calls wait,
+ * up to `maxPendingCalls`. While the upstream cannot be reached, calls are refused at once instead of queueing, and it is
+ * tried again after a jittered back-off.
+ */
+import type { Socket } from 'node:net';
+import type { UpstreamConfig } from '../config/generation.ts';
+import { Http2Connection } from '../http2/connection.ts';
+import type { Connection, ConnectionEnd, ConnectionOwner, OutputBuffers, StreamOwner } from '../http2/contract.ts';
+import { ErrorCode } from '../http2/error-code.ts';
+import type { Denial } from '../kernel/denial.ts';
+import type { Turn } from '../kernel/turn.ts';
+import { dial } from './dial.ts';
+
+/** A call that waits for a connection. Exactly one of the two is called, once, unless it is cancelled before. */
+export interface Waiter {
+  connected(connection: Connection): void;
+  failed(denial: Denial): void;
+}
+
+export interface UpstreamPoolOptions {
+  readonly config: UpstreamConfig;
+  readonly turn: Turn;
+  readonly buffers: OutputBuffers;
+  readonly streamWindowBytes: number;
+  readonly connectionWindowBytes: number;
+  readonly maxHeaderListBytes: number;
+  /** 0..1; a test gives its own. */
+  readonly random?: () => number;
+}
+
+/** First back-off after a failed connect, doubled each time, ± 50 % jitter. */
+const BACKOFF_FIRST_MS = 100;
+const BACKOFF_MAX_MS = 10_000;
+
+export class UpstreamPool implements ConnectionOwner {
+  readonly #options: UpstreamPoolOptions;
+  readonly #random: () => number;
+  readonly #connections = new Set<Connection>();
+  readonly #waiting = new Set<Waiter>();
+  #dialing = 0;
+  #failures = 0;
+  #retryAt = 0;
+  #lastError = '';
+  #closed = false;
+
+  constructor(options: UpstreamPoolOptions) {
+    this.#options = options;
+    this.#random = options.random ?? Math.random;
+  }
+
+  get config(): UpstreamConfig {
+    return this.#options.config;
+  }
+
+  /**
+   * A connection with a free stream, now; or undefined, and the waiter is told later (possibly before this returns, when
+   * the refusal is immediate).
+   */
+  acquire(waiter: Waiter): Connection | undefined {
+    for (const connection of this.#connections) if (connection.availableStreams > 0) return connection;
+    const { config } = this.#options;
+    if (this.#closed) waiter.failed({ kind: 'draining' });
+    else if (this.#connections.size === 0 && this.#dialing === 0 && performance.now() < this.#retryAt) {
+      waiter.failed(this.#unavailable());
+    } else if (this.#waiting.size >= config.maxPendingCalls) {
+      waiter.failed({ kind: 'overloaded', why: `${config.maxPendingCalls} calls wait for ${config.display}` });
+    } else {
+      this.#waiting.add(waiter);
+      this.#grow();
+    }
+    return undefined;
+  }
+
+  /** The call no longer waits. */
+  cancel(waiter: Waiter): void {
+    this.#waiting.delete(waiter);
+  }
+
+  /** Lets running calls end, then closes; new calls are refused. */
+  drain(): void {
+    this.#closed = true;
+    this.#failWaiting({ kind: 'draining' });
+    for (const connection of this.#connections) connection.drain();
+  }
+
+  onStream(): StreamOwner {
+    // The engine refuses PUSH_PROMISE, the only way in which a server could open a stream.
+    throw new Error('a server opened a stream');
+  }
+
+  onGoaway(connection: Connection): void {
+    this.#connections.delete(connection);
+    if (this.#waiting.size > 0) this.#grow();
+  }
+
+  onCapacity(connection: Connection): void {
+    for (const waiter of this.#waiting) {
+      if (connection.availableStreams <= 0) return;
+      this.#waiting.delete(waiter);
+      waiter.connected(connection);
+    }
+  }
+
+  onEnd(connection: Connection, end: ConnectionEnd): void {
+    this.#connections.delete(connection);
+    if (end.kind === 'socket_error') this.#lastError = end.error.message;
+    else if (end.kind === 'protocol') this.#lastError = end.why;
+    if (this.#waiting.size > 0) this.#grow();
+  }
+
+  #grow(): void {
+    const { config } = this.#options;
+    if (this.#closed || this.#dialing > 0 || this.#connections.size >= config.maxConnections) return;
+    this.#dialing++;
+    dial(config, (result) => {
+      this.#dialing--;
+      if (result.ok) this.#connected(result.value);
+      else this.#dialFailed(result.error);
+    });
+  }
+
+  #connected(socket: Socket): void {
+    if (this.#closed) {
+      socket.on('error', () => undefined);
+      socket.destroy();
+      return;
+    }
+    this.#failures = 0;
+    const { turn, buffers, streamWindowBytes, connectionWindowBytes, maxHeaderListBytes } = this.#options;
+    const connection = new Http2Connection(
+      socket,
+      {
+        role: 'client',
+        maxConcurrentStreams: 0,
+        streamWindowBytes,
+        connectionWindowBytes,
+        maxHeaderListBytes,
+        idleTimeoutMs: 0,
+      },
+      this,
+      turn,
+      buffers,
+    );
+    this.#connections.add(connection);
+    this.onCapacity(connection);
+    if (this.#waiting.size > 0) this.#grow();
+  }
+
+  #dialFailed(error: string): void {
+    this.#failures++;
+    this.#lastError = error;
+    const backoff = Math.min(BACKOFF_FIRST_MS * 2 ** (this.#failures - 1), BACKOFF_MAX_MS);
+    this.#retryAt = performance.now() + backoff * (0.5 + this.#random());
+    if (this.#connections.size === 0) this.#failWaiting(this.#unavailable());
+  }
+
+  #unavailable(): Denial {
+    return { kind: 'upstream_unavailable', upstream: this.#options.config.display, why: this.#lastError };
+  }
+
+  #failWaiting(denial: Denial): void {
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const waiter of waiting) waiter.failed(denial);
+  }
+
+  /** Ends every connection at once: the drain limit has passed. */
+  destroy(why: string): void {
+    this.#closed = true;
+    this.#failWaiting({ kind: 'draining' });
+    for (const connection of this.#connections) connection.destroy(ErrorCode.NO_ERROR, why);
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * What the admin port says of a running sidecar.
+ */
+import type { AdminState } from '../admin/server.ts';
+import type { TenantConfig } from '../config/generation.ts';
+import { tenantUsage } from '../quota/shared-state.ts';
+import type { Supervisor } from './supervisor.ts';
+
+/** A scrape waits so long for the workers' counts; a worker that is busier than that is counted in the next one. */
+const COLLECT_TIMEOUT_MS = 500;
+
+/** The admin server's view of the supervisor. Secrets are not masked here: they are never taken along. */
+export function adminState(supervisor: Supervisor): AdminState {
+  return {
+    ready: () => {
+      const reasons: string[] = [];
+      const { workers } = supervisor.generation;
+      if (supervisor.draining) reasons.push('draining');
+      if (supervisor.pool.listening < workers) reasons.push(`${supervisor.pool.listening} of ${workers} workers listen`);
+      const blocked = supervisor.pool.workers.find((worker) => worker.gauges.auditBlocked !== undefined);
+      if (blocked !== undefined) reasons.push(`the audit log cannot be written: ${blocked.gauges.auditBlocked}`);
+      return { ready: supervisor.pool.listening > 0 && !supervisor.draining && blocked === undefined, reasons };
+    },
+    metrics: async () => {
+      await supervisor.pool.collect(COLLECT_TIMEOUT_MS);
+      gauges(supervisor);
+      return supervisor.metrics.render();
+    },
+    describe: () => ({
+      generation: supervisor.generation.number,
+      digest: supervisor.generation.digest,
+      listen: { address: supervisor.generation.listener.address, port: supervisor.port },
+      workers: supervisor.generation.workers,
+      draining: supervisor.draining,
+      telemetry: supervisor.telemetry.status ?? 'off',
+      refusedChange: supervisor.findings,
+      tenants: supervisor.generation.tenants.map(describeTenant),
+    }),
+    tenants: () =>
+      supervisor.generation.tenants.map((tenant) => ({
+        id: tenant.id,
+        serverNames: tenant.serverNames,
+        ...tenantUsage(supervisor.shared, tenant.slot),
+        byteAccountBytes: tenant.byteAccountBytes,
+      })),
+  };
+}
+
+function describeTenant(tenant: TenantConfig): object {
+  return {
+    id: tenant.id,
+    file: tenant.file,
+    digest: tenant.digest,
+    serverNames: tenant.serverNames,
+    trustDomain: tenant.trustDomain,
+    accept: tenant.accept,
+    issuers: tenant.issuers.map(({ issuer, audiences, algorithms }) => ({ issuer, audiences, algorithms })),
+    apiKeys: tenant.apiKeys.map(({ id, expiresAtSeconds, revoked }) => ({ id, expiresAtSeconds, revoked })),
+    roles: tenant.roles,
+    bindings: tenant.bindings,
+    quota: tenant.quota,
+    byteAccountBytes: tenant.byteAccountBytes,
+    upstream: tenant.upstream.display,
+  };
+}
+
+function gauges(supervisor: Supervisor): void {
+  const { metrics, generation } = supervisor;
+  metrics.setGauge('bulkhead_config_generation', {}, generation.number);
+  for (const worker of supervisor.pool.workers) {
+    const labels = { worker: `worker-${worker.index}` };
+    metrics.setGauge('bulkhead_connections', labels, worker.gauges.connections);
+    metrics.setGauge('bulkhead_calls_in_progress', labels, worker.gauges.calls);
+    metrics.setGauge('bulkhead_audit_blocked', labels, worker.gauges.auditBlocked === undefined ? 0 : 1);
+  }
+  for (const tenant of generation.tenants) {
+    const usage = tenantUsage(supervisor.shared, tenant.slot);
+    metrics.setGauge('bulkhead_bytes_in_flight', { tenant: tenant.id }, usage.bytesInFlight);
+  }
+  metrics.setGauge('bulkhead_audit_backlog_bytes', {}, supervisor.telemetry.status?.backlogBytes ?? 0);
+}
