@@ -2,14 +2,14 @@
  * The tenants' door: TLS with a client certificate, one tenant per server name, HTTP/2 only.
  */
 import { createServer, type Server, type TLSSocket } from 'node:tls';
-import type { Generation, TenantConfig } from '../config/generation.ts';
+import type { Generation } from '../config/generation.ts';
 import { Http2Connection } from '../http2/connection.ts';
-import { acceptPeer } from '../identity/peer.ts';
-import { listenerTlsOptions, TlsContexts } from '../identity/tls-contexts.ts';
+import { establishedProblem, handshakeRefusal, listenerTlsOptions } from '../identity/listener-tls.ts';
+import { acceptPeer, type Peer } from '../identity/peer.ts';
+import { TlsContexts } from '../identity/tls-contexts.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import type { Turn } from '../kernel/turn.ts';
 import type { CallServices } from './call.ts';
-import { handshakeRefusal } from './handshake-refusal.ts';
 import type { Refusals } from './refusals.ts';
 import { Session, type SessionHost } from './session.ts';
 import type { TenantRuntime } from './tenant-runtime.ts';
@@ -41,19 +41,22 @@ export class Listener implements SessionHost {
       ...listenerTlsOptions({
         minVersion: listener.minTlsVersion,
         handshakeTimeoutMs: limits.handshakeTimeoutMs,
-        contextFor: (serverName) => this.#contextFor(serverName),
+        contextOf: (serverName) => this.#contextOf(serverName),
+        onUnusable: (serverName, error) => {
+          const detail = error instanceof Error ? error.message : String(error);
+          this.#note(undefined, serverName, 'TLS_CONTEXT_UNUSABLE', detail);
+        },
       }),
       noDelay: true,
     });
     this.#server.maxConnections = limits.maxConnections;
     this.#server.on('secureConnection', (socket: TLSSocket) => this.#accept(socket));
     this.#server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
-      this.refusals.add(handshakeRefusal(error, socket, (name) => options.tenants.claimed(name)));
+      const { serverName, reason, detail } = handshakeRefusal(error, socket);
+      this.#note(socket, serverName, reason, detail);
     });
     this.#server.on('drop', (data) => {
-      const peerAddress = data?.remoteAddress ?? '';
-      const detail = `more than ${limits.maxConnections} connections`;
-      this.refusals.add({ reason: 'CONNECTION_LIMIT', serverName: '', tenantClaim: '', peerAddress, detail });
+      this.#note(data, '', 'CONNECTION_LIMIT', `more than ${limits.maxConnections} connections`);
     });
   }
 
@@ -124,35 +127,42 @@ export class Listener implements SessionHost {
     return unfinished;
   }
 
-  #contextFor(serverName: string): ReturnType<TlsContexts['contextFor']> | undefined {
+  #contextOf(serverName: string): ReturnType<TlsContexts['contextFor']> | undefined {
     const tenant = this.#options.tenants.claimed(serverName);
     return tenant === undefined ? undefined : this.#contexts.contextFor(tenant, this.#generation.listener.minTlsVersion);
   }
 
   #accept(socket: TLSSocket): void {
+    // Until the engine listens, and for what it leaves to the socket: a socket's error must have a listener.
     socket.on('error', () => socket.destroy());
-    const serverName = typeof socket.servername === 'string' ? socket.servername : '';
+    const problem = establishedProblem(socket);
+    if (problem !== undefined) return this.#refuse(socket, problem.serverName, problem.reason, problem.detail);
+    const serverName = 'servername' in socket && typeof socket.servername === 'string' ? socket.servername : '';
     const config = this.#options.tenants.claimed(serverName);
     const tenant = config === undefined ? undefined : this.tenant(config.id);
+    const certificate = socket.getPeerX509Certificate();
     if (config === undefined || tenant === undefined) {
       // Its tenant was removed between the handshake's start and its end.
-      this.#refuse(socket, serverName, undefined, 'TLS_UNKNOWN_SERVER_NAME', '');
-      return;
+      return this.#refuse(socket, serverName, 'TLS_UNKNOWN_SERVER_NAME', '');
     }
+    if (certificate === undefined) return this.#refuse(socket, serverName, 'TLS_CLIENT_CERT_REQUIRED', '');
     const peer = acceptPeer(
       { id: config.id, slot: config.slot, by: 'sni' },
-      socket.getPeerX509Certificate(),
+      certificate,
       { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 },
       { trustDomain: config.trustDomain, clientCas: tenant.clientCas },
       this.#options.turn.now(),
     );
     if (!peer.ok) {
       const why = peer.error.kind === 'certificate_unacceptable' ? peer.error.why : peer.error.kind;
-      this.#refuse(socket, serverName, config, 'TLS_CLIENT_CERT_UNACCEPTABLE', why);
-      return;
+      return this.#refuse(socket, serverName, 'TLS_CLIENT_CERT_UNACCEPTABLE', why);
     }
+    this.#begin(socket, peer.value, serverName, tenant);
+  }
+
+  #begin(socket: TLSSocket, peer: Peer, serverName: string, tenant: TenantRuntime): void {
     const { limits } = this.#generation;
-    const session = new Session(this, peer.value, serverName);
+    const session = new Session(this, peer, serverName);
     this.#sessions.add(session);
     tenant.connections++;
     const connection = new Http2Connection(
@@ -172,9 +182,13 @@ export class Listener implements SessionHost {
     session.attach(connection);
   }
 
-  #refuse(socket: TLSSocket, serverName: string, claimed: TenantConfig | undefined, reason: string, detail: string): void {
-    const peerAddress = socket.remoteAddress ?? '';
-    this.refusals.add({ reason, serverName, tenantClaim: claimed?.id ?? '', peerAddress, detail });
+  #refuse(socket: TLSSocket, serverName: string, reason: string, detail: string): void {
+    this.#note(socket, serverName, reason, detail);
     socket.destroy();
+  }
+
+  #note(peer: { readonly remoteAddress?: string } | undefined, serverName: string, reason: string, detail: string): void {
+    const tenantClaim = serverName === '' ? '' : (this.#options.tenants.claimed(serverName)?.id ?? '');
+    this.refusals.add({ reason, serverName, tenantClaim, peerAddress: peer?.remoteAddress ?? '', detail });
   }
 }
