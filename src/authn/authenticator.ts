@@ -1,0 +1,213 @@
+/**
+ * From a peer and what its call presents to a `Caller`: everything must be valid and agree on one tenant.
+ *
+ * A token is verified once, asynchronously, and remembered by its exact spelling; from then on the verdict comes in the same
+ * turn. The same credential over the same certificate gives the same `Caller` object, so that later stages can remember what
+ * they decided about it.
+ */
+import type { CredentialKind, TenantConfig } from '../config/generation.ts';
+import type { Peer } from '../identity/peer.ts';
+import { type Denial, type Denied, deny } from '../kernel/denial.ts';
+import type { EpochMicros } from '../kernel/ids.ts';
+import { ok, type Result } from '../kernel/result.ts';
+import type { Tenant } from '../tenancy/tenant.ts';
+import { mintTenant } from '../tenancy/tenant-evidence.ts';
+import { ApiKeys, type KnownKey } from './api-keys.ts';
+import { bearerToken, type Presented } from './credentials.ts';
+import type { CredentialDirectory } from './directory.ts';
+import { fetchJwks, type JwksFetch } from './jwks-fetch.ts';
+import { AUTHN_LIMITS, type AuthnLimits } from './limits.ts';
+import { SecondChanceCache } from './second-chance-cache.ts';
+import { TokenVerifier, type VerifiedToken } from './token-verifier.ts';
+
+export type { CredentialDirectory } from './directory.ts';
+
+/** What a `Caller` is made of. */
+interface CallerFacts {
+  readonly kind: CredentialKind;
+  readonly subject: string | undefined;
+  readonly issuer: string | undefined;
+  readonly keyId: string | undefined;
+  readonly certificateId: string;
+  readonly expiresAt: EpochMicros;
+}
+
+class CallerEvidence {
+  readonly #sealed = true;
+  readonly tenant: Tenant;
+  /** `token:<sub>`, `key:<id>` or `cert:<spiffe://… or dns:…>`: the strongest that was presented, in this order. */
+  readonly id: string;
+  readonly kind: CredentialKind;
+  /** `sub` of the token, when one was presented. */
+  readonly subject: string | undefined;
+  /** `iss` of the token. */
+  readonly issuer: string | undefined;
+  readonly keyId: string | undefined;
+  readonly certificateId: string;
+  /** From then on the same credentials are refused: the first of the token's, the key's and the certificate's end. */
+  readonly expiresAt: EpochMicros;
+
+  constructor(tenant: Tenant, facts: CallerFacts) {
+    this.tenant = tenant;
+    this.id = callerId(facts);
+    this.kind = facts.kind;
+    this.subject = facts.subject;
+    this.issuer = facts.issuer;
+    this.keyId = facts.keyId;
+    this.certificateId = facts.certificateId;
+    this.expiresAt = facts.expiresAt;
+  }
+
+  static isGenuine(value: object): boolean {
+    return #sealed in value && value.#sealed;
+  }
+}
+
+export type { CallerEvidence as Caller };
+
+type Authenticated = Result<CallerEvidence, Denial>;
+type Success = { readonly ok: true; readonly value: CallerEvidence };
+
+/** A verified token and the callers that it has made, by certificate. */
+interface RememberedToken {
+  readonly verified: VerifiedToken;
+  readonly callers: SecondChanceCache<Success>;
+}
+
+/** What a call presented, verified. */
+interface Evidence {
+  readonly token: VerifiedToken | undefined;
+  readonly key: KnownKey | undefined;
+}
+
+export interface AuthenticatorDeps {
+  readonly fetch?: JwksFetch;
+  readonly limits?: Partial<AuthnLimits>;
+}
+
+export class Authenticator {
+  readonly #tenant: TenantConfig;
+  readonly #limits: AuthnLimits;
+  readonly #verifier: TokenVerifier;
+  readonly #keys: ApiKeys;
+  readonly #tokens: SecondChanceCache<RememberedToken>;
+  readonly #pending = new Map<string, Promise<Result<RememberedToken, Denial>>>();
+  readonly #callersByKey = new Map<KnownKey, SecondChanceCache<Success>>();
+  readonly #callersByCertificate: SecondChanceCache<Success>;
+  #evidence: Tenant | undefined;
+
+  constructor(tenant: TenantConfig, directory: CredentialDirectory, deps: AuthenticatorDeps = {}) {
+    this.#tenant = tenant;
+    this.#limits = { ...AUTHN_LIMITS, ...deps.limits };
+    this.#verifier = new TokenVerifier(tenant, directory, { fetch: deps.fetch ?? fetchJwks, limits: this.#limits });
+    this.#keys = new ApiKeys(tenant, directory);
+    this.#tokens = new SecondChanceCache(this.#limits.maxCachedTokens, this.#limits.maxCachedTokenBytes);
+    this.#callersByCertificate = this.#newCallers(this.#limits.maxCachedTokens);
+  }
+
+  /** Decides who calls; a promise only when a signature has to be verified. */
+  authenticate(peer: Peer, presented: Presented, now: EpochMicros): Authenticated | Promise<Authenticated> {
+    if (peer.claim.id !== this.#tenant.id) {
+      return deny({ kind: 'tenant_mismatch', claimed: peer.claim.id, presented: this.#tenant.id, by: 'certificate' });
+    }
+    let key: KnownKey | undefined;
+    if (presented.apiKey !== undefined) {
+      const verified = this.#keys.verify(presented.apiKey, now);
+      if (!verified.ok) return verified;
+      key = verified.value;
+    }
+    if (presented.authorization === undefined) return this.#withoutToken(peer, key, now);
+    const known = this.#tokens.get(presented.authorization);
+    if (known !== undefined) {
+      const { source, keysVersion } = known.verified;
+      source.tend(now);
+      if (source.version === keysVersion) return this.#caller(peer, known.callers, { token: known.verified, key }, now);
+    }
+    return this.#verifyToken(presented.authorization, now).then((verified) =>
+      verified.ok ? this.#caller(peer, verified.value.callers, { token: verified.value.verified, key }, now) : verified,
+    );
+  }
+
+  #withoutToken(peer: Peer, key: KnownKey | undefined, now: EpochMicros): Authenticated {
+    if (key === undefined) return this.#caller(peer, this.#callersByCertificate, NOTHING, now);
+    let callers = this.#callersByKey.get(key);
+    if (callers === undefined) {
+      callers = this.#newCallers(this.#limits.maxCallersPerCredential);
+      this.#callersByKey.set(key, callers);
+    }
+    return this.#caller(peer, callers, { token: undefined, key }, now);
+  }
+
+  /** Verifies a token that is not remembered; calls that bring the same one meanwhile wait for the same verdict. */
+  #verifyToken(authorization: string, now: EpochMicros): Promise<Result<RememberedToken, Denial>> {
+    const pending = this.#pending.get(authorization);
+    if (pending !== undefined) return pending;
+    if (this.#pending.size >= this.#limits.maxPendingVerifications) {
+      return Promise.resolve(deny({ kind: 'overloaded', why: 'too many tokens are being verified for this tenant' }));
+    }
+    const verdict = this.#verifyAndRemember(authorization, now).finally(() => this.#pending.delete(authorization));
+    this.#pending.set(authorization, verdict);
+    return verdict;
+  }
+
+  async #verifyAndRemember(authorization: string, now: EpochMicros): Promise<Result<RememberedToken, Denial>> {
+    const verified = await this.#verifier.verify(bearerToken(authorization), now);
+    if (!verified.ok) return verified;
+    const remembered: RememberedToken = {
+      verified: verified.value,
+      callers: this.#newCallers(this.#limits.maxCallersPerCredential),
+    };
+    this.#tokens.set(authorization, remembered);
+    return ok(remembered);
+  }
+
+  #caller(peer: Peer, callers: SecondChanceCache<Success>, evidence: Evidence, now: EpochMicros): Authenticated {
+    const { sha256 } = peer.certificate;
+    const both = evidence.token !== undefined && evidence.key !== undefined;
+    const name = both ? `${evidence.key.config.id} ${sha256}` : sha256;
+    const known = callers.get(name);
+    if (known !== undefined && now < known.value.expiresAt) return known;
+    const made = this.#makeCaller(peer, evidence, now);
+    if (made.ok) callers.set(name, made);
+    return made;
+  }
+
+  #makeCaller(peer: Peer, { token, key }: Evidence, now: EpochMicros): Success | Denied {
+    const { accept } = this.#tenant;
+    const suffices =
+      accept.includes('certificate') ||
+      (token !== undefined && accept.includes('token')) ||
+      (key !== undefined && accept.includes('api-key'));
+    if (!suffices) return deny({ kind: 'credentials_missing', accepted: accept });
+    const tokenEnd = token?.identity.expiresAt ?? Number.POSITIVE_INFINITY;
+    if (token !== undefined && now >= tokenEnd) {
+      return deny({ kind: 'token_expired', expiredAtSeconds: token.identity.expiresAtSeconds });
+    }
+    const certificateEnd = peer.certificate.notAfterSeconds * 1_000_000;
+    if (now >= certificateEnd) return deny({ kind: 'certificate_unacceptable', why: 'expired' });
+    this.#evidence ??= mintTenant(peer.claim);
+    return {
+      ok: true,
+      value: new CallerEvidence(this.#evidence, {
+        kind: token !== undefined ? 'token' : key !== undefined ? 'api-key' : 'certificate',
+        subject: token?.identity.subject,
+        issuer: token?.identity.issuer,
+        keyId: key?.config.id,
+        certificateId: peer.certificateId,
+        // The least of numbers that are all microseconds.
+        expiresAt: Math.min(tokenEnd, key?.expiresAtMicros ?? Number.POSITIVE_INFINITY, certificateEnd) as EpochMicros,
+      }),
+    };
+  }
+
+  #newCallers(maxEntries: number): SecondChanceCache<Success> {
+    return new SecondChanceCache(maxEntries, Number.POSITIVE_INFINITY);
+  }
+}
+
+const NOTHING: Evidence = { token: undefined, key: undefined };
+
+function callerId(facts: CallerFacts): string {
+  if (facts.subject !== undefined) return `token:${facts.subject}`;
+  return facts.keyId === undefined ? `cert:${facts.certificateId}` : `key:${facts.keyId}`;
+}

@@ -1,0 +1,149 @@
+/**
+ * An issuer's keys: given with the configuration, or fetched and kept fresh.
+ *
+ * Calls wait for a fetch only when there is nothing to go by. Otherwise keys are renewed behind their backs, and while the
+ * issuer is down the last good ones serve for a bounded time (fail closed after it).
+ */
+import { createLocalJWKSet } from 'jose';
+import type { IssuerConfig } from '../config/generation.ts';
+import { type Denial, type Denied, deny } from '../kernel/denial.ts';
+import type { EpochMicros } from '../kernel/ids.ts';
+import { err, ok, type Result } from '../kernel/result.ts';
+import type { JwksFetch } from './jwks-fetch.ts';
+import type { AuthnLimits } from './limits.ts';
+import { isJsonObject } from './strict-json.ts';
+
+type LocalKeys = ReturnType<typeof createLocalJWKSet>;
+
+/** The keys of one moment. */
+export interface KeySet {
+  readonly find: LocalKeys;
+  /** Which keys these are: what was verified with another version must be verified again. */
+  readonly version: number;
+}
+
+type Keys = Result<KeySet, Denial>;
+
+interface Held {
+  readonly keys: KeySet;
+  readonly text: string;
+  readonly fetchedAt: number;
+}
+
+/** Where a source gets its document, and within which limits. */
+export interface JwksAccess {
+  readonly fetch: JwksFetch;
+  readonly limits: AuthnLimits;
+}
+
+export class JwksSource {
+  readonly #config: IssuerConfig;
+  readonly #access: JwksAccess;
+  #held: Held | undefined;
+  #version = 1;
+  #lastAttemptAt = Number.NEGATIVE_INFINITY;
+  #lastFailure = 'not fetched yet';
+  #inFlight: Promise<void> | undefined;
+  /** When `tend` has something to do next. */
+  #dueAt: number;
+
+  constructor(config: IssuerConfig, access: JwksAccess) {
+    this.#config = config;
+    this.#access = access;
+    this.#dueAt = Number.POSITIVE_INFINITY;
+    if (config.jwks.kind === 'inline') this.#hold(config.jwks.json, Number.POSITIVE_INFINITY);
+  }
+
+  /** Counts up whenever the keys change or are given up. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Renews in the background what is due. Call it with every use; it costs a comparison. */
+  tend(now: EpochMicros): void {
+    if (now < this.#dueAt) return;
+    const { limits } = this.#access;
+    if (this.#held !== undefined && now >= this.#held.fetchedAt + limits.jwksMaxStaleMs * 1000) {
+      this.#held = undefined;
+      this.#version += 1;
+    }
+    this.#dueAt = now + limits.jwksCooldownMs * 1000;
+    void this.#fetch(now);
+  }
+
+  /** The keys, at once when there are any. */
+  keys(now: EpochMicros): Keys | Promise<Keys> {
+    this.tend(now);
+    if (this.#held !== undefined) return ok(this.#held.keys);
+    if (this.#config.jwks.kind === 'inline') return this.#unavailable();
+    if (this.#inFlight === undefined && now < this.#lastAttemptAt + this.#access.limits.jwksRetryMs * 1000) {
+      return this.#unavailable();
+    }
+    return this.#fetch(now).then(() => (this.#held === undefined ? this.#unavailable() : ok(this.#held.keys)));
+  }
+
+  /** The keys once more after none of `seen` fitted: newer ones if the issuer may be asked again and has any. */
+  async keysNewerThan(seen: KeySet, now: EpochMicros): Promise<KeySet | undefined> {
+    const mayAsk = now >= this.#lastAttemptAt + this.#access.limits.jwksCooldownMs * 1000;
+    if (this.#inFlight !== undefined || (mayAsk && this.#config.jwks.kind === 'url')) await this.#fetch(now);
+    const held = this.#held?.keys;
+    return held === undefined || held.version === seen.version ? undefined : held;
+  }
+
+  /** One fetch at a time; never rejects. */
+  #fetch(now: EpochMicros): Promise<void> {
+    this.#inFlight ??= this.#fetchOnce(now).finally(() => {
+      this.#inFlight = undefined;
+    });
+    return this.#inFlight;
+  }
+
+  async #fetchOnce(now: EpochMicros): Promise<void> {
+    const { jwks } = this.#config;
+    if (jwks.kind === 'inline') return;
+    this.#lastAttemptAt = now;
+    const { fetch, limits } = this.#access;
+    const request = {
+      url: jwks.url,
+      caPem: jwks.caPem,
+      timeoutMs: limits.jwksTimeoutMs,
+      maxBytes: limits.maxJwksBytes,
+    };
+    const fetched = await fetch(request);
+    if (!fetched.ok) {
+      this.#lastFailure = fetched.error;
+      return;
+    }
+    if (this.#hold(fetched.value, now)) this.#dueAt = now + limits.jwksRefreshMs * 1000;
+  }
+
+  /** Takes over a document, unless it is none. */
+  #hold(text: string, fetchedAt: number): boolean {
+    if (this.#held?.text === text) {
+      this.#held = { ...this.#held, fetchedAt };
+      return true;
+    }
+    const parsed = parseKeys(text);
+    if (!parsed.ok) {
+      this.#lastFailure = parsed.error;
+      return false;
+    }
+    this.#version += 1;
+    this.#held = { keys: { find: parsed.value, version: this.#version }, text, fetchedAt };
+    return true;
+  }
+
+  #unavailable(): Denied {
+    return deny({ kind: 'policy_unavailable', source: `JWKS of ${this.#config.issuer}`, why: this.#lastFailure });
+  }
+}
+
+function parseKeys(text: string): Result<LocalKeys, string> {
+  try {
+    const document: unknown = JSON.parse(text);
+    if (!isJsonObject(document) || !Array.isArray(document['keys'])) return err('not a JWKS');
+    return ok(createLocalJWKSet({ keys: document['keys'] }));
+  } catch {
+    return err('not a JWKS');
+  }
+}

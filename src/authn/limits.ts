@@ -1,0 +1,41 @@
+/**
+ * What authentication may cost. Every limit is per tenant and per worker, so that a tenant that presses against one harms
+ * only itself.
+ */
+export interface AuthnLimits {
+  /** Longest token. Real access tokens have 0.5 to 4 KB; the header block has its own limit before this one. */
+  readonly maxTokenBytes: number;
+  /** Verified tokens remembered. Beyond it the least used is verified again when it comes back. */
+  readonly maxCachedTokens: number;
+  /** Characters of remembered tokens together: many tenants times many large tokens is what this bounds. */
+  readonly maxCachedTokenBytes: number;
+  /** Certificates remembered for one credential: pods that share a token each have their own. */
+  readonly maxCallersPerCredential: number;
+  /** Signatures being verified at once. A flood of forged tokens would otherwise queue work for the threads that all share. */
+  readonly maxPendingVerifications: number;
+  /** A JWKS document. A hundred RSA keys fit in a quarter of it. */
+  readonly maxJwksBytes: number;
+  readonly jwksTimeoutMs: number;
+  /** A kid that nobody knows makes us ask the issuer again at most this often: kids are the caller's to choose. */
+  readonly jwksCooldownMs: number;
+  /** Keys are fetched again in the background at this age, so that a withdrawn key stops counting. */
+  readonly jwksRefreshMs: number;
+  /** How long the last good keys serve while the issuer cannot be reached. */
+  readonly jwksMaxStaleMs: number;
+  /** Nothing cached and the issuer unreachable: ask again at most this often. */
+  readonly jwksRetryMs: number;
+}
+
+export const AUTHN_LIMITS: AuthnLimits = {
+  maxTokenBytes: 16 * 1024,
+  maxCachedTokens: 4096,
+  maxCachedTokenBytes: 8 * 1024 * 1024,
+  maxCallersPerCredential: 64,
+  maxPendingVerifications: 256,
+  maxJwksBytes: 256 * 1024,
+  jwksTimeoutMs: 5_000,
+  jwksCooldownMs: 30_000,
+  jwksRefreshMs: 600_000,
+  jwksMaxStaleMs: 86_400_000,
+  jwksRetryMs: 2_000,
+};

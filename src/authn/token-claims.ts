@@ -1,0 +1,81 @@
+/**
+ * What a token's claims must say (RFC 7519 §4.1, RFC 8725 §3), once its signature has been verified.
+ */
+import type { IssuerConfig } from '../config/generation.ts';
+import { type Denial, type Denied, deny } from '../kernel/denial.ts';
+import type { EpochMicros, TenantId } from '../kernel/ids.ts';
+import { ok, type Result } from '../kernel/result.ts';
+import type { JsonObject } from './strict-json.ts';
+
+/** What is left of a token that passed. */
+export interface TokenIdentity {
+  readonly issuer: string;
+  readonly subject: string;
+  /** `exp`, whole seconds. */
+  readonly expiresAtSeconds: number;
+  /** From then on the token is refused: `exp` and the issuer's clock skew. */
+  readonly expiresAt: EpochMicros;
+}
+
+const MAX_SUBJECT_LENGTH = 256;
+/** NumericDate up to the year 9999; beyond it microseconds stop being exact, and no issuer means it. */
+const MAX_NUMERIC_DATE = 253_402_300_799;
+
+/** Checks the claims of a token of this issuer for this tenant. */
+export function checkClaims(
+  claims: JsonObject,
+  issuer: IssuerConfig,
+  tenant: TenantId,
+  now: EpochMicros,
+): Result<TokenIdentity, Denial> {
+  if (claims['iss'] !== issuer.issuer) return invalid('iss differs from the issuer');
+  if (issuer.tenantClaim !== undefined && claims[issuer.tenantClaim] !== tenant) {
+    return tenantClaimProblem(issuer.tenantClaim, claims, tenant);
+  }
+  if (!namesAudience(claims['aud'], issuer.audiences)) return invalid('aud names none of the audiences');
+  const { sub, exp } = claims;
+  if (typeof sub !== 'string' || !isSubject(sub)) return invalid('sub is not a name');
+  if (!isNumericDate(exp)) return invalid('exp is not a time');
+  const skewMicros = issuer.clockSkewMs * 1000;
+  for (const claim of ['nbf', 'iat']) {
+    const time = claims[claim];
+    if (time === undefined) continue;
+    if (!isNumericDate(time)) return invalid(`${claim} is not a time`);
+    if (time * 1_000_000 > now + skewMicros) return invalid(`${claim} is in the future`);
+  }
+  const expiresAtSeconds = Math.floor(exp);
+  const expiresAt = Math.floor(exp * 1_000_000) + skewMicros;
+  if (now >= expiresAt) return deny({ kind: 'token_expired', expiredAtSeconds: expiresAtSeconds });
+  // The sum of two numbers of microseconds.
+  return ok({ issuer: issuer.issuer, subject: sub, expiresAtSeconds, expiresAt: expiresAt as EpochMicros });
+}
+
+function tenantClaimProblem(name: string, claims: JsonObject, tenant: TenantId): Denied {
+  const said = claims[name];
+  if (typeof said !== 'string' || said === '') return invalid(`no claim ${name}`);
+  return deny({ kind: 'tenant_mismatch', claimed: tenant, presented: said.slice(0, 64), by: `token claim ${name}` });
+}
+
+function namesAudience(aud: unknown, audiences: readonly string[]): boolean {
+  const named: readonly unknown[] = Array.isArray(aud) ? aud : [aud];
+  if (!named.every((audience) => typeof audience === 'string')) return false;
+  return named.some((audience) => audiences.includes(audience));
+}
+
+/** The subject goes into records and headers: no control characters (C0, DEL, C1), no halves of characters. */
+function isSubject(sub: string): boolean {
+  if (sub.length === 0 || sub.length > MAX_SUBJECT_LENGTH || !sub.isWellFormed()) return false;
+  for (let index = 0; index < sub.length; index += 1) {
+    const unit = sub.charCodeAt(index);
+    if (unit < 0x20 || (unit >= 0x7f && unit <= 0x9f)) return false;
+  }
+  return true;
+}
+
+function isNumericDate(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && value <= MAX_NUMERIC_DATE;
+}
+
+function invalid(why: string): Denied {
+  return deny({ kind: 'token_invalid', why });
+}

@@ -1,0 +1,163 @@
+/**
+ * What a caller may do: first the method, by the headers alone; then the model, by each message.
+ *
+ * Decisions depend on nothing but the caller, the method, the model and the configuration, so they are remembered, in caches
+ * that belong to the caller and vanish with it: a caller that asks for endless names can only push out its own.
+ */
+import type { Caller } from '../authn/authenticator.ts';
+import type { TenantConfig } from '../config/generation.ts';
+import { type Denial, deny } from '../kernel/denial.ts';
+import type { TenantId } from '../kernel/ids.ts';
+import { ok, type Result } from '../kernel/result.ts';
+import { type Grant, RoleTable } from './role-table.ts';
+
+/** What authorization has to know of a method; the method table's entries have it. */
+export interface AuthorizableMethod {
+  /** `package.Service/Method`. */
+  readonly fullName: string;
+  /** Its messages name a model, so a permit for the method alone is not enough. */
+  readonly readsModel: boolean;
+}
+
+/** Decisions remembered for one caller (methods) and for one permit (models with versions). */
+const MAX_REMEMBERED = 256;
+/** Longer model names with versions are decided each time: what is remembered has to be small. */
+const MAX_REMEMBERED_LENGTH = 256;
+
+class PermitEvidence {
+  readonly #sealed = true;
+  readonly caller: Caller;
+  readonly method: AuthorizableMethod;
+  /** As sent; both empty for a method that reads no model. */
+  readonly model: string;
+  readonly version: string;
+  /** The binding and role that decided. */
+  readonly rule: string;
+
+  constructor(permit: MethodPermitEvidence, model: string, version: string, rule: string) {
+    this.caller = permit.caller;
+    this.method = permit.method;
+    this.model = model;
+    this.version = version;
+    this.rule = rule;
+  }
+
+  static isGenuine(value: object): boolean {
+    return #sealed in value && value.#sealed;
+  }
+}
+
+type ModelDecision = Result<PermitEvidence, Denial>;
+
+class MethodPermitEvidence {
+  readonly caller: Caller;
+  readonly method: AuthorizableMethod;
+  /** The first binding and role that have the method. */
+  readonly rule: string;
+  /** Every grant that has the method: one of them must have the model as well. */
+  readonly #grants: readonly Grant[];
+  readonly #decided = new Map<string, Map<string, ModelDecision>>();
+  #remembered = 0;
+  readonly #withoutModel: ModelDecision;
+
+  constructor(caller: Caller, method: AuthorizableMethod, grants: readonly [Grant, ...Grant[]]) {
+    this.caller = caller;
+    this.method = method;
+    this.rule = grants[0].rule;
+    this.#grants = grants;
+    this.#withoutModel = method.readsModel
+      ? deny({ kind: 'model_denied', method: method.fullName, model: '', version: '' })
+      : ok(new PermitEvidence(this, '', '', this.rule));
+  }
+
+  static decideModel(permit: MethodPermitEvidence, model: string, version: string): ModelDecision {
+    const known = permit.#decided.get(model)?.get(version);
+    if (known !== undefined) return known;
+    const grant = permit.#grants.find(({ role }) => role.hasModel(model, version));
+    const decision: ModelDecision =
+      grant === undefined
+        ? deny({ kind: 'model_denied', method: permit.method.fullName, model, version })
+        : ok(new PermitEvidence(permit, model, version, grant.rule));
+    if (model.length + version.length <= MAX_REMEMBERED_LENGTH) permit.#remember(model, version, decision);
+    return decision;
+  }
+
+  static withoutModel(permit: MethodPermitEvidence): ModelDecision {
+    return permit.#withoutModel;
+  }
+
+  static isGenuine(value: object): boolean {
+    return #grants in value;
+  }
+
+  #remember(model: string, version: string, decision: ModelDecision): void {
+    if (this.#remembered >= MAX_REMEMBERED) {
+      const [oldest] = this.#decided.keys();
+      if (oldest !== undefined) {
+        this.#remembered -= this.#decided.get(oldest)?.size ?? 0;
+        this.#decided.delete(oldest);
+      }
+    }
+    let versions = this.#decided.get(model);
+    if (versions === undefined) {
+      versions = new Map();
+      this.#decided.set(model, versions);
+    }
+    versions.set(version, decision);
+    this.#remembered += 1;
+  }
+}
+
+export type { MethodPermitEvidence as MethodPermit, PermitEvidence as Permit };
+
+type MethodDecision = Result<MethodPermitEvidence, Denial>;
+
+export class Authorizer {
+  readonly #tenant: TenantId;
+  readonly #table: RoleTable;
+  readonly #decided = new WeakMap<
+    Caller,
+    Map<string, { readonly readsModel: boolean; readonly decision: MethodDecision }>
+  >();
+
+  constructor(tenant: Pick<TenantConfig, 'id' | 'roles' | 'bindings'>) {
+    this.#tenant = tenant.id;
+    this.#table = new RoleTable(tenant);
+  }
+
+  /** Decides whether the caller may call the method at all. A repeated decision is the same object. */
+  method(caller: Caller, method: AuthorizableMethod): MethodDecision {
+    let decided = this.#decided.get(caller);
+    const known = decided?.get(method.fullName);
+    if (known !== undefined && known.readsModel === method.readsModel) return known.decision;
+    const decision = this.#decideMethod(caller, method);
+    if (decided === undefined) {
+      decided = new Map();
+      this.#decided.set(caller, decided);
+    } else if (decided.size >= MAX_REMEMBERED) {
+      const [oldest] = decided.keys();
+      if (oldest !== undefined) decided.delete(oldest);
+    }
+    decided.set(method.fullName, { readsModel: method.readsModel, decision });
+    return decision;
+  }
+
+  /** Decides on one message's model and version, as sent (empty: not set). A repeated decision is the same object. */
+  model(permit: MethodPermitEvidence, model: string, version: string): Result<PermitEvidence, Denial> {
+    return MethodPermitEvidence.decideModel(permit, model, version);
+  }
+
+  #decideMethod(caller: Caller, method: AuthorizableMethod): MethodDecision {
+    if (caller.tenant.id !== this.#tenant) {
+      return deny({ kind: 'tenant_mismatch', claimed: this.#tenant, presented: caller.tenant.id, by: 'caller' });
+    }
+    const [first, ...rest] = this.#table.grantsOf(caller).filter(({ role }) => role.hasMethod(method.fullName));
+    if (first === undefined) return deny({ kind: 'method_denied', method: method.fullName, caller: caller.id });
+    return ok(new MethodPermitEvidence(caller, method, [first, ...rest]));
+  }
+}
+
+/** The permit for a call whose method reads no model; refused when it reads one, for then a model must have been decided on. */
+export function withoutModel(permit: MethodPermitEvidence): Result<PermitEvidence, Denial> {
+  return MethodPermitEvidence.withoutModel(permit);
+}
