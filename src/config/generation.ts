@@ -120,7 +120,9 @@ export interface IssuerConfig {
   /** One of these must be in `aud`. */
   readonly audiences: readonly string[];
   readonly algorithms: readonly string[];
-  readonly jwks: { readonly kind: 'inline'; readonly json: string } | { readonly kind: 'url'; readonly url: string; readonly caPem: string | undefined };
+  readonly jwks:
+    | { readonly kind: 'inline'; readonly json: string }
+    | { readonly kind: 'url'; readonly url: string; readonly caPem: string | undefined };
   readonly clockSkewMs: number;
   /** A claim that must equal the tenant's id; undefined when the issuer serves this tenant only. */
   readonly tenantClaim: string | undefined;
@@ -177,7 +179,11 @@ export interface UpstreamConfig {
     | { readonly kind: 'unix'; readonly path: string };
   /** Present for `https://`. */
   readonly tls:
-    | { readonly caPem: string | undefined; readonly serverName: string; readonly clientCertificate: KeyPairPem | undefined }
+    | {
+        readonly caPem: string | undefined;
+        readonly serverName: string;
+        readonly clientCertificate: KeyPairPem | undefined;
+      }
     | undefined;
   /** As written, for records. */
   readonly display: string;

@@ -1,0 +1,80 @@
+/**
+ * `bulkhead check`: everything that is wrong with a configuration, before it is run.
+ */
+import type { Command } from 'commander';
+import type { Finding } from '../config/finding.ts';
+import type { Generation } from '../config/generation.ts';
+import { ConfigurationLoader } from '../config/load.ts';
+import { plural, printFindings } from './findings.ts';
+import type { CliIo } from './io.ts';
+
+interface CheckOptions {
+  readonly config: string;
+  readonly json?: true;
+}
+
+/** Adds `check` to the program. */
+export function registerCheck(program: Command, io: CliIo): void {
+  program
+    .command('check')
+    .description('check the configuration and everything it names, and print every finding')
+    .requiredOption('-c, --config <file>', 'main configuration file; tenants are read from the directory it names')
+    .option('--json', 'print the result as one JSON object')
+    .addHelpText(
+      'after',
+      `
+Nothing is started, and nothing is asked of the network. Every finding has its file, line, column and path, and says
+what would be right. OpenTelemetry's OTEL_* variables are read as \`bulkhead run\` would read them here.
+
+Exit code: 0 when it can be run (there may be warnings), 1 when it cannot.
+
+Examples:
+  $ bulkhead check --config /etc/bulkhead/bulkhead.yaml
+  $ bulkhead check --config bulkhead.yaml --json | jq '.findings[] | select(.severity == "error")'`,
+    )
+    .action((options: CheckOptions) => check(options, io));
+}
+
+async function check(options: CheckOptions, io: CliIo): Promise<void> {
+  const loader = new ConfigurationLoader();
+  const loaded = await loader.load(options.config, undefined);
+  const findings = loaded.ok ? loader.warnings : loaded.error;
+  if (!loaded.ok) io.exit(1);
+  if (options.json === true) {
+    io.out(`${JSON.stringify(report(loaded.ok ? loaded.value : undefined, findings), null, 2)}\n`);
+    return;
+  }
+  if (findings.length > 0) printFindings(findings, io);
+  if (loaded.ok) io.out(success(options.config, loaded.value));
+}
+
+function report(generation: Generation | undefined, findings: readonly Finding[]): object {
+  if (generation === undefined) return { ok: false, findings };
+  return {
+    ok: true,
+    findings,
+    digest: generation.digest,
+    tenants: generation.tenants.map(({ id, file, serverNames }) => ({ id, file, serverNames })),
+  };
+}
+
+function success(mainFile: string, generation: Generation): string {
+  const { listener, admin, workers, tenants, telemetry } = generation;
+  const named = tenants.slice(0, 5).map((tenant) => tenant.id);
+  const more = tenants.length > named.length ? ', …' : '';
+  const otlp = telemetry.otlp;
+  return [
+    `${mainFile} is good.`,
+    `  tenants   ${tenants.length}${tenants.length === 0 ? '' : ` (${named.join(', ')}${more})`}`,
+    `  listens   ${socket(listener)}, ${listener.minTlsVersion} or later, ${plural(workers, 'worker')}`,
+    `  admin     ${socket(admin)}`,
+    `  audit     ${generation.audit.directory}`,
+    `  exports   ${otlp === undefined ? 'nothing (no OTLP endpoint)' : `${otlp.endpoint} (${otlp.protocol})`}`,
+    `Next: bulkhead run --config ${mainFile}`,
+    '',
+  ].join('\n');
+}
+
+function socket({ address, port }: { readonly address: string; readonly port: number }): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}

@@ -1,0 +1,35 @@
+/**
+ * The command line: one file per command, put together here.
+ */
+import { Command } from 'commander';
+import { registerCheck } from './check.ts';
+import { registerConfigSchema } from './config-schema.ts';
+import type { CliIo } from './io.ts';
+import { registerRun } from './run.ts';
+import { packageVersion, registerVersion } from './version.ts';
+
+/** Builds the program. Its commands write through `io` only; wrong arguments end in a CommanderError. */
+export function createProgram(io: CliIo): Command {
+  const program = new Command('bulkhead')
+    .description('The gRPC sidecar that makes one ML model server safe to share between tenants.')
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .configureOutput({ writeOut: (text) => io.out(text), writeErr: (text) => io.err(text) })
+    .exitOverride()
+    .showHelpAfterError('(bulkhead --help says more)')
+    .showSuggestionAfterError()
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ bulkhead check --config bulkhead.yaml        what is wrong with a configuration, and how to mend it
+  $ bulkhead run --config bulkhead.yaml          run the sidecar
+  $ bulkhead config schema --tenant              the JSON Schema of a tenant's file
+
+\`bulkhead COMMAND --help\` says more about a command.`,
+    );
+  registerRun(program, io);
+  registerCheck(program, io);
+  registerConfigSchema(program, io);
+  registerVersion(program, io);
+  return program;
+}

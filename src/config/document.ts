@@ -1,0 +1,145 @@
+/**
+ * One YAML file: its value, and the line and column of every part of it.
+ *
+ * Only the text is kept; the tree with the positions is rebuilt when a position is asked for after it was dropped, which
+ * happens once for a file with something to say and never for the ten thousand others.
+ */
+import { type Document, isMap, isNode, isPair, LineCounter, type Node, parseAllDocuments, visit } from 'yaml';
+import type { Finding, Place, ValuePath } from './finding.ts';
+import { formatPath } from './finding.ts';
+
+/** Aliases may repeat parts of the file up to so many times in all: more is an expansion attack, not a configuration. */
+const MAX_ALIASES = 100;
+
+export interface Position {
+  readonly line: number;
+  readonly column: number;
+}
+
+interface Tree {
+  readonly document: Document.Parsed;
+  readonly lines: LineCounter;
+}
+
+export class YamlDocument {
+  /** As findings name it. */
+  readonly file: string;
+  readonly text: string;
+  #tree: Tree | undefined;
+
+  constructor(file: string, text: string) {
+    this.file = file;
+    this.text = text;
+  }
+
+  /** The plain value of the document, or what the syntax has wrong. */
+  read(): { readonly value: unknown; readonly findings: readonly Finding[] } {
+    const lines = new LineCounter();
+    const documents = parseAllDocuments(this.text, { lineCounter: lines, prettyErrors: false, version: '1.2' });
+    const first = documents[0];
+    if (first === undefined || ('empty' in documents && documents.empty)) {
+      return { value: undefined, findings: [this.#whole('the file is empty', 'write the settings into it')] };
+    }
+    this.#tree = { document: first, lines };
+    const findings = [...first.errors, ...first.warnings].map((problem) =>
+      this.#at(lines.linePos(problem.pos[0]), '', problem.message, 'correct the YAML at this place'),
+    );
+    const second = documents[1];
+    if (second !== undefined) {
+      const position = lines.linePos(second.range[0]);
+      findings.push(
+        this.#at(position, '', 'a second document begins here', 'keep one document a file: remove what follows `---`'),
+      );
+    }
+    if (findings.length > 0) return { value: undefined, findings };
+    try {
+      return { value: first.toJS({ maxAliasCount: MAX_ALIASES }), findings: this.#oddKeys(first, lines) };
+    } catch (cause) {
+      const message = cause instanceof Error ? cause.message : String(cause);
+      return { value: undefined, findings: [this.#whole(message, `use at most ${MAX_ALIASES} aliases in the file`)] };
+    }
+  }
+
+  /** Makes a finding at a place of this document; a part that is missing stands where its parent does. */
+  finding(place: Place, message: string, fix: string, severity: Finding['severity'] = 'error'): Finding {
+    const position = this.position(place);
+    return { file: this.file, ...position, path: formatPath(place.path), message, fix, severity };
+  }
+
+  /** Line and column of a place, from 1. */
+  position(place: Place): Position {
+    const tree = this.#tree ?? this.#parse();
+    const offset = offsetOf(tree.document.contents, place);
+    if (offset === undefined) return { line: 1, column: 1 };
+    const { line, col } = tree.lines.linePos(offset);
+    return { line, column: col };
+  }
+
+  /** Lets go of the tree, which weighs many times the text. */
+  release(): void {
+    this.#tree = undefined;
+  }
+
+  #parse(): Tree {
+    const lines = new LineCounter();
+    const documents = parseAllDocuments(this.text, { lineCounter: lines, prettyErrors: false, version: '1.2' });
+    const document = documents[0];
+    if (document === undefined) throw new Error(`${this.file} has no document to find a position in`);
+    this.#tree = { document, lines };
+    return this.#tree;
+  }
+
+  /** Keys that are not plain strings (`? [a, b]`, `1:`, `__proto__`) mean nothing in a configuration. */
+  #oddKeys(document: Document.Parsed, lines: LineCounter): readonly Finding[] {
+    const findings: Finding[] = [];
+    visit(document, {
+      Pair: (_, pair) => {
+        const key: unknown = isNode(pair.key) ? pair.key.toJS(document) : pair.key;
+        if (typeof key === 'string' && key !== '__proto__') return;
+        const range = isNode(pair.key) ? pair.key.range : undefined;
+        const position = lines.linePos(range?.[0] ?? 0);
+        findings.push(this.#at(position, '', `${JSON.stringify(key)} is no key`, 'write a name as the key'));
+      },
+    });
+    return findings;
+  }
+
+  #at(position: { line: number; col: number }, path: string, message: string, fix: string): Finding {
+    return { file: this.file, line: position.line, column: position.col, path, message, fix, severity: 'error' };
+  }
+
+  #whole(message: string, fix: string): Finding {
+    return { file: this.file, line: 0, column: 0, path: '', message, fix, severity: 'error' };
+  }
+}
+
+/** Walks as far along the path as the document goes. */
+function offsetOf(contents: unknown, place: Place): number | undefined {
+  let node: unknown = contents;
+  let offset = startOf(node);
+  const path: ValuePath = place.path;
+  for (const [index, step] of path.entries()) {
+    if (isMap(node)) {
+      const pair = node.items.find((item) => isPair(item) && keyOf(item.key) === step);
+      if (pair === undefined) return offset;
+      const last = index === path.length - 1;
+      node = pair.value;
+      offset = (last && place.at === 'key' ? startOf(pair.key) : (startOf(node) ?? startOf(pair.key))) ?? offset;
+    } else if (isNode(node) && 'items' in node && Array.isArray(node.items) && typeof step === 'number') {
+      node = node.items[step];
+      if (node === undefined) return offset;
+      offset = startOf(node) ?? offset;
+    } else {
+      return offset;
+    }
+  }
+  return offset;
+}
+
+function startOf(node: unknown): number | undefined {
+  return isNode(node) ? (node satisfies Node).range?.[0] : undefined;
+}
+
+function keyOf(key: unknown): unknown {
+  return typeof key === 'object' && key !== null && 'value' in key ? key.value : key;
+}

@@ -1,0 +1,138 @@
+/**
+ * One configuration file while it is built: what it names is resolved and read from here, and what is wrong is placed here.
+ */
+import { createHash, type X509Certificate } from 'node:crypto';
+import { dirname, resolve } from 'node:path';
+import {
+  covers,
+  type FileProblem,
+  judgeAuthorities,
+  judgeKeyPair,
+  judgeServerUse,
+  namesOf,
+  parseCertificates,
+  parsePrivateKey,
+  type Validity,
+  validityOf,
+} from './certificates.ts';
+import type { YamlDocument } from './document.ts';
+import type { FileCache } from './file-cache.ts';
+import type { Finding, Place, ValuePath } from './finding.ts';
+import type { KeyPairPem } from './generation.ts';
+
+/** A certificate's life, and the place that names its file. */
+export interface PlacedValidity {
+  readonly path: ValuePath;
+  readonly file: string;
+  readonly validity: Validity;
+}
+
+export class FileScope {
+  readonly document: YamlDocument;
+  readonly findings: Finding[] = [];
+  readonly validities: PlacedValidity[] = [];
+  /** Absolute paths of the files that were named. */
+  readonly dependents = new Set<string>();
+  readonly #directory: string;
+  readonly #cache: FileCache;
+
+  /** `path` is the absolute path of the document's file. */
+  constructor(document: YamlDocument, path: string, cache: FileCache) {
+    this.document = document;
+    this.#directory = dirname(path);
+    this.#cache = cache;
+  }
+
+  /** The absolute path of a file named in this one. */
+  resolve(named: string): string {
+    return resolve(this.#directory, named);
+  }
+
+  report(place: Place, message: string, fix: string, severity: Finding['severity'] = 'error'): void {
+    this.findings.push(this.document.finding(place, message, fix, severity));
+  }
+
+  /** The text of a file that is named at a path of this one. */
+  text(path: ValuePath, named: string): string | undefined {
+    const absolute = this.resolve(named);
+    this.dependents.add(absolute);
+    const content = this.#cache.read(absolute);
+    if (content.ok) return content.value.text;
+    const where = named === absolute ? '' : `, which is ${absolute},`;
+    this.report({ path }, `the file ${named}${where} ${content.error}`, 'correct the path, or make the file readable');
+    return undefined;
+  }
+
+  /** Reports problems of a named file; returns whether there is no error among them. */
+  reportFile(path: ValuePath, named: string, problems: readonly FileProblem[]): boolean {
+    for (const { message, fix, severity } of problems) this.report({ path }, `${named} ${message}`, fix, severity);
+    return problems.every((problem) => problem.severity === 'warning');
+  }
+
+  /** The certificates of a file, with its text. */
+  certificates(path: ValuePath, named: string): { pem: string; certificates: readonly X509Certificate[] } | undefined {
+    const pem = this.text(path, named);
+    if (pem === undefined) return undefined;
+    const parsed = parseCertificates(pem);
+    if (parsed.ok) return { pem, certificates: parsed.value };
+    this.reportFile(path, named, [parsed.error]);
+    return undefined;
+  }
+
+  /** A file of CA certificates. Of several, some may have expired: that is how a CA is replaced. */
+  authorities(path: ValuePath, named: string): { pem: string; certificates: readonly X509Certificate[] } | undefined {
+    const file = this.certificates(path, named);
+    if (file === undefined || !this.reportFile(path, named, judgeAuthorities(file.certificates))) return undefined;
+    const longest = file.certificates.toSorted((a, b) => b.validToDate.getTime() - a.validToDate.getTime())[0];
+    if (longest !== undefined) this.#lives(path, named, longest);
+    return file;
+  }
+
+  /** A certificate chain and its key, which fit each other. */
+  keyPair(path: ValuePath, named: KeyPairNames): { pair: KeyPairPem; leaf: X509Certificate } | undefined {
+    const chainPath = [...path, 'chain'];
+    const keyPath = [...path, 'key'];
+    const chain = this.certificates(chainPath, named.chain);
+    const keyPem = this.text(keyPath, named.key);
+    const key = keyPem === undefined ? undefined : parsePrivateKey(keyPem);
+    if (key !== undefined && !key.ok) this.reportFile(keyPath, named.key, [key.error]);
+    const leaf = chain?.certificates[0];
+    if (chain === undefined || leaf === undefined) return undefined;
+    for (const certificate of chain.certificates) this.#lives(chainPath, named.chain, certificate);
+    if (keyPem === undefined || key === undefined || !key.ok) return undefined;
+    const problems = judgeKeyPair(chain.certificates, key.value);
+    const chainGood = this.reportFile(chainPath, named.chain, problems.chain);
+    const keyGood = this.reportFile(keyPath, named.key, problems.key);
+    return chainGood && keyGood ? { pair: { chainPem: chain.pem, keyPem }, leaf } : undefined;
+  }
+
+  /** Reports the server names that a certificate is not for. */
+  servesNames(path: ValuePath, named: string, leaf: X509Certificate, serverNames: readonly string[]): void {
+    this.reportFile(path, named, judgeServerUse(leaf));
+    for (const [index, serverName] of serverNames.entries()) {
+      if (covers(leaf, serverName)) continue;
+      const message = `${serverName} is not among the names of the certificate ${named} (${namesOf(leaf)})`;
+      this.report(
+        { path: ['serverNames', index] },
+        message,
+        'issue the certificate with this name as a DNS SAN, or remove the name',
+      );
+    }
+  }
+
+  /** SHA-256 (hex) over this file and every file that it names. */
+  digest(): string {
+    const hash = createHash('sha256').update(this.document.text);
+    for (const path of [...this.dependents].sort()) hash.update(`\0${path}\0${this.#cache.revision(path)}`);
+    return hash.digest('hex');
+  }
+
+  #lives(path: ValuePath, file: string, certificate: X509Certificate): void {
+    this.validities.push({ path, file, validity: validityOf(certificate) });
+  }
+}
+
+interface KeyPairNames {
+  readonly chain: string;
+  readonly key: string;
+}

@@ -1,0 +1,15 @@
+/**
+ * The JSON Schemas of the configuration files, for editors and for whoever generates such files.
+ */
+import { z } from 'zod';
+import { mainSchema } from './schema-main.ts';
+import { tenantSchema } from './schema-tenant.ts';
+
+export type FileKind = 'main' | 'tenant';
+
+const SCHEMAS = { main: mainSchema, tenant: tenantSchema } as const;
+
+/** The JSON Schema (draft 7, which editors know best) of a main or a tenant's file. */
+export function jsonSchema(kind: FileKind): z.core.JSONSchema.JSONSchema {
+  return z.toJSONSchema(SCHEMAS[kind], { io: 'input', target: 'draft-7' });
+}

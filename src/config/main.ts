@@ -1,0 +1,101 @@
+/**
+ * From the main file to everything of a generation but its tenants.
+ */
+import { availableParallelism } from 'node:os';
+import type { YamlDocument } from './document.ts';
+import type { FileCache } from './file-cache.ts';
+import { FileScope, type PlacedValidity } from './file-scope.ts';
+import type { Finding } from './finding.ts';
+import type { Generation } from './generation.ts';
+import { checkSchema } from './schema-check.ts';
+import { type MainSource, mainSchema } from './schema-main.ts';
+import { buildTelemetry, type Environment } from './telemetry.ts';
+
+/** Beyond four threads one sidecar takes more cores than the model server beside it wants to give. */
+const MAX_AUTO_WORKERS = 4;
+
+export type MainDraft = Omit<Generation, 'number' | 'digest' | 'tenants'>;
+
+export interface BuiltMain {
+  readonly document: YamlDocument;
+  readonly draft: MainDraft | undefined;
+  readonly findings: readonly Finding[];
+  readonly validities: readonly PlacedValidity[];
+  /** Absolute; undefined when the file does not say. */
+  readonly tenantsDirectory: string | undefined;
+  readonly digest: string;
+}
+
+/** Builds the main file's part. `path` is absolute. */
+export function buildMain(document: YamlDocument, path: string, cache: FileCache, environment: Environment): BuiltMain {
+  const scope = new FileScope(document, path, cache);
+  const read = document.read();
+  const checked =
+    read.findings.length > 0
+      ? { value: undefined, findings: read.findings }
+      : checkSchema(document, read.value, mainSchema, 'main');
+  scope.findings.push(...checked.findings);
+  const draft = checked.value === undefined ? undefined : build(scope, checked.value, environment);
+  // The tenants are looked at even when something else in the main file is wrong: all findings at once.
+  const tenants = checked.value?.tenants ?? tenantsOf(read.value);
+  const failed = scope.findings.some((finding) => finding.severity === 'error');
+  return {
+    document,
+    draft: failed ? undefined : draft,
+    findings: scope.findings,
+    validities: scope.validities,
+    tenantsDirectory: tenants === undefined ? undefined : scope.resolve(tenants),
+    digest: scope.digest(),
+  };
+}
+
+function tenantsOf(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null || !('tenants' in value)) return undefined;
+  return typeof value.tenants === 'string' && value.tenants !== '' ? value.tenants : undefined;
+}
+
+function build(scope: FileScope, source: MainSource, environment: Environment): MainDraft | undefined {
+  const telemetry = buildTelemetry(scope, source.telemetry, environment);
+  const { listen, admin, audit, limits } = source;
+  if (listen.address.port !== 0 && listen.address.port === admin.address.port) {
+    const message = `port ${admin.address.port} is the tenants’ port (listen.address)`;
+    scope.report({ path: ['admin', 'address'] }, message, 'choose another port for one of the two');
+  }
+  if (audit.maxSize < 2 * audit.segmentSize) {
+    scope.report(
+      { path: ['audit', 'maxSize'] },
+      'is less than two segments',
+      'make it at least twice audit.segmentSize',
+    );
+  }
+  if (limits.connectionWindow < limits.streamWindow) {
+    const message = 'is less than limits.streamWindow, so that one call can never use its window';
+    scope.report({ path: ['limits', 'connectionWindow'] }, message, 'make it at least limits.streamWindow');
+  }
+  if (telemetry === undefined) return undefined;
+  return {
+    listener: { ...listen.address, minTlsVersion: listen.minTlsVersion },
+    admin: admin.address,
+    workers: source.workers === 'auto' ? Math.min(availableParallelism(), MAX_AUTO_WORKERS) : source.workers,
+    limits: {
+      handshakeTimeoutMs: limits.handshakeTimeout,
+      maxConnections: limits.maxConnections,
+      idleTimeoutMs: limits.idleTimeout,
+      maxConcurrentStreams: limits.maxConcurrentStreams,
+      maxHeaderListBytes: limits.maxHeaderList,
+      streamWindowBytes: limits.streamWindow,
+      connectionWindowBytes: limits.connectionWindow,
+      maxMessageBytes: limits.maxMessage,
+      maxInflatedBytes: limits.maxInflated,
+    },
+    audit: {
+      directory: scope.resolve(audit.directory),
+      segmentBytes: audit.segmentSize,
+      maxBytes: audit.maxSize,
+      whenFull: audit.whenFull,
+    },
+    telemetry,
+    shutdown: { drainTimeoutMs: source.shutdown.drainTimeout },
+    log: source.log,
+  };
+}

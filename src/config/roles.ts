@@ -1,0 +1,140 @@
+/**
+ * Roles and bindings of one tenant: short method names made full, and every name checked against what it refers to.
+ */
+import type { FileScope } from './file-scope.ts';
+import type { BindingConfig, RoleConfig } from './generation.ts';
+import { READ_METHODS, READ_SERVICE } from './known-methods.ts';
+import type { TenantSource } from './schema-tenant.ts';
+import { nearest } from './suggestion.ts';
+
+/** Makes a tenant's roles and bindings. `place` writes where a line of the file is, for the audit record. */
+export function buildRoles(
+  scope: FileScope,
+  source: TenantSource,
+  displayFile: string,
+): { readonly roles: readonly RoleConfig[]; readonly bindings: readonly BindingConfig[] } {
+  const at = (path: readonly (string | number)[]): string => `${displayFile}:${scope.document.position({ path }).line}`;
+  const roles = source.roles.map((role, index): RoleConfig => {
+    const methods = role.methods.map((method, position) =>
+      expandMethod(scope, source, method, ['roles', index, 'methods', position]),
+    );
+    return { name: role.name, methods, models: role.models, versions: role.versions, source: at(['roles', index]) };
+  });
+  const bindings = source.bindings.map(
+    (binding, index): BindingConfig => ({ ...binding, source: at(['bindings', index]) }),
+  );
+  judgeRoles(scope, source);
+  judgeBindings(scope, source);
+  return { roles, bindings };
+}
+
+/** `ModelInfer` → `inference.GRPCInferenceService/ModelInfer`; reports a method that nobody serves. */
+function expandMethod(
+  scope: FileScope,
+  source: TenantSource,
+  method: string,
+  path: readonly (string | number)[],
+): string {
+  const slash = method.indexOf('/');
+  const service = slash < 0 ? READ_SERVICE : method.slice(0, slash);
+  const short = method.slice(slash + 1);
+  const full = `${service}/${short}`;
+  if (service === READ_SERVICE) {
+    if (short === '*' || READ_METHODS.includes(short)) return full;
+    const near = nearest(short, READ_METHODS);
+    const fix = near === undefined ? `write one of: ${READ_METHODS.join(', ')}` : `did you mean ${near}?`;
+    scope.report({ path }, `${READ_SERVICE} has no method ${short}`, fix);
+    return full;
+  }
+  if (!source.services.includes(service)) {
+    const near = nearest(service, [READ_SERVICE, ...source.services]);
+    const fix = `${near === undefined ? '' : `did you mean ${near}? Else `}add ${service} to services, to pass it through unread`;
+    scope.report({ path }, `the service ${service} is not known`, fix);
+  }
+  return full;
+}
+
+/** Methods that name no model in their request. */
+const WITHOUT_MODEL = new Set(['ServerLive', 'ServerReady', 'ServerMetadata', 'RepositoryIndex', 'LogSettings']);
+
+function judgeRoles(scope: FileScope, source: TenantSource): void {
+  const first = new Map<string, number>();
+  const given = new Set(source.bindings.map((binding) => binding.role));
+  for (const [index, role] of source.roles.entries()) {
+    const before = first.get(role.name);
+    if (before !== undefined) {
+      scope.report(
+        { path: ['roles', index, 'name'] },
+        `the role ${role.name} stands twice (first as roles[${before}])`,
+        'rename one, or join the two',
+      );
+      continue;
+    }
+    first.set(role.name, index);
+    if (!given.has(role.name)) {
+      scope.report(
+        { path: ['roles', index, 'name'] },
+        `nobody has the role ${role.name}`,
+        'add a binding for it, or remove it',
+        'warning',
+      );
+    }
+    if (role.models.length === 0 && role.methods.some(needsModel)) {
+      const message = `the role ${role.name} has methods that use a model, but no models: it allows none`;
+      scope.report({ path: ['roles', index] }, message, 'add models: [name, …] or models: ["*"]', 'warning');
+    }
+  }
+}
+
+function needsModel(method: string): boolean {
+  const slash = method.indexOf('/');
+  return (
+    (slash < 0 || method.slice(0, slash) === READ_SERVICE) &&
+    !WITHOUT_MODEL.has(method.slice(slash + 1)) &&
+    !/SharedMemory/.test(method)
+  );
+}
+
+function judgeBindings(scope: FileScope, source: TenantSource): void {
+  const roleNames = source.roles.map((role) => role.name);
+  const keyIds = source.apiKeys.map((key) => key.id);
+  for (const [index, binding] of source.bindings.entries()) {
+    if (!roleNames.includes(binding.role)) {
+      const near = nearest(binding.role, roleNames);
+      const fix =
+        near === undefined
+          ? `write one of: ${roleNames.join(', ') || '(there are no roles yet)'}`
+          : `did you mean ${near}?`;
+      scope.report({ path: ['bindings', index, 'role'] }, `there is no role ${binding.role}`, fix);
+    }
+    for (const [position, key] of binding.keys.entries()) {
+      if (key === '*' || keyIds.includes(key)) continue;
+      const near = nearest(key, keyIds);
+      const fix = near === undefined ? 'add it to apiKeys, or remove it here' : `did you mean ${near}?`;
+      scope.report({ path: ['bindings', index, 'keys', position] }, `there is no API key ${key}`, fix);
+    }
+    if (binding.subjects.length + binding.keys.length + binding.certificates.length === 0) {
+      scope.report({ path: ['bindings', index] }, 'gives the role to nobody', 'name subjects, keys or certificates');
+    }
+    judgeReach(scope, source, index);
+  }
+}
+
+/** Whom a binding names must be able to come at all. */
+function judgeReach(scope: FileScope, source: TenantSource, index: number): void {
+  const binding = source.bindings[index];
+  if (binding === undefined) return;
+  if (binding.subjects.length > 0 && source.issuers.length === 0) {
+    scope.report(
+      { path: ['bindings', index, 'subjects'] },
+      'names token subjects, but there are no issuers',
+      'add the issuer of their tokens, or remove it',
+    );
+  }
+  for (const [position, certificate] of binding.certificates.entries()) {
+    const domain = /^spiffe:\/\/([^/]+)\//.exec(certificate)?.[1];
+    if (domain === undefined || source.trustDomain === undefined || domain === source.trustDomain) continue;
+    const message = `${certificate} is not of the trust domain ${source.trustDomain}`;
+    scope.report({ path: ['bindings', index, 'certificates', position] }, message, 'correct one of the two');
+  }
+}

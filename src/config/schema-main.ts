@@ -1,0 +1,117 @@
+/**
+ * What the main file may say. The reason for every default stands in `manual/defaults.md`.
+ */
+import { z } from 'zod';
+import { keyPairSchema } from './schema-tenant.ts';
+import { count, duration, filePath, name, percentage, problem, quote, size, socketAddress } from './schema-values.ts';
+
+const limits = z
+  .strictObject({
+    handshakeTimeout: duration('For the TLS handshake and the HTTP/2 preface.', '10s', '100ms', '2m').prefault('10s'),
+    maxConnections: count('Connections per worker, of all tenants.', 1, 1_000_000).default(10_000),
+    idleTimeout: duration('A connection without calls is closed after it.', '15m', '1s', '1d').prefault('15m'),
+    maxConcurrentStreams: count('Calls at once on one connection.', 1, 65_535).default(256),
+    maxHeaderList: size('Uncompressed headers of one call.', '16KiB', '1KiB', '1MiB').prefault('16KiB'),
+    streamWindow: size('HTTP/2 window of one call.', '256KiB', '64KiB', '16MiB').prefault('256KiB'),
+    connectionWindow: size('HTTP/2 window of one connection.', '1MiB', '64KiB', '256MiB').prefault('1MiB'),
+    maxMessage: size('One gRPC message.', '1GiB', '1KiB', '3GiB').prefault('1GiB'),
+    maxInflated: size('What one gzip message may inflate to.', '64MiB', '1KiB', '3GiB').prefault('64MiB'),
+  })
+  .meta({ description: 'Limits of every connection and call.' });
+
+const audit = z
+  .strictObject({
+    directory: filePath('Directory of the audit log; made when it is not there.'),
+    segmentSize: size('One segment file.', '64MiB', '1MiB', '1GiB').prefault('64MiB'),
+    maxSize: size('All segments together.', '1GiB', '2MiB', '1024GiB').prefault('1GiB'),
+    whenFull: z
+      .enum(['refuse', 'drop'])
+      .default('refuse')
+      .meta({ description: 'With a full log: refuse calls, or drop their records.' }),
+  })
+  .meta({ description: 'The audit log.' });
+
+const otlp = z
+  .strictObject({
+    endpoint: name(
+      'a URL',
+      '`http(s)://host:port` of the collector. Default: OTEL_EXPORTER_OTLP_ENDPOINT.',
+      2048,
+    ).optional(),
+    protocol: z
+      .enum(['grpc', 'http/protobuf'])
+      .optional()
+      .meta({ description: 'Default: OTEL_EXPORTER_OTLP_PROTOCOL, else http/protobuf.' }),
+    headers: z
+      .record(
+        z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$/, problem('is not a header name', 'write a header name')),
+        z.string().regex(/^[\x20-\x7e]{0,8192}$/, problem('is not a header value', 'write printable ASCII')),
+      )
+      .optional()
+      .meta({ description: 'Sent with every export. Default: OTEL_EXPORTER_OTLP_HEADERS.' }),
+    ca: filePath('PEM file with the CA of the collector (https only). Default: the system’s.').optional(),
+    clientCertificate: keyPairSchema('Certificate that we show to the collector (https only).').optional(),
+    timeout: duration('For one export.', '10s', '100ms', '5m').prefault('10s'),
+  })
+  .meta({ description: 'Where traces and audit records are exported to (OTLP).' });
+
+const telemetry = z
+  .strictObject({
+    serviceName: name('a name', 'Default: OTEL_SERVICE_NAME, else bulkhead.').optional(),
+    traces: z
+      .strictObject({
+        sample: percentage
+          .prefault('100%')
+          .meta({ description: 'Share of allowed calls that are traced; refused ones always are.' }),
+      })
+      .prefault({})
+      .meta({ description: 'Traces.' }),
+    otlp: otlp.optional(),
+  })
+  .meta({ description: 'Traces, metrics and their export.' });
+
+export const mainSchema = z
+  .strictObject({
+    listen: z
+      .strictObject({
+        address: socketAddress,
+        minTlsVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.3').meta({ description: 'Lowest TLS version.' }),
+      })
+      .meta({ description: 'Where tenants connect to.' }),
+    admin: z
+      .strictObject({ address: socketAddress })
+      .prefault({ address: '127.0.0.1:9901' })
+      .meta({ description: 'Where metrics, health and the admin API are served.' }),
+    workers: z
+      .union([z.literal('auto'), z.int().min(1).max(64)], {
+        error: (issue) =>
+          issue.input === undefined
+            ? undefined
+            : problem(`${quote(issue.input)} is not a number of workers`, 'write auto, or a number from 1 to 64'),
+      })
+      .default('auto')
+      .meta({ description: 'Data-plane threads; `auto`: the cores that it may use, at most 4.' }),
+    limits: limits.prefault({}),
+    audit,
+    telemetry: telemetry.prefault({}),
+    shutdown: z
+      .strictObject({
+        drainTimeout: duration('Running calls may finish within it.', '30s', '0s', '1h').prefault('30s'),
+      })
+      .prefault({})
+      .meta({ description: 'How it ends.' }),
+    log: z
+      .strictObject({
+        level: z
+          .enum(['debug', 'info', 'warn', 'error'])
+          .default('info')
+          .meta({ description: 'Least severe line that is written.' }),
+      })
+      .prefault({})
+      .meta({ description: 'The process’s own log.' }),
+    tenants: filePath('Directory with one file per tenant: every *.yaml in it.'),
+  })
+  .meta({ title: 'Bulkhead', description: 'Main file of Bulkhead.' });
+
+/** The main file as the schema leaves it. */
+export type MainSource = z.output<typeof mainSchema>;

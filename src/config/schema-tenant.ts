@@ -1,0 +1,225 @@
+/**
+ * What a tenant's file may say. Every key has its description here, which is also what the editor shows.
+ */
+import { z } from 'zod';
+import {
+  count,
+  duration,
+  filePath,
+  name,
+  problem,
+  quote,
+  rate,
+  serverName,
+  size,
+  tenantId,
+  timestamp,
+} from './schema-values.ts';
+
+/** Signature algorithms that a token may have: public-key ones only. */
+export const TOKEN_ALGORITHMS = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+] as const;
+
+const list = <T extends z.ZodType>(item: T, description: string, max = 1000): z.ZodArray<T> =>
+  z
+    .array(item, {
+      error: (issue) =>
+        issue.input === undefined ? undefined : problem(`${quote(issue.input)} is not a list`, 'write a list: [a, b]'),
+    })
+    .max(max, problem(`has more than ${max} entries`, 'split it'))
+    .meta({ description });
+
+const keyPair = (description: string) =>
+  z
+    .strictObject({
+      chain: filePath('PEM file with the certificate first and its intermediates after it.'),
+      key: filePath('PEM file with the private key, not encrypted.'),
+    })
+    .meta({ description });
+
+export { keyPair as keyPairSchema };
+
+const issuer = z.strictObject({
+  issuer: name('the issuer', 'Exact `iss` of the tokens.', 2048),
+  audience: z
+    .union([name('an audience', 'One audience.'), list(name('an audience', 'An audience.'), 'Audiences.', 32).min(1)])
+    .meta({ description: 'One of these must be in the token’s `aud`: one, or a list.' }),
+  jwks: z
+    .strictObject({
+      file: filePath('JSON Web Key Set.').optional(),
+      url: name('a URL', 'https URL of the JSON Web Key Set (http only on loopback).', 2048).optional(),
+      ca: filePath('PEM file with the CA of the URL’s server. Default: the system’s.').optional(),
+    })
+    .meta({ description: 'Where the public keys are: a file or a URL, not both.' }),
+  algorithms: list(
+    z.enum(TOKEN_ALGORITHMS),
+    'Signature algorithms that are accepted. Default: RS256, ES256, EdDSA.',
+    TOKEN_ALGORITHMS.length,
+  )
+    .min(1, problem('is empty', 'name at least one algorithm, or leave the key away'))
+    .default(['RS256', 'ES256', 'EdDSA']),
+  clockSkew: duration('How far the issuer’s clock may be off.', '30s', '0s', '5m').prefault('30s'),
+  tenantClaim: name(
+    'a claim',
+    'Claim that must equal the tenant’s id. Needed when the issuer serves more than one tenant.',
+  ).optional(),
+});
+
+const apiKey = z.strictObject({
+  id: z
+    .string()
+    .regex(/^[A-Za-z0-9-]{1,64}$/, {
+      error: (issue) =>
+        problem(`${quote(issue.input)} is not an API key’s id`, 'write 1 to 64 letters, digits and hyphens'),
+    })
+    .meta({ description: 'Public middle part of `bk_<id>_<secret>`.' }),
+  sha256: z
+    .string({
+      error: (issue) => (issue.input === undefined ? undefined : problem('is not text', 'put the hash in quotes')),
+    })
+    .regex(
+      /^[0-9a-f]{64}$/,
+      problem(
+        'is not a SHA-256 hash in lower-case hex',
+        'write the hash of the secret part: printf %s SECRET | sha256sum',
+      ),
+    )
+    .meta({ description: 'SHA-256 of the secret part, lower-case hex. The secret itself is never written down.' }),
+  expires: timestamp.optional(),
+  revoked: z.boolean().default(false).meta({ description: 'Refused from now on; kept so that the record says so.' }),
+});
+
+const role = z.strictObject({
+  name: name('a name', 'Name of the role, for bindings and for the audit record.', 64),
+  methods: list(
+    z.string().regex(/^([A-Za-z_][A-Za-z0-9_]*|[A-Za-z_][A-Za-z0-9_.]*\/([A-Za-z_][A-Za-z0-9_]*|\*))$/, {
+      error: (issue) =>
+        problem(
+          `${quote(issue.input)} is not a method`,
+          'write ModelInfer, package.Service/Method or package.Service/*',
+        ),
+    }),
+    'Methods that the role may call: `ModelInfer` (short for inference.GRPCInferenceService/ModelInfer), `package.Service/Method` or `package.Service/*`.',
+    256,
+  ).min(1, problem('is empty', 'name the methods that the role may call')),
+  models: list(
+    name('a model', 'Model name; `*` stands for any characters.'),
+    'Models that the role may use. Default: none.',
+  ).default([]),
+  versions: list(
+    z
+      .union([name('a version', 'Version; `*` stands for any characters.', 64), z.int().nonnegative()])
+      .transform((version) => String(version)),
+    'Versions of these models; `latest` is the one that a request leaves open. Default: all.',
+  ).default(['*']),
+});
+
+const binding = z.strictObject({
+  role: name('a role', 'Name of the role that is given.', 64),
+  subjects: list(name('a subject', '`sub` of a token; `*` for any.', 1024), 'Token subjects.', 10_000).default([]),
+  keys: list(name('a key id', 'Id of an API key; `*` for any.', 64), 'API keys.', 10_000).default([]),
+  certificates: list(
+    z.string().regex(/^(\*|spiffe:\/\/[a-z0-9._-]+\/[A-Za-z0-9._/-]+|dns:[A-Za-z0-9.-]+)$/, {
+      error: (issue) =>
+        problem(`${quote(issue.input)} is not a certificate’s name`, 'write spiffe://domain/path, dns:name or "*"'),
+    }),
+    'Client certificates: `spiffe://…`, `dns:…`, or `*` for any.',
+    10_000,
+  ).default([]),
+});
+
+const rateLimit = (who: string) =>
+  z
+    .strictObject({
+      calls: rate,
+      burst: count(`Calls that may come at once. Default: one second’s worth.`, 1, 1_000_000_000).optional(),
+    })
+    .meta({ description: `Rate of ${who}.` });
+
+const quota = z
+  .strictObject({
+    tenant: rateLimit('all callers of this tenant together').optional(),
+    caller: rateLimit('each caller').optional(),
+    concurrentCalls: count('Calls in progress at once, of all callers together.', 1, 1_000_000).optional(),
+  })
+  .meta({ description: 'How much this tenant may call. What is left away is not limited.' });
+
+const upstream = z
+  .strictObject({
+    address: name('an address', '`http://host:port`, `https://host:port` or `unix:/path`.', 1024),
+    ca: filePath('PEM file with the CA of the server (https only). Default: the system’s.').optional(),
+    clientCertificate: keyPair('Certificate that we show to the server (https only).').optional(),
+    serverName: name(
+      'a name',
+      'Name to verify in the server’s certificate (https only). Default: the host.',
+    ).optional(),
+    authority: name('an authority', '`:authority` that the server sees. Default: host and port.').optional(),
+    connectTimeout: duration('For connecting, TLS included.', '2s', '10ms', '1m').prefault('2s'),
+    maxConnections: count('Connections for this tenant, per worker.', 1, 1024).default(4),
+    maxPendingCalls: count('Calls that may wait for a connection, per worker.', 0, 1_000_000).default(1024),
+  })
+  .meta({ description: 'The model server.' });
+
+export const tenantSchema = z
+  .strictObject({
+    tenant: tenantId,
+    serverNames: list(serverName, 'Names that this tenant’s clients connect to (TLS SNI), exact.').min(
+      1,
+      problem('is empty', 'name at least one server name'),
+    ),
+    certificate: keyPair('The server certificate that this tenant’s clients see.'),
+    clientCa: filePath('PEM file with the CA certificates that sign this tenant’s clients.'),
+    trustDomain: z
+      .string()
+      .regex(/^[a-z0-9._-]{1,255}$/, {
+        error: (issue) =>
+          problem(`${quote(issue.input)} is not a trust domain`, 'write a lower-case name such as acme.example'),
+      })
+      .optional()
+      .meta({
+        description: 'SPIFFE trust domain that client certificates must be of. Default: any under the client CA.',
+      }),
+    accept: list(
+      z.enum(['certificate', 'token', 'api-key']),
+      'Which credentials suffice; the certificate is verified in any case. Default: tokens and API keys, if there are issuers and keys below, else the certificate.',
+      3,
+    )
+      .min(1, problem('is empty', 'name at least one: certificate, token, api-key'))
+      .optional(),
+    issuers: list(issuer, 'Who issues this tenant’s tokens.', 32).default([]),
+    apiKeys: list(apiKey, 'This tenant’s API keys, as hashes.', 10_000).default([]),
+    roles: list(role, 'What may be called.').default([]),
+    bindings: list(binding, 'Who has which role.', 10_000).default([]),
+    quota: quota.default({}),
+    byteAccount: size('Hard limit of this tenant’s bytes in flight.', '64MiB', '256KiB', '1024GiB').prefault('64MiB'),
+    upstream,
+    trace: z
+      .strictObject({
+        clientContext: z.enum(['link', 'parent']).default('link').meta({
+          description: 'Whether a client’s traceparent is a link of our span, or its parent (trusted clients only).',
+        }),
+      })
+      .prefault({})
+      .meta({ description: 'Tracing.' }),
+    services: list(
+      z.string().regex(/^[A-Za-z_][A-Za-z0-9_.]*$/, {
+        error: (issue) => problem(`${quote(issue.input)} is not a service`, 'write package.Service'),
+      }),
+      'Further gRPC services that are passed through without reading their messages.',
+      256,
+    ).default([]),
+  })
+  .meta({ title: 'Bulkhead tenant', description: 'One tenant of Bulkhead.' });
+
+/** A tenant's file as the schema leaves it. */
+export type TenantSource = z.output<typeof tenantSchema>;

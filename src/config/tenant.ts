@@ -1,0 +1,267 @@
+/**
+ * From a tenant's file to the tenant's configuration.
+ */
+import type { TenantId } from '../kernel/ids.ts';
+import type { YamlDocument } from './document.ts';
+import type { FileCache } from './file-cache.ts';
+import { FileScope, type PlacedValidity } from './file-scope.ts';
+import type { Finding } from './finding.ts';
+import type { CredentialKind, IssuerConfig, TenantConfig, UpstreamConfig } from './generation.ts';
+import { judgeKeySet } from './key-set.ts';
+import { READ_SERVICE } from './known-methods.ts';
+import { buildRoles } from './roles.ts';
+import { checkSchema } from './schema-check.ts';
+import { type TenantSource, tenantSchema } from './schema-tenant.ts';
+import { isLoopback, judgeKeySetUrl, parseUpstreamAddress } from './upstream-address.ts';
+
+/** A tenant's configuration before it has a place among the others. */
+export type TenantDraft = Omit<TenantConfig, 'slot'>;
+
+/** What is checked between tenants; known even when the tenant has errors of its own. */
+export interface TenantFacts {
+  readonly id: TenantId;
+  readonly serverNames: readonly string[];
+  readonly issuers: readonly { readonly issuer: string; readonly tenantClaim: string | undefined }[];
+  readonly apiKeyIds: readonly string[];
+  readonly trustDomain: string | undefined;
+  /** SHA-256 fingerprints of the client CA's public keys: a CA that renews its certificate is the same CA. */
+  readonly clientCas: readonly string[];
+}
+
+export interface BuiltTenant {
+  readonly document: YamlDocument;
+  readonly draft: TenantDraft | undefined;
+  readonly facts: TenantFacts | undefined;
+  readonly findings: readonly Finding[];
+  readonly validities: readonly PlacedValidity[];
+  readonly dependents: readonly string[];
+}
+
+/** Builds one tenant. `path` is its file, absolute; `displayFile` how records name it. */
+export function buildTenant(document: YamlDocument, path: string, displayFile: string, cache: FileCache): BuiltTenant {
+  const scope = new FileScope(document, path, cache);
+  const read = document.read();
+  const checked =
+    read.findings.length > 0
+      ? { value: undefined, findings: read.findings }
+      : checkSchema(document, read.value, tenantSchema, 'tenant');
+  scope.findings.push(...checked.findings);
+  const built = checked.value === undefined ? undefined : build(scope, checked.value, displayFile);
+  document.release();
+  return {
+    document,
+    draft: scope.findings.some((finding) => finding.severity === 'error') ? undefined : built?.draft,
+    facts: built?.facts,
+    findings: scope.findings,
+    validities: scope.validities,
+    dependents: [...scope.dependents],
+  };
+}
+
+function build(
+  scope: FileScope,
+  source: TenantSource,
+  displayFile: string,
+): { readonly draft: TenantDraft | undefined; readonly facts: TenantFacts } {
+  const certificate = scope.keyPair(['certificate'], source.certificate);
+  if (certificate !== undefined) {
+    scope.servesNames(['certificate', 'chain'], source.certificate.chain, certificate.leaf, source.serverNames);
+  }
+  const clientCa = scope.authorities(['clientCa'], source.clientCa);
+  const issuers = source.issuers.map((_, index) => buildIssuer(scope, source, index));
+  const { roles, bindings } = buildRoles(scope, source, displayFile);
+  const upstream = buildUpstream(scope, source);
+  judgeCredentials(scope, source);
+  judgeServices(scope, source);
+  const facts: TenantFacts = {
+    id: source.tenant,
+    serverNames: source.serverNames,
+    issuers: source.issuers.map(({ issuer, tenantClaim }) => ({ issuer, tenantClaim })),
+    apiKeyIds: source.apiKeys.map((key) => key.id),
+    trustDomain: source.trustDomain,
+    clientCas: (clientCa?.certificates ?? []).map((ca) => keyFingerprint(ca.publicKey)),
+  };
+  if (certificate === undefined || clientCa === undefined || upstream === undefined) return { draft: undefined, facts };
+  const draft: TenantDraft = {
+    id: source.tenant,
+    file: displayFile,
+    digest: scope.digest(),
+    serverNames: source.serverNames,
+    certificate: certificate.pair,
+    clientCaPem: clientCa.pem,
+    trustDomain: source.trustDomain,
+    accept: source.accept ?? defaultAccept(source),
+    issuers: issuers.filter((issuer) => issuer !== undefined),
+    apiKeys: source.apiKeys.map((key) => ({
+      id: key.id,
+      sha256: key.sha256,
+      expiresAtSeconds: key.expires,
+      revoked: key.revoked,
+    })),
+    roles,
+    bindings,
+    quota: {
+      perTenant: rateOf(source.quota.tenant),
+      perCaller: rateOf(source.quota.caller),
+      maxConcurrentCalls: source.quota.concurrentCalls,
+    },
+    byteAccountBytes: source.byteAccount,
+    upstream,
+    trace: source.trace,
+    opaqueServices: source.services,
+  };
+  return { draft, facts };
+}
+
+function keyFingerprint(key: { export(options: { type: 'spki'; format: 'der' }): Buffer }): string {
+  return key.export({ type: 'spki', format: 'der' }).toString('base64');
+}
+
+/** With a second credential configured, the certificate alone does not suffice unless it is said to. */
+function defaultAccept(source: TenantSource): readonly CredentialKind[] {
+  const accept: CredentialKind[] = [];
+  if (source.issuers.length > 0) accept.push('token');
+  if (source.apiKeys.length > 0) accept.push('api-key');
+  return accept.length > 0 ? accept : ['certificate'];
+}
+
+function rateOf(limit: TenantSource['quota']['tenant']): { callsPerSecond: number; burst: number } | undefined {
+  if (limit === undefined) return undefined;
+  return { callsPerSecond: limit.calls, burst: limit.burst ?? Math.max(1, Math.ceil(limit.calls)) };
+}
+
+function buildIssuer(scope: FileScope, source: TenantSource, index: number): IssuerConfig | undefined {
+  const issuer = source.issuers[index];
+  if (issuer === undefined) return undefined;
+  const jwks = buildKeySet(scope, issuer, ['issuers', index, 'jwks']);
+  if (jwks === undefined) return undefined;
+  return {
+    issuer: issuer.issuer,
+    audiences: typeof issuer.audience === 'string' ? [issuer.audience] : issuer.audience,
+    algorithms: issuer.algorithms,
+    jwks,
+    clockSkewMs: issuer.clockSkew,
+    tenantClaim: issuer.tenantClaim,
+  };
+}
+
+function buildKeySet(
+  scope: FileScope,
+  issuer: TenantSource['issuers'][number],
+  path: readonly (string | number)[],
+): IssuerConfig['jwks'] | undefined {
+  const { file, url, ca } = issuer.jwks;
+  if ((file === undefined) === (url === undefined)) {
+    scope.report(
+      { path },
+      file === undefined ? 'names neither a file nor a URL' : 'names both a file and a URL',
+      'write either file: or url:',
+    );
+    return undefined;
+  }
+  if (file !== undefined) {
+    if (ca !== undefined) scope.report({ path: [...path, 'ca'] }, 'has no meaning for a file', 'remove it');
+    const json = scope.text([...path, 'file'], file);
+    if (json === undefined || !scope.reportFile([...path, 'file'], file, judgeKeySet(json, issuer.algorithms)))
+      return undefined;
+    return { kind: 'inline', json };
+  }
+  if (url === undefined) return undefined;
+  const flaw = judgeKeySetUrl(url);
+  if (flaw !== undefined) scope.report({ path: [...path, 'url'] }, flaw.message, flaw.fix, flaw.severity);
+  const authority = ca === undefined ? undefined : scope.authorities([...path, 'ca'], ca);
+  if (flaw?.severity === 'error' || (ca !== undefined && authority === undefined)) return undefined;
+  return { kind: 'url', url, caPem: authority?.pem };
+}
+
+function buildUpstream(scope: FileScope, source: TenantSource): UpstreamConfig | undefined {
+  const { upstream } = source;
+  const parsed = parseUpstreamAddress(upstream.address);
+  if (!parsed.ok) {
+    scope.report({ path: ['upstream', 'address'] }, parsed.error.message, parsed.error.fix);
+    return undefined;
+  }
+  const { target, tls } = parsed.value;
+  const host = target.kind === 'tcp' ? target.host : 'localhost';
+  if (!tls) {
+    for (const key of ['ca', 'clientCertificate', 'serverName'] as const) {
+      if (upstream[key] === undefined) continue;
+      scope.report(
+        { path: ['upstream', key], at: 'key' },
+        'has a meaning for https:// only',
+        'write https:// in address, or remove it',
+      );
+    }
+    if (!isLoopback(host)) {
+      const fix = 'use https://, or a server on this pod’s loopback';
+      scope.report({ path: ['upstream', 'address'] }, `calls go to ${host} in clear text`, fix, 'warning');
+    }
+  }
+  const ca = tls && upstream.ca !== undefined ? scope.authorities(['upstream', 'ca'], upstream.ca) : undefined;
+  const pair =
+    tls && upstream.clientCertificate !== undefined
+      ? scope.keyPair(['upstream', 'clientCertificate'], upstream.clientCertificate)
+      : undefined;
+  return {
+    target,
+    tls: tls ? { caPem: ca?.pem, serverName: upstream.serverName ?? host, clientCertificate: pair?.pair } : undefined,
+    display: upstream.address,
+    connectTimeoutMs: upstream.connectTimeout,
+    maxConnections: upstream.maxConnections,
+    maxPendingCalls: upstream.maxPendingCalls,
+    authority: upstream.authority ?? (target.kind === 'tcp' ? hostAndPort(target.host, target.port) : 'localhost'),
+  };
+}
+
+function hostAndPort(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function judgeCredentials(scope: FileScope, source: TenantSource): void {
+  for (const [index, kind] of (source.accept ?? []).entries()) {
+    if (kind === 'token' && source.issuers.length === 0) {
+      scope.report(
+        { path: ['accept', index] },
+        'tokens are accepted, but there are no issuers',
+        'add an issuer, or remove token',
+      );
+    }
+    if (kind === 'api-key' && source.apiKeys.length === 0) {
+      scope.report(
+        { path: ['accept', index] },
+        'API keys are accepted, but there are none',
+        'add one under apiKeys, or remove api-key',
+      );
+    }
+  }
+  const issuers = new Set<string>();
+  for (const [index, { issuer }] of source.issuers.entries()) {
+    if (issuers.has(issuer))
+      scope.report({ path: ['issuers', index, 'issuer'] }, 'stands twice', 'join the two: audiences may be a list');
+    issuers.add(issuer);
+  }
+  const keys = new Set<string>();
+  for (const [index, { id }] of source.apiKeys.entries()) {
+    if (keys.has(id))
+      scope.report(
+        { path: ['apiKeys', index, 'id'] },
+        `the API key ${id} stands twice`,
+        'give each key an id of its own',
+      );
+    keys.add(id);
+  }
+}
+
+function judgeServices(scope: FileScope, source: TenantSource): void {
+  const names = new Set<string>();
+  for (const [index, serverName] of source.serverNames.entries()) {
+    if (names.has(serverName))
+      scope.report({ path: ['serverNames', index] }, `${serverName} stands twice`, 'remove one');
+    names.add(serverName);
+  }
+  const service = source.services.indexOf(READ_SERVICE);
+  if (service >= 0) {
+    const fix = 'remove it: its messages are read, so that models can be told apart';
+    scope.report({ path: ['services', service] }, `${READ_SERVICE} cannot be passed through unread`, fix);
+  }
+}
