@@ -50,7 +50,9 @@ export interface CallRecord {
   /** Whether spans are exported for this call. */
   readonly sampled: boolean;
   /** The client's own `traceparent`, if it sent a valid one: becomes a link, or the parent when the tenant is trusted for that. */
-  readonly clientTrace: { readonly traceId: string; readonly spanId: string; readonly as: 'link' | 'parent' } | undefined;
+  readonly clientTrace:
+    | { readonly traceId: string; readonly spanId: string; readonly as: 'link' | 'parent' }
+    | undefined;
   /** Which gates took part, in order, with their time and verdict. */
   readonly gates: readonly GateRecord[];
   /** Configuration generation that the call began with. */

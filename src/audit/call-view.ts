@@ -1,0 +1,207 @@
+/**
+ * A call's payload taken apart into numbers and offsets, without making a string or an object per field. One view is used
+ * over and over: `read` points it at the next payload.
+ *
+ * This is also the decoder's judge: `read` accepts only what `codec.ts` can have written.
+ */
+import {
+  FLAG_CERTIFICATE,
+  FLAG_CLIENT_TRACE,
+  FLAG_CLIENT_TRACE_IS_PARENT,
+  GATES,
+  MAX_GATES,
+  MAX_TEXT_CHARS,
+  OUTCOMES,
+  RECORD_CALL,
+  VERDICTS,
+} from './codec.ts';
+
+/** The texts of a call in the order in which they are written. The first eight seldom change from call to call. */
+export const CALL_TEXTS = [
+  'tenant',
+  'caller',
+  'peerAddress',
+  'method',
+  'model',
+  'modelVersion',
+  'rule',
+  'upstream',
+  'methodOriginal',
+  'reason',
+  'detail',
+] as const;
+export type CallText = (typeof CALL_TEXTS)[number];
+
+/** Index of each text in `CallView.textStart` and `textEnd`. */
+export const TEXT = Object.freeze({
+  tenant: 0,
+  caller: 1,
+  peerAddress: 2,
+  method: 3,
+  model: 4,
+  modelVersion: 5,
+  rule: 6,
+  upstream: 7,
+  methodOriginal: 8,
+  reason: 9,
+  detail: 10,
+} satisfies Record<CallText, number>);
+
+const KNOWN_FLAGS = 31;
+
+export class CallView {
+  /** What the offsets below point into. */
+  bytes: Buffer = Buffer.alloc(0);
+  flags = 0;
+  outcome = 0;
+  grpcStatus = 0;
+  startedAt = 0;
+  /** Offset of the 16-byte trace id; the span id and upstream span id follow it. */
+  traceIdAt = 0;
+  /** Offset of the client's trace id and span id, 0 when there is none. */
+  clientTraceAt = 0;
+  /** Offset of the certificate's SHA-256, 0 when there is none. */
+  certificateAt = 0;
+  durationMicros = 0;
+  peerPort = 0;
+  requestBytes = 0;
+  responseBytes = 0;
+  requestMessages = 0;
+  responseMessages = 0;
+  generation = 0;
+  gateCount = 0;
+  readonly gateCode = new Uint8Array(MAX_GATES);
+  readonly gateFrom = new Float64Array(MAX_GATES);
+  readonly gateTo = new Float64Array(MAX_GATES);
+  readonly textStart = new Uint32Array(CALL_TEXTS.length);
+  readonly textEnd = new Uint32Array(CALL_TEXTS.length);
+  #at = 0;
+  #end = 0;
+
+  get spanIdAt(): number {
+    return this.traceIdAt + 16;
+  }
+
+  get upstreamSpanIdAt(): number {
+    return this.traceIdAt + 24;
+  }
+
+  /** A text as a string. */
+  text(index: number): string {
+    return this.bytes.toString('utf8', this.textStart[index], this.textEnd[index]);
+  }
+
+  /** Points the view at the payload `bytes[start, end)`; returns what is wrong with it, or undefined. */
+  read(bytes: Buffer, start: number, end: number): string | undefined {
+    if (end - start < 44 + 8 + CALL_TEXTS.length || bytes[start] !== RECORD_CALL) return 'not a call record';
+    this.bytes = bytes;
+    this.#at = start + 44;
+    this.#end = end;
+    this.flags = bytes[start + 1] ?? 0;
+    this.outcome = bytes[start + 2] ?? 0;
+    this.grpcStatus = bytes[start + 3] ?? 0;
+    if (this.flags > KNOWN_FLAGS) return 'unknown flags';
+    if ((this.flags & FLAG_CLIENT_TRACE_IS_PARENT) !== 0 && (this.flags & FLAG_CLIENT_TRACE) === 0) {
+      return 'a parent without a client trace';
+    }
+    if (this.outcome >= OUTCOMES.length) return 'unknown outcome';
+    const startedAt = readU64(bytes, start + 4);
+    if (startedAt === undefined) return 'start time out of range';
+    this.startedAt = startedAt;
+    this.traceIdAt = start + 12;
+    this.clientTraceAt = this.#skip((this.flags & FLAG_CLIENT_TRACE) === 0 ? 0 : 24);
+    this.certificateAt = this.#skip((this.flags & FLAG_CERTIFICATE) === 0 ? 0 : 32);
+    this.durationMicros = this.#varint();
+    this.peerPort = this.#varint();
+    this.requestBytes = this.#varint();
+    this.responseBytes = this.#varint();
+    this.requestMessages = this.#varint();
+    this.responseMessages = this.#varint();
+    this.generation = this.#varint();
+    const problem = this.#gates();
+    if (problem !== undefined) return problem;
+    for (let i = 0; i < CALL_TEXTS.length; i++) this.#text(i);
+    if (this.#at < 0) return 'a number or text is malformed';
+    return this.#at === end ? undefined : 'bytes after the record';
+  }
+
+  #skip(length: number): number {
+    const at = this.#at;
+    this.#at += length;
+    return length === 0 ? 0 : at;
+  }
+
+  #gates(): string | undefined {
+    if (this.#at < 0 || this.#at >= this.#end) return 'a number or text is malformed';
+    const count = this.bytes[this.#at++] ?? 0;
+    if (count > MAX_GATES) return 'too many gates';
+    this.gateCount = count;
+    for (let i = 0; i < count; i++) {
+      if (this.#at < 0 || this.#at >= this.#end) return 'gates cut short';
+      const code = this.bytes[this.#at++] ?? 0;
+      if (code >> 2 >= GATES.length || (code & 3) >= VERDICTS.length) return 'unknown gate or verdict';
+      const from = this.#varint();
+      this.gateCode[i] = code;
+      this.gateFrom[i] = from;
+      this.gateTo[i] = from + this.#varint();
+    }
+    return undefined;
+  }
+
+  #text(index: number): void {
+    const length = this.#varint();
+    const start = this.#at;
+    if (start < 0 || length > MAX_TEXT_CHARS * 3 || start + length > this.#end) {
+      this.#at = -1;
+      return;
+    }
+    this.textStart[index] = start;
+    this.textEnd[index] = start + length;
+    this.#at = start + length;
+  }
+
+  /** Reads a varint, or makes `#at` negative. */
+  #varint(): number {
+    if (this.#at < 0) return 0;
+    const { bytes } = this;
+    const first = bytes[this.#at] ?? 0;
+    if (first < 0x80 && this.#at < this.#end) {
+      this.#at++;
+      return first;
+    }
+    const read = readVarint(bytes, this.#at, this.#end);
+    this.#at = read === undefined ? -1 : read.end;
+    return read?.value ?? 0;
+  }
+}
+
+/** Reads a shortest-form varint below 2^53, or returns undefined. */
+export function readVarint(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): { readonly value: number; readonly end: number } | undefined {
+  let value = 0;
+  let scale = 1;
+  for (let at = start; at < end && at < start + 8; at++) {
+    const byte = bytes[at] ?? 0;
+    value += (byte & 0x7f) * scale;
+    if (byte < 0x80) {
+      const shortest = byte !== 0 || at === start;
+      return shortest && value <= Number.MAX_SAFE_INTEGER ? { value, end: at + 1 } : undefined;
+    }
+    scale *= 0x80;
+  }
+  return undefined;
+}
+
+/** Reads eight little-endian bytes as an integer, or undefined at 2^53 and above. */
+export function readU64(bytes: Uint8Array, at: number): number | undefined {
+  let low = 0;
+  let high = 0;
+  for (let i = 3; i >= 0; i--) {
+    low = low * 0x100 + (bytes[at + i] ?? 0);
+    high = high * 0x100 + (bytes[at + 4 + i] ?? 0);
+  }
+  return high > 0x1f_ffff ? undefined : high * 0x1_0000_0000 + low;
+}

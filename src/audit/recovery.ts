@@ -1,0 +1,153 @@
+/**
+ * What a writer finds of itself at start: where its chain ended. A tail that a crash tore is moved aside, never appended to
+ * and never thrown away.
+ */
+import {
+  closeSync,
+  fdatasyncSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readSync,
+  statSync,
+  truncateSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { readCursor } from './cursor.ts';
+import { parseSegmentFileName, segmentFileName, ZERO_HASH } from './segment.ts';
+import { type ScanEnd, scanSegment } from './segment-scan.ts';
+
+export interface ChainEnd {
+  /** Sequence of the next segment. */
+  readonly nextSequence: number;
+  /** What its header has to carry. */
+  readonly lastHash: string;
+  /** The writer's segments that exist, oldest first. */
+  readonly segments: readonly SegmentFile[];
+  /** What had to be moved aside, for the event record; undefined when the chain ended clean. */
+  readonly recovered: string | undefined;
+}
+
+export interface SegmentFile {
+  readonly sequence: number;
+  readonly path: string;
+  readonly bytes: number;
+}
+
+/** Lists a writer's segments, oldest first. */
+export function listSegments(directory: string, writer: string): SegmentFile[] {
+  const files: SegmentFile[] = [];
+  for (const fileName of readdirSync(directory)) {
+    const name = parseSegmentFileName(fileName);
+    if (name?.writer !== writer) continue;
+    const path = join(directory, fileName);
+    const bytes = statSync(path, { throwIfNoEntry: false })?.size;
+    if (bytes !== undefined) files.push({ sequence: name.sequence, path, bytes });
+  }
+  return files.sort((a, b) => a.sequence - b.sequence);
+}
+
+/** Finds where a writer's chain ended, and moves a torn tail aside. The caller holds the writer's lock. */
+export function recoverChain(directory: string, writer: string): ChainEnd {
+  const segments = listSegments(directory, writer);
+  const last = segments.at(-1);
+  if (last === undefined) return afterCursor(directory, writer);
+  const end = scanToEnd(last.path);
+  if (!end.header.ok) return withoutHeader(directory, writer, segments, last, end.header.error);
+  if (end.rest.kind === 'none') {
+    return { nextSequence: last.sequence + 1, lastHash: end.lastHash, segments, recovered: undefined };
+  }
+  const aside = moveAside(last.path, end.intactBytes);
+  truncateSync(last.path, end.intactBytes);
+  sync(last.path);
+  const cut = last.bytes - end.intactBytes;
+  const why = end.rest.kind === 'torn' ? 'record cut short' : end.rest.why;
+  return {
+    nextSequence: last.sequence + 1,
+    lastHash: end.lastHash,
+    segments: [...segments.slice(0, -1), { ...last, bytes: end.intactBytes }],
+    recovered: `${segmentFileName({ writer, sequence: last.sequence })}: ${cut} bytes after record ${end.records} (${why}) moved to ${aside}`,
+  };
+}
+
+/** All segments were delivered and removed: the cursor still knows the chain's last hash. */
+function afterCursor(directory: string, writer: string): ChainEnd {
+  const cursor = readCursor(directory, writer);
+  if (cursor === undefined) return { nextSequence: 1, lastHash: ZERO_HASH, segments: [], recovered: undefined };
+  const lastHash = cursor.hash === '' ? ZERO_HASH : cursor.hash;
+  return { nextSequence: cursor.sequence + 1, lastHash, segments: [], recovered: undefined };
+}
+
+/** The last segment has no usable header: the crash came while it was made. Its number is taken again. */
+function withoutHeader(
+  directory: string,
+  writer: string,
+  segments: readonly SegmentFile[],
+  last: SegmentFile,
+  why: string,
+): ChainEnd {
+  const aside = moveAside(last.path, 0);
+  unlinkSync(last.path);
+  const before = segments.at(-2);
+  const rest = segments.slice(0, -1);
+  const end = before === undefined ? undefined : scanToEnd(before.path);
+  const chain = end === undefined ? afterCursor(directory, writer) : { lastHash: end.lastHash || ZERO_HASH };
+  return {
+    nextSequence: last.sequence,
+    lastHash: chain.lastHash,
+    segments: rest,
+    recovered: `${segmentFileName({ writer, sequence: last.sequence })}: ${last.bytes} bytes (${why}) moved to ${aside}`,
+  };
+}
+
+function scanToEnd(path: string): ScanEnd {
+  const scan = scanSegment(path);
+  for (;;) {
+    const step = scan.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** Copies a file's bytes from an offset on to the first free `.torn` name beside it, and returns that name. */
+function moveAside(path: string, from: number): string {
+  for (let attempt = 0; attempt < MAX_TORN_FILES; attempt++) {
+    const aside = `${path}.torn${attempt === 0 ? '' : `-${attempt}`}`;
+    try {
+      copyFrom(path, from, openSync(aside, 'wx', 0o600));
+      return aside;
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+    }
+  }
+  throw new Error(`${path}: ${MAX_TORN_FILES} torn tails beside it already`);
+}
+
+const MAX_TORN_FILES = 1000;
+
+function copyFrom(path: string, from: number, target: number): void {
+  const source = openSync(path, 'r');
+  const chunk = Buffer.allocUnsafeSlow(256 * 1024);
+  try {
+    for (let at = from; ; ) {
+      const read = readSync(source, chunk, 0, chunk.length, at);
+      if (read === 0) break;
+      for (let written = 0; written < read; ) written += writeSync(target, chunk, written, read - written);
+      at += read;
+    }
+    fdatasyncSync(target);
+  } finally {
+    closeSync(source);
+    closeSync(target);
+  }
+}
+
+function sync(path: string): void {
+  const descriptor = openSync(path, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}

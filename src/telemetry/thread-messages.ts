@@ -1,0 +1,31 @@
+/** What the supervisor and the telemetry thread say to each other. */
+import type { TelemetryConfig } from '../config/generation.ts';
+
+/** What the thread is born with. */
+export interface TelemetryBirth {
+  readonly auditDirectory: string;
+  readonly telemetry: TelemetryConfig;
+  /** `service.version`. */
+  readonly serviceVersion: string;
+  /** `service.instance.id`. */
+  readonly instanceId: string;
+}
+
+/** Deliver what is there within the time, say `drained`, and end. */
+export type ToTelemetry = { readonly type: 'drain'; readonly timeoutMs: number };
+
+export type FromTelemetry =
+  /** Once a second while there is something to tell. */
+  | { readonly type: 'status'; readonly status: TelemetryStatus }
+  | { readonly type: 'drained'; readonly undeliveredBytes: number };
+
+export interface TelemetryStatus {
+  /** Records that the collector has acknowledged, both as log and as spans. */
+  readonly deliveredRecords: number;
+  /** Records that the collector has refused for good; they are in the segments only. */
+  readonly rejectedRecords: number;
+  /** Bytes of segments not yet acknowledged. */
+  readonly backlogBytes: number;
+  /** Why the last attempt failed; undefined when it did not. */
+  readonly lastError: string | undefined;
+}
