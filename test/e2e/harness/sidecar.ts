@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
+import { issueClient } from '../../../src/identity/issue.ts';
 import { type TenantPki, tenantPki } from '../../fakes/pki.ts';
 import { BytesTunnel } from './byte-tunnel.ts';
 import { answers, Child, type ChildExit } from './child.ts';
@@ -25,6 +26,8 @@ export interface SidecarSetup {
   /** Further keys of the main file; they replace the defaults below. */
   readonly extra?: Readonly<Record<string, unknown>>;
   readonly env?: Readonly<Record<string, string>>;
+  /** Changes files before it starts; gets the directory with `bulkhead.yaml`, `tenants/` and `pki/`. */
+  readonly prepare?: (directory: string) => void;
 }
 
 /** What a client of one tenant needs, as PEM and as files. */
@@ -76,6 +79,7 @@ export class Sidecar {
       ...setup.extra,
     };
     writeFileSync(join(directory, 'bulkhead.yaml'), stringify(main));
+    setup.prepare?.(directory);
     const child = await Child.spawn('the sidecar', {
       command: process.execPath,
       args: [join(REPOSITORY, 'src/main.ts'), 'run', '--config', join(directory, 'bulkhead.yaml')],
@@ -96,6 +100,17 @@ export class Sidecar {
     const access = this.#tenants.get(id);
     if (access === undefined) throw new Error(`no tenant ${id}`);
     return access;
+  }
+
+  /** A further client of a tenant, `spiffe://<tenant>.example/<name>`, as files. */
+  issueClient(id: string, name: string): TenantAccess['files'] {
+    const { pki, files } = this.tenant(id);
+    const issued = issueClient(pki.ca, { commonName: name, spiffeId: `spiffe://${pki.trustDomain}/${name}`, days: 1 });
+    const cert = join(this.directory, 'pki', id, `${name}.pem`);
+    const key = join(this.directory, 'pki', id, `${name}.key`);
+    writeFileSync(cert, issued.certPem);
+    writeFileSync(key, issued.keyPem, { mode: 0o600 });
+    return { ca: files.ca, cert, key };
   }
 
   /** A plain loopback port whose bytes reach the sidecar over this tenant's mTLS; closed with the sidecar. */

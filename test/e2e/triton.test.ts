@@ -1,0 +1,187 @@
+/**
+ * Judge: a real Triton behind the sidecar and its own, unmodified Python client before it.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { run } from './harness/child.ts';
+import { peerFile, peerSource } from './harness/peer-file.ts';
+import { Sidecar, type TenantAccess } from './harness/sidecar.ts';
+import { startTriton, type Triton } from './harness/triton.ts';
+
+type Step = readonly [string, ...(string | number | readonly number[])[]];
+
+type Answer =
+  | { readonly step: string; readonly ok: true; readonly value: unknown }
+  | { readonly step: string; readonly ok: false; readonly status: string; readonly message: string };
+
+const INFERENCE = [
+  'ServerLive',
+  'ServerMetadata',
+  'ModelReady',
+  'ModelMetadata',
+  'ModelConfig',
+  'ModelInfer',
+  'ModelStreamInfer',
+  'ModelStatistics',
+];
+
+let triton: Triton;
+let sidecar: Sidecar;
+let operator: TenantAccess['files'];
+
+beforeAll(async () => {
+  triton = await startTriton();
+  const upstream = `http://127.0.0.1:${triton.grpcPort}`;
+  sidecar = await Sidecar.start({
+    tenants: [
+      {
+        id: 'acme',
+        upstream,
+        extra: {
+          roles: [
+            { name: 'inference', methods: INFERENCE, models: ['add_sub', 'countdown', 'spare'] },
+            {
+              name: 'operator',
+              methods: ['RepositoryModelLoad', 'RepositoryModelUnload', 'ModelReady'],
+              models: ['spare'],
+            },
+          ],
+          bindings: [
+            { role: 'inference', certificates: ['spiffe://acme.example/client'] },
+            { role: 'operator', certificates: ['spiffe://acme.example/operator'] },
+          ],
+        },
+      },
+      {
+        id: 'umbrella',
+        upstream,
+        extra: { roles: [{ name: 'all', methods: INFERENCE, models: ['countdown'] }] },
+      },
+    ],
+  });
+  operator = sidecar.issueClient('acme', 'operator');
+});
+
+afterAll(async () => {
+  await sidecar?.stop();
+  await triton?.stop();
+});
+
+async function drive(
+  tenant: string,
+  steps: readonly Step[],
+  files?: TenantAccess['files'],
+): Promise<readonly Answer[]> {
+  const access = sidecar.tenant(tenant);
+  const settings = {
+    url: `127.0.0.1:${sidecar.port}`,
+    serverName: access.pki.serverName,
+    ...(files ?? access.files),
+    steps,
+  };
+  const exit = await run(
+    'tritonclient',
+    { command: peerFile('clients/bin/python'), args: [peerSource('triton_client.py'), JSON.stringify(settings)] },
+    60_000,
+  );
+  if (exit.code !== 0)
+    throw new Error(`tritonclient ended with ${exit.code}:\n${exit.output}\n${sidecar.child.output}`);
+  const lines = exit.output.split('\n').filter((line) => line.startsWith('{'));
+  // Boundary: the script's own lines.
+  return lines.map((line) => JSON.parse(line) as Answer);
+}
+
+describe('an unmodified tritonclient, through the sidecar to a real Triton', () => {
+  it('gets its predictions, plain and compressed, small and large', async () => {
+    const answers = await drive('acme', [
+      ['infer', 'add_sub', [1, 2, 3], [10, 20, 30]],
+      ['infer', 'add_sub', [5], [4], 'gzip'],
+      ['infer_large', 'add_sub', 1_000_000],
+    ]);
+    expect(answers).toEqual([
+      { step: 'infer', ok: true, value: { sum: [11, 22, 33], difference: [-9, -18, -27] } },
+      { step: 'infer', ok: true, value: { sum: [9], difference: [1] } },
+      { step: 'infer_large', ok: true, value: true },
+    ]);
+  });
+
+  it('gets every response of a decoupled stream', async () => {
+    expect(await drive('acme', [['stream', 'countdown', 5]])).toEqual([
+      { step: 'stream', ok: true, value: [4, 3, 2, 1, 0] },
+    ]);
+  });
+
+  it('gets metadata, configuration and statistics of the models it may use', async () => {
+    const [live, server, ready, model, config, statistics] = await drive('acme', [
+      ['live'],
+      ['metadata'],
+      ['model_ready', 'add_sub'],
+      ['model_metadata', 'add_sub'],
+      ['model_config', 'add_sub'],
+      ['statistics', 'add_sub'],
+    ]);
+    expect(live).toMatchObject({ ok: true, value: true });
+    expect(server).toMatchObject({ ok: true, value: { name: 'triton', version: '2.51.0' } });
+    expect(ready).toMatchObject({ ok: true, value: true });
+    expect(model).toMatchObject({ ok: true, value: { name: 'add_sub', platform: 'python' } });
+    expect(config).toMatchObject({ ok: true, value: { config: { name: 'add_sub', backend: 'python' } } });
+    expect(statistics).toMatchObject({ ok: true, value: { model_stats: [{ name: 'add_sub' }] } });
+  });
+
+  it('loads and unloads a model only with the role for it', async () => {
+    const refused = { ok: false, status: 'StatusCode.PERMISSION_DENIED' };
+    const [load, unload] = await drive('acme', [
+      ['load', 'spare'],
+      ['unload', 'spare'],
+    ]);
+    expect(load).toMatchObject(refused);
+    expect(unload).toMatchObject(refused);
+
+    const answers = await drive(
+      'acme',
+      [
+        ['unload', 'spare'],
+        ['model_ready', 'spare'],
+        ['load', 'spare'],
+        ['model_ready', 'spare'],
+      ],
+      operator,
+    );
+    expect(answers.map((answer) => answer.ok && answer.value)).toEqual([null, false, null, true]);
+
+    const [other, infer] = await drive(
+      'acme',
+      [
+        ['unload', 'add_sub'],
+        ['infer', 'add_sub', [1], [1]],
+      ],
+      operator,
+    );
+    expect(other).toMatchObject(refused);
+    expect(infer).toMatchObject(refused);
+  });
+
+  it('is shown a denial as its own exception, with the status and no internal reason', async () => {
+    const answers = await drive('umbrella', [
+      ['infer', 'add_sub', [1], [1]],
+      ['model_metadata', 'add_sub'],
+      ['index'],
+      ['shared_memory'],
+      ['stream', 'countdown', 2],
+    ]);
+    expect(answers.map((answer) => (answer.ok ? 'ok' : answer.status))).toEqual([
+      'StatusCode.PERMISSION_DENIED',
+      'StatusCode.PERMISSION_DENIED',
+      'StatusCode.PERMISSION_DENIED',
+      'StatusCode.PERMISSION_DENIED',
+      'ok',
+    ]);
+    for (const answer of answers) {
+      if (!answer.ok) expect(answer.message).not.toMatch(/acme|role|binding|umbrella\.yaml/);
+    }
+  });
+
+  it('is refused a model in a stream that it may otherwise use', async () => {
+    const [answer] = await drive('umbrella', [['stream', 'add_sub', 1]]);
+    expect(answer).toMatchObject({ ok: false, status: 'StatusCode.PERMISSION_DENIED' });
+  });
+});
