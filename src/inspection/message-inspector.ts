@@ -1,0 +1,195 @@
+/**
+ * Reads the model and version out of each request message of one call, while the bytes pass.
+ *
+ * A server acts on a message only when it has the whole of it. So everything up to a message's last piece may be forwarded as
+ * it comes; the piece that ends it waits for the verdict on the values that the server will see.
+ */
+import type { Denial } from '../kernel/denial.ts';
+import { WireScanner } from '../protobuf/scanner.ts';
+import { GzipMessage } from './gzip-message.ts';
+import { type MethodEntry, MODEL_SLOT, VERSION_SLOT } from './method-table.ts';
+
+/**
+ * What `scan` found in `chunk` from `offset` on:
+ * - `more`: no message ends here; all of it may be forwarded.
+ * - `message`: one ends at `end` (exclusive); `[offset, end)` waits for the verdict on `model` and `version`. Then, if anything is
+ *   left, `scan(chunk, end)`.
+ * - `inflating`: nothing can be said before `ready`; then call again with the same chunk and offset.
+ * - `reject`: `denial` says why. Final.
+ */
+export type ScanOutcome = 'more' | 'message' | 'inflating' | 'reject';
+
+export interface InspectionLimits {
+  /** One message as declared by its length prefix, compressed or not. */
+  readonly maxMessageBytes: number;
+  /** What one compressed message may inflate to. */
+  readonly maxInflatedBytes: number;
+}
+
+/** One call's inspector. No more than one chunk is referred to at a time, and nothing is allocated per chunk. */
+export class MessageInspector {
+  readonly #entry: MethodEntry;
+  readonly #encoding: 'identity' | 'gzip';
+  readonly #limits: InspectionLimits;
+  readonly #scanner: WireScanner | undefined;
+  #headerBytes = 0;
+  #compressed = false;
+  #length = 0;
+  #inMessage = false;
+  #remaining = 0;
+  #gzip: GzipMessage | undefined;
+  #end = 0;
+  #messages = 0;
+  #model = '';
+  #version = '';
+  #denial: Denial | undefined;
+
+  constructor(entry: MethodEntry, encoding: 'identity' | 'gzip', limits: InspectionLimits) {
+    this.#entry = entry;
+    this.#encoding = encoding;
+    this.#limits = limits;
+    this.#scanner = entry.plan === undefined ? undefined : new WireScanner(entry.plan, entry.texts);
+  }
+
+  /** After `message`: where in the chunk it ends, exclusive. */
+  get end(): number {
+    return this.#end;
+  }
+
+  /** After `message`: the model it names; empty when it names none, or the method reads none. */
+  get model(): string {
+    return this.#model;
+  }
+
+  /** After `message`: the version it names; empty when it leaves the choice to the server. */
+  get version(): string {
+    return this.#version;
+  }
+
+  /** After `reject`. */
+  get denial(): Denial | undefined {
+    return this.#denial;
+  }
+
+  /** After `inflating`: settles when `scan` can say more. Never rejects. */
+  get ready(): Promise<void> | undefined {
+    return this.#gzip?.busy === true ? this.#gzip.settled() : undefined;
+  }
+
+  /** Whole messages so far. */
+  get messages(): number {
+    return this.#messages;
+  }
+
+  /** Continues at `offset` of `chunk`, the stream's next bytes. */
+  scan(chunk: Buffer, offset: number): ScanOutcome {
+    if (this.#denial !== undefined) return 'reject';
+    let at = offset;
+    if (!this.#inMessage) {
+      at = this.#readHeader(chunk, offset);
+      if (this.#headerBytes < FRAME_HEADER_BYTES) return this.#denial === undefined ? 'more' : 'reject';
+      if (!this.#beginMessage()) return 'reject';
+    }
+    if (this.#gzip !== undefined) return this.#scanCompressed(this.#gzip, chunk, at);
+    const stop = Math.min(at + this.#remaining, chunk.length);
+    if (this.#scanner !== undefined && !this.#scanner.push(chunk, at, stop)) return this.#rejectScan(this.#scanner);
+    this.#remaining -= stop - at;
+    return this.#remaining === 0 ? this.#endMessage(stop) : 'more';
+  }
+
+  /** The request stream has ended: a denial when that was not between two messages, or not after the one of a unary call. */
+  finish(): Denial | undefined {
+    if (this.#denial !== undefined) return this.#denial;
+    if (this.#inMessage || this.#headerBytes > 0) this.#reject('the stream ends inside a message');
+    else if (this.#messages === 0 && !this.#entry.requestStreaming) this.#reject('the stream ends without a message');
+    if (this.#denial !== undefined) this.close();
+    return this.#denial;
+  }
+
+  /** Frees what a message in progress holds: the call is over. */
+  close(): void {
+    this.#gzip?.close();
+  }
+
+  /** Reads flag and length, which may come in pieces too. Returns where the message's body begins. */
+  #readHeader(chunk: Buffer, offset: number): number {
+    let at = offset;
+    while (at < chunk.length && this.#headerBytes < FRAME_HEADER_BYTES) {
+      const byte = chunk[at++] ?? 0;
+      if (this.#headerBytes++ > 0) {
+        this.#length = this.#length * 0x100 + byte;
+        continue;
+      }
+      this.#length = 0;
+      this.#compressed = byte === 1;
+      if (byte > 1) {
+        this.#reject('the compressed flag is neither 0 nor 1');
+        return at;
+      }
+    }
+    return at;
+  }
+
+  #beginMessage(): boolean {
+    this.#headerBytes = 0;
+    this.#inMessage = true;
+    this.#remaining = this.#length;
+    const { maxMessageBytes, maxInflatedBytes } = this.#limits;
+    if (this.#length > maxMessageBytes) {
+      this.#denial = { kind: 'message_too_large', bytes: this.#length, limitBytes: maxMessageBytes };
+    } else if (this.#messages > 0 && !this.#entry.requestStreaming) {
+      this.#reject('more than one message');
+    } else if (this.#compressed && this.#encoding === 'identity') {
+      this.#denial = { kind: 'encoding_unsupported', encoding: 'a compressed message without grpc-encoding' };
+    } else if (this.#scanner !== undefined) {
+      if (this.#compressed) this.#gzip = new GzipMessage(this.#scanner, this.#length, maxInflatedBytes);
+      else this.#scanner.begin(this.#length);
+    }
+    return this.#denial === undefined;
+  }
+
+  #scanCompressed(gzip: GzipMessage, chunk: Buffer, at: number): ScanOutcome {
+    if (gzip.busy) return 'inflating';
+    if (gzip.denial === undefined && this.#remaining > 0) {
+      const stop = Math.min(at + this.#remaining, chunk.length);
+      gzip.feed(chunk, at, stop);
+      this.#remaining -= stop - at;
+      this.#end = stop;
+      // More of it may go on its way meanwhile; the end may not.
+      if (gzip.denial === undefined && this.#remaining > 0) return 'more';
+      if (gzip.busy) return 'inflating';
+    }
+    if (gzip.denial !== undefined) {
+      this.#denial = gzip.denial;
+      return 'reject';
+    }
+    this.#gzip = undefined;
+    return this.#endMessage(this.#end);
+  }
+
+  #endMessage(end: number): ScanOutcome {
+    const scanner = this.#scanner;
+    if (scanner !== undefined) {
+      if (!scanner.finish()) return this.#rejectScan(scanner);
+      this.#model = scanner.value(MODEL_SLOT);
+      this.#version = scanner.value(VERSION_SLOT);
+    }
+    this.#inMessage = false;
+    this.#messages += 1;
+    this.#end = end;
+    return 'message';
+  }
+
+  #rejectScan(scanner: WireScanner): ScanOutcome {
+    const refusal = scanner.refusal;
+    this.#reject(refusal?.why ?? 'refused', refusal?.field);
+    return 'reject';
+  }
+
+  #reject(why: string, field = 'message'): void {
+    this.#denial = { kind: 'payload_rejected', field, why };
+  }
+}
+
+/** Compressed-Flag and Message-Length (gRPC over HTTP/2, Length-Prefixed-Message). */
+const FRAME_HEADER_BYTES = 5;
