@@ -45,7 +45,10 @@ export async function loadModels(directory: string): Promise<ModelRepository> {
     find(name, version) {
       const model = models.get(name);
       if (model !== undefined && (version === '' || version === VERSION)) return ok(model);
-      return err({ kind: 'unknown_model', message: `model '${name}'${version === '' ? '' : ` version '${version}'`} is not found` });
+      return err({
+        kind: 'unknown_model',
+        message: `model '${name}'${version === '' ? '' : ` version '${version}'`} is not found`,
+      });
     },
   };
 }

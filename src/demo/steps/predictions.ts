@@ -1,0 +1,204 @@
+/**
+ * What works: each tenant's own model, and the one that both may use.
+ */
+import { batchRequest, type Prediction, readPredictions } from '../inference-batch.ts';
+import { newClientTrace } from '../inference-client.ts';
+import { digestOf, PROVENANCE, provenanceOf, SAMPLES, type Sample } from '../models/samples.ts';
+import { captionDigits, renderDigits } from '../render/digit.ts';
+import { renderTable } from '../render/table.ts';
+import type { LogLine } from '../setup/children.ts';
+import type { Stage } from '../stage.ts';
+import { type Check, check, expectOutcome, type Step } from '../step.ts';
+
+/** Which held-out digits are drawn: by position among the samples of their class, `[truth, nth]`. */
+const DRAWN = [
+  [3, 0],
+  [1, 0],
+  [4, 0],
+  [1, 1],
+  [5, 0],
+] as const;
+
+/** The stage is set: real processes, with the models that the repository says they have. */
+export const setting: Step = {
+  title: 'Two tenants, one model server, one sidecar between them',
+  proves:
+    'Each organisation brought its own CA, token issuer and API keys; the model server knows nothing of any of them.',
+  async run(stage, ink) {
+    const ready = await fetch(`http://127.0.0.1:${stage.adminPort}/readyz`);
+    await ready.body?.cancel();
+    const wrong = PROVENANCE.filter((model) => digestOf(model) !== model.sha256);
+    return {
+      lines: renderTable(
+        [
+          { title: 'model', align: 'left' },
+          { title: 'held out right', align: 'right' },
+          { title: 'trained on', align: 'left' },
+          { title: 'for', align: 'left' },
+        ],
+        PROVENANCE.map((model) => [
+          model.name,
+          `${model.heldOut.correct}/${model.heldOut.samples}`,
+          model.data.title.replace(/ \(.*|, .*/, ''),
+          { digits: 'acme', 'wine-cultivar': 'globex', 'breast-cancer': 'acme and globex' }[model.name],
+        ]),
+        ink,
+      ),
+      checks: [
+        check('model files are the ones in provenance.json', 'SHA-256 agrees', wrong.length === 0, 'SHA-256 agrees'),
+        check(
+          `model server, pid ${stage.modelServer.pid}`,
+          'KServe V2 over gRPC, ONNX Runtime, plaintext on loopback',
+          true,
+          '',
+        ),
+        check(`sidecar, pid ${stage.sidecar.pid}, /readyz`, String(ready.status), ready.status === 200, '200'),
+      ],
+    };
+  },
+};
+
+/** acme reads digits; the call's trace is shown later. */
+export const digits: Step = {
+  title: 'acme reads handwritten digits, with a token',
+  proves: 'mTLS, token, role and quota all agreed, and the model saw a verified identity instead of a credential.',
+  async run(stage, ink) {
+    const drawn = DRAWN.map(([truth, nth]) => sampleOf('digits', truth, nth));
+    const trace = newClientTrace();
+    const before = inferencesSeen(stage).length;
+    const outcome = await stage.acme.withToken.infer(batchRequest('digits', drawn), trace);
+    const predictions = readPredictions(outcome.response);
+    const told = await nextInference(stage, before);
+    const all = readPredictions((await stage.acme.withToken.infer(batchRequest('digits', SAMPLES.digits))).response);
+    const right = all.filter((prediction, row) => prediction.label === SAMPLES.digits[row]?.truth).length;
+    stage.notes.tracedCall = trace;
+    return {
+      lines: [
+        ...renderDigits(drawn.map((sample) => sample.features)).map(ink.accent),
+        captionDigits(drawn.map((sample, row) => caption(sample, predictions[row]))),
+      ],
+      checks: [
+        expectOutcome(`ModelInfer digits, ${stage.acme.credentials.subject}`, outcome, 'OK'),
+        check(
+          'all 20 held-out digits of the repository',
+          `${right} of ${all.length} right`,
+          right >= 19,
+          'at least 19 of 20 right',
+        ),
+        toldCheck(told, 'acme', `token:${stage.acme.credentials.subject}`),
+      ],
+    };
+  },
+};
+
+/** globex classifies wine. */
+export const wine: Step = {
+  title: 'globex tells wines apart, with an API key',
+  proves: 'Another tenant, another kind of credential, another model, over the same port and the same model server.',
+  async run(stage, ink) {
+    const samples = SAMPLES['wine-cultivar'];
+    const before = inferencesSeen(stage).length;
+    const outcome = await stage.globex.withApiKey.infer(batchRequest('wine-cultivar', samples));
+    const told = await nextInference(stage, before);
+    const predictions = readPredictions(outcome.response);
+    const right = predictions.filter((prediction, row) => prediction.label === samples[row]?.truth).length;
+    const { labels } = provenanceOf('wine-cultivar');
+    const rows = samples.map((sample, row) => [
+      sample.features
+        .slice(0, 3)
+        .map((value) => value.toFixed(2))
+        .join('  '),
+      labels[sample.truth] ?? '',
+      labels[predictions[row]?.label ?? -1] ?? '?',
+      percent(predictions[row]),
+    ]);
+    return {
+      lines: renderTable(
+        [
+          { title: 'alcohol  malic acid  ash  …', align: 'left' },
+          { title: 'truth', align: 'left' },
+          { title: 'prediction', align: 'left' },
+          { title: 'confidence', align: 'right' },
+        ],
+        rows,
+        ink,
+      ),
+      checks: [
+        expectOutcome(`ModelInfer wine-cultivar, key ${stage.globex.credentials.apiKeyId}`, outcome, 'OK'),
+        check(
+          'held-out wines',
+          `${right} of ${samples.length} right`,
+          right >= samples.length - 1,
+          'at most one wrong',
+        ),
+        toldCheck(told, 'globex', `key:${stage.globex.credentials.apiKeyId}`),
+      ],
+    };
+  },
+};
+
+/** Both may use the third. */
+export const shared: Step = {
+  title: 'Both use the model that both may use',
+  proves: 'Sharing is one line in each tenant’s file, and the two are still told apart on every call.',
+  async run(stage) {
+    const samples = SAMPLES['breast-cancer'];
+    const request = batchRequest('breast-cancer', samples);
+    const before = inferencesSeen(stage).length;
+    const acme = await stage.acme.withApiKey.infer(request);
+    const toldOfAcme = await nextInference(stage, before);
+    const globex = await stage.globex.withApiKey.infer(request);
+    const toldOfGlobex = await nextInference(stage, before + 1);
+    const [a, b] = [readPredictions(acme.response), readPredictions(globex.response)];
+    const right = a.filter((prediction, row) => prediction.label === samples[row]?.truth).length;
+    const same = a.length === samples.length && JSON.stringify(a) === JSON.stringify(b);
+    return {
+      lines: [],
+      checks: [
+        expectOutcome('ModelInfer breast-cancer, acme', acme, 'OK'),
+        toldCheck(toldOfAcme, 'acme', `key:${stage.acme.credentials.apiKeyId}`),
+        expectOutcome('ModelInfer breast-cancer, globex', globex, 'OK'),
+        toldCheck(toldOfGlobex, 'globex', `key:${stage.globex.credentials.apiKeyId}`),
+        check(
+          'same rows, same answers',
+          same ? `identical, ${right} of ${a.length} right` : 'they differ',
+          same && right >= a.length - 1,
+          'identical',
+        ),
+      ],
+    };
+  },
+};
+
+/** What the model server was told of inferences so far. */
+export function inferencesSeen(stage: Stage): readonly LogLine[] {
+  return stage.modelServer.lines.filter((line) => line['event'] === 'call' && line['method'] === 'ModelInfer');
+}
+
+/** What it was told of the one after `count`; its line may come a moment after the answer. */
+async function nextInference(stage: Stage, count: number): Promise<LogLine | undefined> {
+  return stage.sink.waitFor(() => inferencesSeen(stage)[count], 1_000);
+}
+
+function toldCheck(told: LogLine | undefined, tenant: string, principal: string): Check {
+  const credentials = Array.isArray(told?.['credentials']) ? told['credentials'] : ['?'];
+  const describe = (aTenant: unknown, aPrincipal: unknown, names: readonly unknown[]): string =>
+    `${aTenant}, ${aPrincipal}; ${names.length === 0 ? 'no credential' : names.join(', ')}`;
+  const seen = describe(told?.['tenant'], told?.['principal'], credentials);
+  const expected = describe(tenant, principal, []);
+  return check('the model server was told', seen, seen === expected, expected);
+}
+
+function sampleOf(model: 'digits', truth: number, nth: number): Sample {
+  const sample = SAMPLES[model].filter((one) => one.truth === truth)[nth];
+  if (sample === undefined) throw new Error(`held-out.json has no sample ${nth} of ${truth}`);
+  return sample;
+}
+
+function caption(sample: Sample, prediction: Prediction | undefined): string {
+  return `${prediction?.label ?? '?'} ${percent(prediction)} (${sample.truth})`;
+}
+
+function percent(prediction: Prediction | undefined): string {
+  return prediction === undefined ? '' : `${(prediction.confidence * 100).toFixed(1)} %`;
+}

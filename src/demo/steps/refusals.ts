@@ -1,0 +1,173 @@
+/**
+ * What does not work: reaching over to the other tenant, in the ways that one would try.
+ */
+import { connect } from 'node:tls';
+import { batchRequest } from '../inference-batch.ts';
+import { serializeInferRequest } from '../inference-client.ts';
+import { SAMPLES } from '../models/samples.ts';
+import { clientOf, type Stage } from '../stage.ts';
+import { type Check, check, expectOutcome, type Step } from '../step.ts';
+import { inferencesSeen } from './predictions.ts';
+
+/** The model server's log line of a call may come a moment after the call: so long is waited for one that must not come. */
+const SETTLE_MS = 100;
+const TLS_TIMEOUT_MS = 5_000;
+
+/** The other tenant's model, asked for openly and in disguise. */
+export const otherModel: Step = {
+  title: 'The other tenant’s model is refused',
+  proves: 'The name that counts is the one the model server would act on: protobuf’s last one, wherever it hides.',
+  async run(stage) {
+    const before = inferencesSeen(stage).length;
+    const digits = batchRequest('digits', SAMPLES.digits.slice(0, 1));
+    const wine = batchRequest('wine-cultivar', SAMPLES['wine-cultivar'].slice(0, 1));
+    const open = await stage.globex.withApiKey.infer(digits);
+    const other = await stage.acme.withToken.infer(wine);
+    // Field 1 again after everything else: a server takes the last one, a filter that looks at the first is deceived.
+    const hidden = Buffer.concat([
+      serializeInferRequest({ ...digits, modelName: 'wine-cultivar' }),
+      modelNameField('digits'),
+    ]);
+    const disguised = await stage.globex.withApiKey.inferBytes(hidden);
+    return {
+      lines: [],
+      checks: [
+        expectOutcome('globex asks for digits', open, 'PERMISSION_DENIED', 'MODEL_ACCESS_DENIED'),
+        expectOutcome('acme asks for wine-cultivar', other, 'PERMISSION_DENIED', 'MODEL_ACCESS_DENIED'),
+        expectOutcome(
+          'globex hides a second model_name at the end',
+          disguised,
+          'PERMISSION_DENIED',
+          'MODEL_ACCESS_DENIED',
+        ),
+        await nothingReachedTheModel(stage, before),
+      ],
+    };
+  },
+};
+
+/** The other tenant's credential over one's own certificate. */
+export const otherToken: Step = {
+  title: 'The other tenant’s token over this certificate is refused',
+  proves: 'A stolen token is worth nothing without its owner’s private key: everything presented must name one tenant.',
+  async run(stage) {
+    const { acme, globex } = stage;
+    const before = inferencesSeen(stage).length;
+    const request = batchRequest('digits', SAMPLES.digits.slice(0, 1));
+    const stolenToken = clientOf(globex.credentials, stage.port, globex.credentials.client, {
+      authorization: `Bearer ${acme.credentials.token}`,
+    });
+    const bothAtOnce = clientOf(globex.credentials, stage.port, globex.credentials.client, {
+      authorization: `Bearer ${acme.credentials.token}`,
+      'x-api-key': globex.credentials.apiKey,
+    });
+    const none = clientOf(globex.credentials, stage.port, globex.credentials.client, {});
+    try {
+      return {
+        lines: [],
+        checks: [
+          expectOutcome(
+            'acme’s token, globex’s certificate',
+            await stolenToken.infer(request),
+            'PERMISSION_DENIED',
+            'TENANT_MISMATCH',
+          ),
+          expectOutcome(
+            'the same beside globex’s own API key',
+            await bothAtOnce.infer(request),
+            'PERMISSION_DENIED',
+            'TENANT_MISMATCH',
+          ),
+          expectOutcome(
+            'globex’s certificate alone',
+            await none.infer(request),
+            'UNAUTHENTICATED',
+            'CREDENTIALS_MISSING',
+          ),
+          await nothingReachedTheModel(stage, before),
+        ],
+      };
+    } finally {
+      for (const client of [stolenToken, bothAtOnce, none]) client.close();
+    }
+  },
+};
+
+/** No certificate, or one that the tenant's CA has not signed. */
+export const noCertificate: Step = {
+  title: 'Without the tenant’s certificate there is no connection at all',
+  proves: 'Each server name trusts its own tenant’s CA and no other; a stranger does not get as far as HTTP/2.',
+  async run(stage) {
+    const { acme, globex } = stage;
+    const anonymous = clientOf(acme.credentials, stage.port, undefined, {
+      authorization: `Bearer ${acme.credentials.token}`,
+    });
+    try {
+      const outcome = await anonymous.infer(batchRequest('digits', SAMPLES.digits.slice(0, 1)));
+      const nobody = await handshake(stage.port, acme.credentials.serverName, acme.credentials.ca.certPem, undefined);
+      const stranger = await handshake(
+        stage.port,
+        acme.credentials.serverName,
+        acme.credentials.ca.certPem,
+        globex.credentials.client,
+      );
+      const nowhere = await handshake(
+        stage.port,
+        'initech.models.test',
+        acme.credentials.ca.certPem,
+        acme.credentials.client,
+      );
+      return {
+        lines: [],
+        checks: [
+          expectOutcome('acme’s token, no certificate', outcome, 'UNAVAILABLE'),
+          tlsCheck('the handshake of that', nobody),
+          tlsCheck('globex’s certificate at acme’s name', stranger),
+          tlsCheck('acme’s certificate at a name of nobody', nowhere),
+        ],
+      };
+    } finally {
+      anonymous.close();
+    }
+  },
+};
+
+async function nothingReachedTheModel(stage: Stage, before: number): Promise<Check> {
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+  const reached = inferencesSeen(stage).length - before;
+  return check('calls that reached the model server', String(reached), reached === 0, '0');
+}
+
+/** Field 1 (`model_name`) of a ModelInferRequest as protobuf has it on the wire. */
+function modelNameField(name: string): Buffer {
+  return Buffer.concat([Buffer.from([0x0a, name.length]), Buffer.from(name)]);
+}
+
+/** Tries a TLS handshake and says how it ended: the alert that was received, or that none was. */
+function handshake(
+  port: number,
+  servername: string,
+  ca: string,
+  certificate: { readonly certPem: string; readonly keyPem: string } | undefined,
+): Promise<string> {
+  return new Promise((resolve) => {
+    const client = certificate === undefined ? {} : { cert: certificate.certPem, key: certificate.keyPem };
+    const socket = connect({ host: '127.0.0.1', port, servername, ca, ALPNProtocols: ['h2'], ...client });
+    const end = (how: string): void => {
+      resolve(how);
+      socket.destroy();
+    };
+    socket.setTimeout(TLS_TIMEOUT_MS, () => end('open'));
+    // In TLS 1.3 the client is done before the server has judged its certificate: only what is read next tells.
+    socket.on('data', () => end('open'));
+    socket.on('error', (error: NodeJS.ErrnoException) => end(error.code ?? error.message));
+    socket.on('close', () => end('closed'));
+  });
+}
+
+const ALERT = /^ERR_SSL_.*ALERT_(.+)$/;
+
+function tlsCheck(what: string, ended: string): Check {
+  const alert = ALERT.exec(ended)?.[1]?.toLowerCase().replaceAll('_', ' ');
+  return check(what, alert === undefined ? ended : `TLS alert: ${alert}`, alert !== undefined, 'a TLS alert');
+}
