@@ -10,12 +10,12 @@ import type { HeaderBlock, ResetCause, Stream, StreamOwner } from '../http2/cont
 import type { Peer } from '../identity/peer.ts';
 import { MessageCounter } from '../inspection/message-counter.ts';
 import { MessageInspector } from '../inspection/message-inspector.ts';
-import type { Denial } from '../kernel/denial.ts';
+import { type Denial, deny } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import type { Result } from '../kernel/result.ts';
 import type { Deadlines, Mortal } from './deadlines.ts';
-import { type Admission, admit, permitMessage } from './pipeline.ts';
 import { describe } from './describe-denial.ts';
+import { type Admission, admit, permitMessage } from './pipeline.ts';
 import { pathOf } from './request-head.ts';
 import { readResponse } from './response-head.ts';
 import type { TenantRuntime } from './tenant-runtime.ts';
@@ -41,7 +41,12 @@ type Phase =
   /** A credential is being verified for the first time; request bytes wait. */
   | { readonly at: 'admitting' }
   /** `leg` is there once the first bytes may travel. */
-  | { readonly at: 'open'; readonly admission: Admission; readonly inspector: MessageInspector; leg: UpstreamLeg | undefined }
+  | {
+      readonly at: 'open';
+      readonly admission: Admission;
+      readonly inspector: MessageInspector;
+      leg: UpstreamLeg | undefined;
+    }
   /** The reply is queued; the record waits for its last byte. */
   | { readonly at: 'ending'; readonly denial: Denial | undefined; readonly status: number }
   | { readonly at: 'done' };
@@ -124,9 +129,17 @@ export class Call implements StreamOwner, LegOwner, Mortal {
       return;
     }
     if (!admitted.ok) return this.#refuse(admitted.error);
-    const { head, method } = admitted.value;
+    const { head, method, lease } = admitted.value;
+    if (method.readsModel && head.encoding !== 'identity' && head.encoding !== 'gzip') {
+      lease.settle();
+      return this.#refuse(
+        this.#trail.fail('inspect', deny({ kind: 'encoding_unsupported', encoding: head.encoding })).error,
+      );
+    }
     this.#admission = admitted.value;
-    this.#inspector = new MessageInspector(method, head.encoding, this.#services.limits);
+    // Where no message is read, whatever compresses them is between client and server.
+    const encoding = head.encoding === 'identity' ? 'identity' : 'gzip';
+    this.#inspector = new MessageInspector(method, encoding, this.#services.limits);
     this.#phase = { at: 'open', admission: admitted.value, inspector: this.#inspector, leg: undefined };
     this.#resume();
   }
@@ -158,12 +171,18 @@ export class Call implements StreamOwner, LegOwner, Mortal {
 
   onLocalEnd(): void {
     const phase = this.#phase;
-    if (phase.at === 'ending') this.#finish(phase.denial === undefined ? 'ok' : outcomeOf(phase.denial), phase.status, phase.denial);
+    if (phase.at === 'ending')
+      this.#finish(phase.denial === undefined ? 'ok' : outcomeOf(phase.denial), phase.status, phase.denial);
   }
 
   onReset(_stream: Stream, cause: ResetCause): void {
     this.#leg?.cancel();
-    const detail = cause.by === 'peer' ? `reset with code ${cause.code}` : cause.by === 'us' ? cause.why : `connection: ${cause.end.kind}`;
+    const detail =
+      cause.by === 'peer'
+        ? `reset with code ${cause.code}`
+        : cause.by === 'us'
+          ? cause.why
+          : `connection: ${cause.end.kind}`;
     this.#finish(cause.by === 'us' ? 'failed' : 'cancelled', GrpcStatus.CANCELLED, undefined, detail);
   }
 

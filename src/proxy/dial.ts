@@ -2,7 +2,7 @@
  * Opens the socket to a model server: TCP, a Unix socket, or TLS with a pinned CA.
  */
 import { connect as connectTcp, type Socket } from 'node:net';
-import { createSecureContext, connect as connectTls, type SecureContext } from 'node:tls';
+import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
 import type { UpstreamConfig } from '../config/generation.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
 

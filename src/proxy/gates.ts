@@ -13,7 +13,11 @@ import type { Result } from '../kernel/result.ts';
 import type { Lease } from '../quota/quota-gate.ts';
 
 export interface Gates {
-  authenticate(peer: Peer, presented: Presented, now: EpochMicros): Result<Caller, Denial> | Promise<Result<Caller, Denial>>;
+  authenticate(
+    peer: Peer,
+    presented: Presented,
+    now: EpochMicros,
+  ): Result<Caller, Denial> | Promise<Result<Caller, Denial>>;
   method(path: string): MethodEntry | undefined;
   authorize(caller: Caller, method: MethodEntry): Result<MethodPermit, Denial>;
   model(permit: MethodPermit, model: string, version: string): Result<Permit, Denial>;

@@ -129,7 +129,9 @@ export class Listener implements SessionHost {
 
   #contextOf(serverName: string): ReturnType<TlsContexts['contextFor']> | undefined {
     const tenant = this.#options.tenants.claimed(serverName);
-    return tenant === undefined ? undefined : this.#contexts.contextFor(tenant, this.#generation.listener.minTlsVersion);
+    return tenant === undefined
+      ? undefined
+      : this.#contexts.contextFor(tenant, this.#generation.listener.minTlsVersion);
   }
 
   #accept(socket: TLSSocket): void {
@@ -187,7 +189,12 @@ export class Listener implements SessionHost {
     socket.destroy();
   }
 
-  #note(peer: { readonly remoteAddress?: string } | undefined, serverName: string, reason: string, detail: string): void {
+  #note(
+    peer: { readonly remoteAddress?: string | undefined } | undefined,
+    serverName: string,
+    reason: string,
+    detail: string,
+  ): void {
     const tenantClaim = serverName === '' ? '' : (this.#options.tenants.claimed(serverName)?.id ?? '');
     this.refusals.add({ reason, serverName, tenantClaim, peerAddress: peer?.remoteAddress ?? '', detail });
   }

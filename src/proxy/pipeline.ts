@@ -46,7 +46,8 @@ export function admit(block: HeaderBlock, peer: Peer, gates: Gates, trail: Trail
 
   // Then who: certificate, token and key must agree on one tenant before anything is looked up in that tenant's name.
   const caller = gates.authenticate(peer, presented.value, trail.now());
-  if (caller instanceof Promise) return caller.then((settled) => admitCaller(settled, head.value, method, gates, trail));
+  if (caller instanceof Promise)
+    return caller.then((settled) => admitCaller(settled, head.value, method, gates, trail));
   return admitCaller(caller, head.value, method, gates, trail);
 }
 

@@ -32,7 +32,13 @@ export class Refusals {
     let noted = refusal;
     if (!this.#gathered.has(key) && this.#gathered.size >= MAX_DISTINCT_PER_SECOND) {
       key = '_overflow';
-      noted = { reason: '_overflow', serverName: '', tenantClaim: '', peerAddress: '', detail: 'further peers of this second' };
+      noted = {
+        reason: '_overflow',
+        serverName: '',
+        tenantClaim: '',
+        peerAddress: '',
+        detail: 'further peers of this second',
+      };
     }
     const known = this.#gathered.get(key);
     if (known === undefined) this.#gathered.set(key, { refusal: noted, at: this.#now(), count: 1 });
@@ -44,7 +50,8 @@ export class Refusals {
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const { refusal, at, count } of this.#gathered.values()) this.#append({ type: 'refusal', at, ...refusal, count });
+    for (const { refusal, at, count } of this.#gathered.values())
+      this.#append({ type: 'refusal', at, ...refusal, count });
     this.#gathered.clear();
   }
 }

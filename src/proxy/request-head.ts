@@ -1,12 +1,13 @@
 /**
  * A request's header block, parsed once at the edge: what the gates need, and which of its headers may travel on.
  */
-import { deny, type Denial } from '../kernel/denial.ts';
-import { ok, type Result } from '../kernel/result.ts';
+
 import { isGrpcContentType } from '../grpc/content-type.ts';
 import { parseMethodPath } from '../grpc/path.ts';
 import { parseTimeoutMicros } from '../grpc/timeout.ts';
 import type { HeaderBlock } from '../http2/contract.ts';
+import { type Denial, deny } from '../kernel/denial.ts';
+import { ok, type Result } from '../kernel/result.ts';
 import { fateOf } from './header-fate.ts';
 
 /** What the gates need of a request's headers. Nothing here is verified but the syntax. */

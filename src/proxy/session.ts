@@ -1,7 +1,14 @@
 /**
  * One client connection, after its handshake: a verified peer of one tenant, and the calls that it makes.
  */
-import type { Connection, ConnectionEnd, ConnectionOwner, HeaderBlock, Stream, StreamOwner } from '../http2/contract.ts';
+import type {
+  Connection,
+  ConnectionEnd,
+  ConnectionOwner,
+  HeaderBlock,
+  Stream,
+  StreamOwner,
+} from '../http2/contract.ts';
 import { ErrorCode } from '../http2/error-code.ts';
 import type { Peer } from '../identity/peer.ts';
 import type { TenantId } from '../kernel/ids.ts';

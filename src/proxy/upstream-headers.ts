@@ -63,7 +63,10 @@ function identityHeaders(caller: Caller, peer: Peer): readonly string[] {
 /** One XFCC element in SANITIZE_SET mode: what Envoy would have set after terminating the same connection. */
 function forwardedClientCert(peer: Peer): string {
   const { sha256, subject, spiffeId, dnsNames } = peer.certificate;
-  const parts = [`Hash=${sha256}`, `Subject="${visibleAscii(subject).replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`];
+  const parts = [
+    `Hash=${sha256}`,
+    `Subject="${visibleAscii(subject).replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`,
+  ];
   if (spiffeId !== undefined) parts.push(`URI=${quoted(spiffeId)}`);
   for (const name of dnsNames) parts.push(`DNS=${quoted(visibleAscii(name))}`);
   return parts.join(';');

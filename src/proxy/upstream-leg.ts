@@ -135,7 +135,8 @@ export class UpstreamLeg implements StreamOwner, Waiter {
 /** The gRPC mapping of a stream's death (PROTOCOL-HTTP2.md, "Errors"): refused means untouched, so it may be tried again. */
 function denialOf(cause: ResetCause, upstream: string): Denial {
   if (cause.by === 'peer') {
-    if (cause.code === ErrorCode.REFUSED_STREAM) return { kind: 'upstream_unavailable', upstream, why: 'refused the stream' };
+    if (cause.code === ErrorCode.REFUSED_STREAM)
+      return { kind: 'upstream_unavailable', upstream, why: 'refused the stream' };
     if (cause.code === ErrorCode.ENHANCE_YOUR_CALM) return { kind: 'overloaded', why: 'the upstream asked for calm' };
     return { kind: 'upstream_protocol', upstream, why: `reset the stream with code ${cause.code}` };
   }

@@ -16,7 +16,8 @@ export function adminState(supervisor: Supervisor): AdminState {
       const reasons: string[] = [];
       const { workers } = supervisor.generation;
       if (supervisor.draining) reasons.push('draining');
-      if (supervisor.pool.listening < workers) reasons.push(`${supervisor.pool.listening} of ${workers} workers listen`);
+      if (supervisor.pool.listening < workers)
+        reasons.push(`${supervisor.pool.listening} of ${workers} workers listen`);
       const blocked = supervisor.pool.workers.find((worker) => worker.gauges.auditBlocked !== undefined);
       if (blocked !== undefined) reasons.push(`the audit log cannot be written: ${blocked.gauges.auditBlocked}`);
       return { ready: supervisor.pool.listening > 0 && !supervisor.draining && blocked === undefined, reasons };
@@ -66,16 +67,16 @@ function describeTenant(tenant: TenantConfig): object {
 
 function gauges(supervisor: Supervisor): void {
   const { metrics, generation } = supervisor;
-  metrics.setGauge('bulkhead_config_generation', {}, generation.number);
+  metrics.setGauge('bulkhead_config_generation', generation.number);
   for (const worker of supervisor.pool.workers) {
     const labels = { worker: `worker-${worker.index}` };
-    metrics.setGauge('bulkhead_connections', labels, worker.gauges.connections);
-    metrics.setGauge('bulkhead_calls_in_progress', labels, worker.gauges.calls);
-    metrics.setGauge('bulkhead_audit_blocked', labels, worker.gauges.auditBlocked === undefined ? 0 : 1);
+    metrics.setGauge('bulkhead_connections', worker.gauges.connections, labels);
+    metrics.setGauge('bulkhead_calls_in_progress', worker.gauges.calls, labels);
+    metrics.setGauge('bulkhead_audit_blocked', worker.gauges.auditBlocked === undefined ? 0 : 1, labels);
   }
   for (const tenant of generation.tenants) {
     const usage = tenantUsage(supervisor.shared, tenant.slot);
-    metrics.setGauge('bulkhead_bytes_in_flight', { tenant: tenant.id }, usage.bytesInFlight);
+    metrics.setGauge('bulkhead_bytes_in_flight', usage.bytesInFlight, { tenant: tenant.id });
   }
-  metrics.setGauge('bulkhead_audit_backlog_bytes', {}, supervisor.telemetry.status?.backlogBytes ?? 0);
+  metrics.setGauge('bulkhead_audit_backlog_bytes', supervisor.telemetry.status?.backlogBytes ?? 0);
 }

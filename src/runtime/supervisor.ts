@@ -12,9 +12,10 @@ import { ConfigurationLoader } from '../config/load.ts';
 import { ConfigurationWatcher } from '../config/watch.ts';
 import { systemClock } from '../kernel/clock.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
-import { createSharedState, type SharedState } from '../quota/shared-state.ts';
+import { capacityFor, createSharedState, type SharedState } from '../quota/shared-state.ts';
 import { MetricsRegistry } from '../telemetry/metrics.ts';
 import { adminState } from './admin-state.ts';
+import { settleSlots } from './tenant-slots.ts';
 import { TelemetryHandle } from './telemetry-handle.ts';
 import { WorkerPool } from './worker-pool.ts';
 
@@ -54,7 +55,11 @@ export class Supervisor {
     this.#options = options;
     this.#loader = loader;
     this.#generation = generation;
-    this.#shared = createSharedState({ tenantSlots: generation.tenants.length, workers: generation.workers });
+    this.metrics.setTenants(generation.tenants.map((tenant) => tenant.id));
+    this.#shared = createSharedState({
+      tenantSlots: capacityFor(generation.tenants.length),
+      workers: generation.workers,
+    });
     this.#audit = new AuditLog({
       ...generation.audit,
       writer: 'main',
@@ -127,17 +132,37 @@ export class Supervisor {
     if (!loaded.ok) {
       this.#findings = loaded.error;
       this.metrics.count('bulkhead_config_reload_failures_total');
-      this.#event('configuration_refused', loaded.error.map((finding) => `${finding.file}:${finding.line} ${finding.message}`).join('; '));
-      log.error({ why, generation: this.#generation.number, findings: loaded.error }, 'the changed configuration is refused; the last good one stays');
+      this.#event(
+        'configuration_refused',
+        loaded.error.map((finding) => `${finding.file}:${finding.line} ${finding.message}`).join('; '),
+      );
+      log.error(
+        { why, generation: this.#generation.number, findings: loaded.error },
+        'the changed configuration is refused; the last good one stays',
+      );
       return;
     }
     this.#findings = [];
     if (loaded.value.digest === this.#generation.digest) return;
+    if (loaded.value.tenants.some((tenant) => tenant.slot >= this.#shared.tenantSlots)) {
+      this.metrics.count('bulkhead_config_reload_failures_total');
+      this.#event(
+        'configuration_refused',
+        `more tenants than the ${this.#shared.tenantSlots} that this process has room for`,
+      );
+      log.error({ why, slots: this.#shared.tenantSlots }, 'more tenants than this process has room for; restart it');
+      return;
+    }
     const restart = needsRestart(this.#generation, loaded.value);
-    this.#generation = loaded.value;
-    await this.#pool.apply(loaded.value);
+    const next = settleSlots(this.#shared, this.#generation, loaded.value);
+    this.#generation = next;
+    this.metrics.setTenants(next.tenants.map((tenant) => tenant.id));
+    await this.#pool.apply(next);
     this.#event('configuration_applied', `generation ${loaded.value.number}, ${loaded.value.digest}`);
-    log.info({ why, generation: loaded.value.number, tenants: loaded.value.tenants.length }, 'the changed configuration is applied');
+    log.info(
+      { why, generation: loaded.value.number, tenants: loaded.value.tenants.length },
+      'the changed configuration is applied',
+    );
     if (restart.length > 0) log.warn({ settings: restart }, 'these settings take effect at the next start');
   }
 
@@ -160,7 +185,10 @@ export class Supervisor {
   #workerDied(index: number, cause: Error | undefined, restartInMs: number): void {
     this.metrics.count('bulkhead_worker_restarts_total');
     this.#event('worker_died', `worker-${index}: ${cause?.message ?? 'ended'}`);
-    this.#options.log.error({ worker: index, err: cause, restartInMs }, 'a worker died; its connections are lost, it is replaced');
+    this.#options.log.error(
+      { worker: index, err: cause, restartInMs },
+      'a worker died; its connections are lost, it is replaced',
+    );
   }
 
   #event(event: string, detail: string): void {

@@ -75,7 +75,10 @@ export class TelemetryHandle {
   #hear(message: FromTelemetry): void {
     if (message.type === 'status') {
       if (message.status.lastError !== undefined && message.status.lastError !== this.#status?.lastError) {
-        this.#log.warn({ error: message.status.lastError, backlogBytes: message.status.backlogBytes }, 'telemetry cannot be delivered; it is kept');
+        this.#log.warn(
+          { error: message.status.lastError, backlogBytes: message.status.backlogBytes },
+          'telemetry cannot be delivered; it is kept',
+        );
       }
       this.#status = message.status;
     } else this.#drained?.(message.undeliveredBytes);

@@ -4,7 +4,6 @@
  */
 import { Worker } from 'node:worker_threads';
 import type { Generation } from '../config/generation.ts';
-import type { SharedState } from '../quota/shared-state.ts';
 import type { FromWorker, ToWorker, WorkerBirth, WorkerGauges } from './messages.ts';
 
 export interface WorkerEvents {
@@ -117,7 +116,7 @@ export class WorkerHandle {
   #exited(): void {
     this.listening = false;
     this.#settleApplied(Number.POSITIVE_INFINITY);
-    for (const answer of [...this.#answers.values()]) answer();
+    for (const answer of this.#answers.values()) answer();
     this.#drained?.(0);
     if (!this.#asked) this.#events.died(this, this.#cause);
   }

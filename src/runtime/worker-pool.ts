@@ -26,7 +26,9 @@ export class WorkerPool {
   readonly #bornAt = new Map<number, number>();
   readonly #deaths = new Map<number, number>();
   readonly #restarts = new Map<number, NodeJS.Timeout>();
-  #whenListening: { readonly index: number; readonly done: () => void; readonly fail: (cause: Error) => void } | undefined;
+  #whenListening:
+    | { readonly index: number; readonly done: () => void; readonly fail: (cause: Error) => void }
+    | undefined;
   #stopping = false;
 
   constructor(generation: Generation, shared: SharedState, events: WorkerPoolEvents) {
