@@ -53,7 +53,7 @@ export class YamlDocument {
     }
     if (findings.length > 0) return { value: undefined, findings };
     try {
-      return { value: first.toJS({ maxAliasCount: MAX_ALIASES }), findings: this.#oddKeys(first, lines) };
+      return { value: first.toJS({ maxAliasCount: MAX_ALIASES }), findings: this.#oddities(first, lines) };
     } catch (cause) {
       const message = cause instanceof Error ? cause.message : String(cause);
       return { value: undefined, findings: [this.#whole(message, `use at most ${MAX_ALIASES} aliases in the file`)] };
@@ -89,16 +89,30 @@ export class YamlDocument {
     return this.#tree;
   }
 
-  /** Keys that are not plain strings (`? [a, b]`, `1:`, `__proto__`) mean nothing in a configuration. */
-  #oddKeys(document: Document.Parsed, lines: LineCounter): readonly Finding[] {
+  /**
+   * YAML that means something else than it looks like: keys that are not plain text (`? [a, b]`, `1:`, `__proto__`), and numbers
+   * that are not read back as written (`1.10`, `0x10`, `1e3`).
+   */
+  #oddities(document: Document.Parsed, lines: LineCounter): readonly Finding[] {
     const findings: Finding[] = [];
+    const report = (node: unknown, message: string, fix: string): void => {
+      const position = lines.linePos(isNode(node) ? (node.range?.[0] ?? 0) : 0);
+      findings.push(this.#at(position, '', message, fix));
+    };
     visit(document, {
       Pair: (_, pair) => {
         const key: unknown = isNode(pair.key) ? pair.key.toJS(document) : pair.key;
         if (typeof key === 'string' && key !== '__proto__') return;
-        const range = isNode(pair.key) ? pair.key.range : undefined;
-        const position = lines.linePos(range?.[0] ?? 0);
-        findings.push(this.#at(position, '', `${JSON.stringify(key)} is no key`, 'write a name as the key'));
+        report(pair.key, `${JSON.stringify(key)} is no key`, 'write a name as the key');
+      },
+      Scalar: (_, scalar) => {
+        if (typeof scalar.value !== 'number' || scalar.source === String(scalar.value)) return;
+        const written = scalar.source ?? '';
+        report(
+          scalar,
+          `${written} is read as the number ${scalar.value}`,
+          `write ${scalar.value}, or "${written}" in quotes`,
+        );
       },
     });
     return findings;

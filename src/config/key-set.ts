@@ -70,10 +70,11 @@ function flawOf(key: KeyRecord, algorithms: readonly string[]): string | undefin
   const possible = algorithmsOf(key);
   if (possible.length === 0) return 'its type and curve fit no algorithm that is supported';
   const alg = key['alg'];
-  if (alg !== undefined && !possible.includes(String(alg))) return `its "alg" ${String(alg)} does not fit its type`;
-  const wanted = alg === undefined ? possible : [String(alg)];
-  if (!wanted.some((algorithm) => algorithms.includes(algorithm)))
-    return `its algorithm is not among ${algorithms.join(', ')}`;
+  if (alg !== undefined && !possible.some((algorithm) => algorithm === alg)) return 'its "alg" does not fit its type';
+  const wanted = alg === undefined ? possible : possible.filter((algorithm) => algorithm === alg);
+  if (!wanted.some((algorithm) => algorithms.includes(algorithm))) {
+    return `its algorithm (${wanted.join(', ')}) is not among ${algorithms.join(', ')}`;
+  }
   try {
     const bits = createPublicKey({ key, format: 'jwk' }).asymmetricKeyDetails?.modulusLength;
     return bits !== undefined && bits < MIN_RSA_BITS ? `RSA with ${bits} bits is too short` : undefined;

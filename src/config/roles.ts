@@ -3,7 +3,7 @@
  */
 import type { FileScope } from './file-scope.ts';
 import type { BindingConfig, RoleConfig } from './generation.ts';
-import { READ_METHODS, READ_SERVICE } from './known-methods.ts';
+import { READ_METHODS, READ_SERVICE, readsModel, SENSITIVE_METHODS } from './known-methods.ts';
 import type { TenantSource } from './schema-tenant.ts';
 import { nearest } from './suggestion.ts';
 
@@ -40,7 +40,12 @@ function expandMethod(
   const short = method.slice(slash + 1);
   const full = `${service}/${short}`;
   if (service === READ_SERVICE) {
-    if (short === '*' || READ_METHODS.includes(short)) return full;
+    if (short === '*') {
+      const message = `includes methods that reach beyond the role’s models: ${SENSITIVE_METHODS.join(', ')}`;
+      scope.report({ path }, message, 'name the methods one by one, unless the role is for administrators', 'warning');
+      return full;
+    }
+    if (READ_METHODS.includes(short)) return full;
     const near = nearest(short, READ_METHODS);
     const fix = near === undefined ? `write one of: ${READ_METHODS.join(', ')}` : `did you mean ${near}?`;
     scope.report({ path }, `${READ_SERVICE} has no method ${short}`, fix);
@@ -53,9 +58,6 @@ function expandMethod(
   }
   return full;
 }
-
-/** Methods that name no model in their request. */
-const WITHOUT_MODEL = new Set(['ServerLive', 'ServerReady', 'ServerMetadata', 'RepositoryIndex', 'LogSettings']);
 
 function judgeRoles(scope: FileScope, source: TenantSource): void {
   const first = new Map<string, number>();
@@ -88,11 +90,8 @@ function judgeRoles(scope: FileScope, source: TenantSource): void {
 
 function needsModel(method: string): boolean {
   const slash = method.indexOf('/');
-  return (
-    (slash < 0 || method.slice(0, slash) === READ_SERVICE) &&
-    !WITHOUT_MODEL.has(method.slice(slash + 1)) &&
-    !/SharedMemory/.test(method)
-  );
+  const service = slash < 0 ? READ_SERVICE : method.slice(0, slash);
+  return service === READ_SERVICE && readsModel(method.slice(slash + 1));
 }
 
 function judgeBindings(scope: FileScope, source: TenantSource): void {

@@ -122,8 +122,8 @@ function isSchema(value: unknown): value is JsonSchema {
 
 /** How a value of this schema looks. */
 function hint(schema: JsonSchema | undefined): string {
-  const example = schema?.examples?.[0];
-  if (example !== undefined) return `for example ${String(example)}`;
+  const example: unknown = schema?.examples?.[0];
+  if (typeof example === 'string') return `for example ${example}`;
   if (schema?.enum !== undefined) return `one of ${schema.enum.join(', ')}`;
   if (schema?.type === 'object')
     return `a mapping with ${(schema.required ?? Object.keys(schema.properties ?? {})).join(', ')}`;
