@@ -26,6 +26,8 @@ export interface SidecarSetup {
   /** Further keys of the main file; they replace the defaults below. */
   readonly extra?: Readonly<Record<string, unknown>>;
   readonly env?: Readonly<Record<string, string>>;
+  /** Flags of Node itself, such as `--inspect=127.0.0.1:9229`. */
+  readonly nodeFlags?: readonly string[];
   /** Changes files before it starts; gets the directory with `bulkhead.yaml`, `tenants/` and `pki/`. */
   readonly prepare?: (directory: string) => void;
 }
@@ -82,7 +84,13 @@ export class Sidecar {
     setup.prepare?.(directory);
     const child = await Child.spawn('the sidecar', {
       command: process.execPath,
-      args: [join(REPOSITORY, 'src/main.ts'), 'run', '--config', join(directory, 'bulkhead.yaml')],
+      args: [
+        ...(setup.nodeFlags ?? []),
+        join(REPOSITORY, 'src/main.ts'),
+        'run',
+        '--config',
+        join(directory, 'bulkhead.yaml'),
+      ],
       // Spans and records go where the test's configuration says, whatever the environment of the run has.
       env: { OTEL_EXPORTER_OTLP_ENDPOINT: '', ...setup.env },
     });
