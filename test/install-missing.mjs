@@ -1,4 +1,10 @@
-// Installs what package-lock.json names and node_modules lacks, so that `npm run demo` and `npm test` work on a fresh clone.
+// Installs what package-lock.json names and node_modules lacks, so that `npm run demo` and `npm test` work on a fresh clone,
+// and then runs what it is told to run, with the Node that the repository pins:
+//
+//     node test/install-missing.mjs [SCRIPT [ARGUMENT...]]
+//
+// Run the script from here rather than after `&&`: a shell that has found `node` once keeps the machine's own, although a
+// newer one has just been installed before it on the PATH.
 //
 // Plain JavaScript without dependencies: it runs before anything is installed, on whatever Node (>= 20) the machine has.
 // npm writes node_modules/.package-lock.json after every install: a copy of the lock file without the root's entry and
@@ -6,6 +12,7 @@
 // package-lock.json that is not optional must be in it.
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -19,6 +26,17 @@ if (missing !== undefined) {
   await install();
   const still = whatIsMissing();
   if (still !== undefined) fail(`after npm ci still: ${still}`);
+}
+const command = process.argv.slice(2);
+if (command.length > 0) run(command);
+
+/** Runs a script and ends as it ends. */
+function run(args) {
+  const pinned = join(root, 'node_modules', '.bin', 'node');
+  const child = spawn(existsSync(pinned) ? pinned : process.execPath, args, { stdio: 'inherit' });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  child.once('error', (error) => fail(`node cannot be run: ${error.message}`));
+  child.once('exit', (code, signal) => process.exit(code ?? 128 + (constants.signals[signal] ?? 0)));
 }
 
 /** The first reason to install, or undefined when node_modules is what package-lock.json says. */

@@ -24,6 +24,12 @@ export interface ClientOptions {
   readonly certificate: { readonly certPem: string; readonly keyPem: string } | undefined;
   /** Sent with every call: a token or an API key. */
   readonly metadata: Readonly<Record<string, string>>;
+  /** Counts this client's calls, together with those of others. */
+  readonly counter?: CallCounter;
+}
+
+export interface CallCounter {
+  calls: number;
 }
 
 /** W3C trace context that a client sends with one call, to find the call's trace by. */
@@ -43,6 +49,7 @@ const service = loadInferenceService();
 export class InferenceClient {
   readonly #client: Client;
   readonly #metadata: Readonly<Record<string, string>>;
+  readonly #counter: CallCounter | undefined;
 
   constructor(options: ClientOptions) {
     const { certificate } = options;
@@ -60,6 +67,7 @@ export class InferenceClient {
       'grpc.use_local_subchannel_pool': 1,
     });
     this.#metadata = options.metadata;
+    this.#counter = options.counter;
   }
 
   /** Calls ModelInfer. */
@@ -94,6 +102,7 @@ export class InferenceClient {
     const metadata = new Metadata();
     for (const [name, value] of Object.entries(this.#metadata)) metadata.set(name, value);
     if (trace !== undefined) metadata.set('traceparent', trace.traceparent);
+    if (this.#counter !== undefined) this.#counter.calls += 1;
     const started = performance.now();
     return new Promise((resolve) => {
       const done = (error: ServiceError | null, response?: A): void => {

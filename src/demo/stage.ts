@@ -2,7 +2,7 @@
  * Everything that the steps play on: two tenants' credentials, a model server, a sidecar and a trace sink, all on loopback.
  */
 import { fileURLToPath } from 'node:url';
-import { type ClientTrace, InferenceClient } from './inference-client.ts';
+import { type CallCounter, type ClientTrace, InferenceClient } from './inference-client.ts';
 import { Child, type LogLine } from './setup/children.ts';
 import type { QuotaPlan } from './setup/configuration.ts';
 import { makeCredentials, type TenantCredentials } from './setup/credentials.ts';
@@ -42,6 +42,8 @@ export interface Stage {
   readonly forwarder: OtlpForwarder | undefined;
   readonly acme: Tenant;
   readonly globex: Tenant;
+  /** Calls that the sidecar must have on record. */
+  readonly counter: CallCounter;
   /** What a step leaves for a later one. */
   readonly notes: { tracedCall?: ClientTrace };
   /** Ends everything that was started, in reverse. Returns the sidecar's exit code. */
@@ -91,8 +93,9 @@ export async function setStage(directory: string, started: Started, env: NodeJS.
   const serving = await sidecar.waitFor((line) => line['msg'] === 'serving', START_TIMEOUT_MS);
   const port = portOf(serving, 'port');
 
+  const counter: CallCounter = { calls: 0 };
   const asTenant = (credentials: TenantCredentials): Tenant => {
-    const tenant = tenantOf(credentials, port);
+    const tenant = tenantOf(credentials, port, counter);
     started.closers.push(
       () => tenant.withToken.close(),
       () => tenant.withApiKey.close(),
@@ -109,6 +112,7 @@ export async function setStage(directory: string, started: Started, env: NodeJS.
     forwarder,
     acme: asTenant(acme),
     globex: asTenant(globex),
+    counter,
     notes: {},
     close: () => endAll(started, sidecar),
   };
@@ -125,22 +129,35 @@ export async function endAll(started: Started, child?: Child): Promise<number | 
   return code;
 }
 
-/** A client of one tenant that presents this certificate and these credentials. */
-export function clientOf(
-  credentials: TenantCredentials,
-  port: number,
-  certificate: { readonly certPem: string; readonly keyPem: string } | undefined,
-  metadata: Readonly<Record<string, string>>,
-): InferenceClient {
-  const { serverName, ca } = credentials;
-  return new InferenceClient({ target: `127.0.0.1:${port}`, serverName, caPem: ca.certPem, certificate, metadata });
+/** What a client presents besides its tenant's name. */
+export interface Presented {
+  /** Undefined: none. */
+  readonly certificate: { readonly certPem: string; readonly keyPem: string } | undefined;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Undefined when its calls cannot become calls: there will be no connection. */
+  readonly counter: CallCounter | undefined;
 }
 
-function tenantOf(credentials: TenantCredentials, port: number): Tenant {
+/** A client that connects to a tenant's name. */
+export function clientOf(credentials: TenantCredentials, port: number, presented: Presented): InferenceClient {
+  const { certificate, metadata, counter } = presented;
+  return new InferenceClient({
+    target: `127.0.0.1:${port}`,
+    serverName: credentials.serverName,
+    caPem: credentials.ca.certPem,
+    certificate,
+    metadata,
+    ...(counter === undefined ? {} : { counter }),
+  });
+}
+
+function tenantOf(credentials: TenantCredentials, port: number, counter: CallCounter): Tenant {
+  const presenting = (metadata: Readonly<Record<string, string>>): InferenceClient =>
+    clientOf(credentials, port, { certificate: credentials.client, metadata, counter });
   return {
     credentials,
-    withToken: clientOf(credentials, port, credentials.client, { authorization: `Bearer ${credentials.token}` }),
-    withApiKey: clientOf(credentials, port, credentials.client, { 'x-api-key': credentials.apiKey }),
+    withToken: presenting({ authorization: `Bearer ${credentials.token}` }),
+    withApiKey: presenting({ 'x-api-key': credentials.apiKey }),
   };
 }
 

@@ -3,7 +3,7 @@
  */
 import { connect } from 'node:tls';
 import { batchRequest } from '../inference-batch.ts';
-import { serializeInferRequest } from '../inference-client.ts';
+import { type InferenceClient, serializeInferRequest } from '../inference-client.ts';
 import { SAMPLES } from '../models/samples.ts';
 import { clientOf, type Stage } from '../stage.ts';
 import { type Check, check, expectOutcome, type Step } from '../step.ts';
@@ -54,14 +54,16 @@ export const otherToken: Step = {
     const { acme, globex } = stage;
     const before = inferencesSeen(stage).length;
     const request = batchRequest('digits', SAMPLES.digits.slice(0, 1));
-    const stolenToken = clientOf(globex.credentials, stage.port, globex.credentials.client, {
-      authorization: `Bearer ${acme.credentials.token}`,
-    });
-    const bothAtOnce = clientOf(globex.credentials, stage.port, globex.credentials.client, {
-      authorization: `Bearer ${acme.credentials.token}`,
-      'x-api-key': globex.credentials.apiKey,
-    });
-    const none = clientOf(globex.credentials, stage.port, globex.credentials.client, {});
+    const presenting = (metadata: Readonly<Record<string, string>>): InferenceClient =>
+      clientOf(globex.credentials, stage.port, {
+        certificate: globex.credentials.client,
+        metadata,
+        counter: stage.counter,
+      });
+    const authorization = `Bearer ${acme.credentials.token}`;
+    const stolenToken = presenting({ authorization });
+    const bothAtOnce = presenting({ authorization, 'x-api-key': globex.credentials.apiKey });
+    const none = presenting({});
     try {
       return {
         lines: [],
@@ -99,8 +101,10 @@ export const noCertificate: Step = {
   proves: 'Each server name trusts its own tenant’s CA and no other; a stranger does not get as far as HTTP/2.',
   async run(stage) {
     const { acme, globex } = stage;
-    const anonymous = clientOf(acme.credentials, stage.port, undefined, {
-      authorization: `Bearer ${acme.credentials.token}`,
+    const anonymous = clientOf(acme.credentials, stage.port, {
+      certificate: undefined,
+      metadata: { authorization: `Bearer ${acme.credentials.token}` },
+      counter: undefined,
     });
     try {
       const outcome = await anonymous.infer(batchRequest('digits', SAMPLES.digits.slice(0, 1)));
