@@ -17,7 +17,10 @@ export interface ListenerTls {
   onUnusable(serverName: string, error: unknown): void;
 }
 
-/** Options for `tls.createServer`. The caller still asks `establishedProblem` about each `secureConnection`. */
+/**
+ * Options for `tls.createServer`. Two things are left to the caller: to ask `establishedProblem` about each
+ * `secureConnection`, and to destroy the socket of each `tlsClientError` (Node leaves one whose handshake timed out open).
+ */
 export function listenerTlsOptions(listener: ListenerTls): TlsOptions {
   return {
     ...contextDefaults(listener.minVersion),

@@ -1,0 +1,218 @@
+import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { type CertificateTemplate, encodeCertificate } from '../../../src/identity/certificate-encoder.ts';
+import { readCertificateFacts } from '../../../src/identity/certificate-facts.ts';
+import { EXTENDED_KEY_USAGE } from '../../../src/identity/extended-key-usage.ts';
+import {
+  createCa,
+  type IssuedCertificate,
+  issueClient,
+  issueServer,
+  randomSerial,
+} from '../../../src/identity/issue.ts';
+import { acceptPeer, type Peer, type PeerTrust } from '../../../src/identity/peer.ts';
+import type { Denial } from '../../../src/kernel/denial.ts';
+import type { Result } from '../../../src/kernel/result.ts';
+import type { TenantClaim } from '../../../src/tenancy/tenant.ts';
+import { tenantPki } from '../../fakes/pki.ts';
+import { micros, tenantId } from '../../fakes/trust.ts';
+
+const pki = tenantPki('acme');
+const claim: TenantClaim = { id: tenantId('acme'), slot: 3, by: 'sni' };
+const address = { address: '192.0.2.7', port: 50_123 };
+const trust: PeerTrust = { trustDomain: pki.trustDomain, clientCas: [new X509Certificate(pki.ca.certPem)] };
+const anyDomain: PeerTrust = { ...trust, trustDomain: undefined };
+const nowSeconds = Date.now() / 1000;
+
+function accept(pem: string, by: PeerTrust = trust, seconds = nowSeconds): Result<Peer, Denial> {
+  return acceptPeer(claim, new X509Certificate(pem), address, by, micros(seconds));
+}
+
+function refusal(result: Result<Peer, Denial>): string {
+  if (result.ok) return 'accepted';
+  return result.error.kind === 'certificate_unacceptable' ? result.error.why : result.error.kind;
+}
+
+/** A client certificate as issued, but for `changes`. */
+function craft(changes: Partial<CertificateTemplate>, ca: IssuedCertificate = pki.ca): string {
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const template: CertificateTemplate = {
+    serial: randomSerial(),
+    commonName: 'crafted',
+    notBefore: new Date(Date.now() - 60_000),
+    notAfter: new Date(Date.now() + 3_600_000),
+    publicKey,
+    basicConstraints: { ca: false, pathLength: undefined },
+    keyUsage: ['digitalSignature'],
+    extendedKeyUsage: [EXTENDED_KEY_USAGE.clientAuth],
+    subjectAltNames: [{ kind: 'uri', uri: pki.spiffeId }],
+    version: 3,
+    ...changes,
+  };
+  return encodeCertificate(template, {
+    certificate: new X509Certificate(ca.certPem),
+    privateKey: createPrivateKey(ca.keyPem),
+  });
+}
+
+test('the client of a tenant is accepted, with the facts of its certificate', () => {
+  const result = accept(pki.client.certPem);
+  if (!result.ok) throw new Error(refusal(result));
+  const certificate = new X509Certificate(pki.client.certPem);
+  expect(result.value).toMatchObject({ claim, certificateId: pki.spiffeId, address: '192.0.2.7', port: 50_123 });
+  expect(result.value.certificate).toEqual({
+    sha256: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
+    subject: 'CN=acme client',
+    spiffeId: pki.spiffeId,
+    dnsNames: [],
+    notAfterSeconds: certificate.validToDate.getTime() / 1000,
+  });
+});
+
+test('without a SPIFFE id the first DNS name is the identity, in lower case', () => {
+  const client = issueClient(pki.ca, { dnsNames: ['Batch.Acme.Example', 'other.example'], days: 1 });
+  const result = accept(client.certPem, anyDomain);
+  expect(result.ok && result.value.certificateId).toBe('dns:batch.acme.example');
+  expect(result.ok && result.value.certificate.dnsNames).toEqual(['batch.acme.example', 'other.example']);
+  expect(refusal(accept(client.certPem))).toBe('no SPIFFE id of trust domain acme.example');
+});
+
+describe('a leaf is refused', () => {
+  test.each<[string, Partial<CertificateTemplate>]>([
+    ['serial number is not positive', { serial: Buffer.from([0]) }],
+    ['serial number is not positive', { serial: Buffer.from([0xff]) }],
+    ['a CA certificate cannot be a client', { basicConstraints: { ca: true, pathLength: undefined } }],
+    ['no clientAuth extended key usage', { extendedKeyUsage: [] }],
+    ['no clientAuth extended key usage', { extendedKeyUsage: [EXTENDED_KEY_USAGE.serverAuth] }],
+    ['no clientAuth extended key usage', { extendedKeyUsage: ['2.5.29.37.0'] }],
+    ['neither a SPIFFE id nor a DNS name', { subjectAltNames: [] }],
+    ['neither a SPIFFE id nor a DNS name', { subjectAltNames: [{ kind: 'uri', uri: 'https://acme.example/x' }] }],
+    ['a wildcard is not an identity', { subjectAltNames: [{ kind: 'dns', name: '*.acme.example' }] }],
+    [
+      'a DNS name is malformed',
+      { subjectAltNames: [{ kind: 'dns', name: 'a.example, URI:spiffe://acme.example/root' }] },
+    ],
+    ['a DNS name is malformed', { subjectAltNames: [{ kind: 'dns', name: 'a.example\0.evil' }] }],
+    ['a SPIFFE id without a path is no client', { subjectAltNames: [{ kind: 'uri', uri: 'spiffe://acme.example' }] }],
+    ['malformed SPIFFE id', { subjectAltNames: [{ kind: 'uri', uri: 'spiffe://acme.example/a//b' }] }],
+    ['malformed SPIFFE id', { subjectAltNames: [{ kind: 'uri', uri: 'SPIFFE:acme.example/a' }] }],
+    [
+      'a SPIFFE certificate has one URI',
+      {
+        subjectAltNames: [
+          { kind: 'uri', uri: 'spiffe://acme.example/a' },
+          { kind: 'uri', uri: 'https://acme.example' },
+        ],
+      },
+    ],
+  ])('because of: %s', (why, changes) => {
+    expect(refusal(accept(craft(changes), anyDomain))).toBe(why);
+    // Counter-proof: the same certificate without the flaw gets in.
+    expect(refusal(accept(craft({}), anyDomain))).toBe('accepted');
+  });
+
+  test('because it is of version 1', () => {
+    expect(refusal(accept(craft({ version: 1 }), anyDomain))).toBe('certificate version 1, not 3');
+  });
+
+  test('because it is the CA itself', () => {
+    expect(refusal(accept(pki.ca.certPem, anyDomain))).toBe('a CA certificate cannot be a client');
+  });
+
+  test('because it is a server certificate of the same CA', () => {
+    expect(refusal(accept(pki.server.certPem, anyDomain))).toBe('no clientAuth extended key usage');
+  });
+});
+
+test('a comma in a DNS name does not become a second name', () => {
+  const pem = craft({ subjectAltNames: [{ kind: 'dns', name: 'a, URI:spiffe://acme.example/root' }] });
+  expect(readCertificateFacts(new X509Certificate(pem).raw)).toMatchObject({
+    dnsNames: ['a, URI:spiffe://acme.example/root'],
+    uris: [],
+  });
+});
+
+test('a SPIFFE id of another trust domain is refused, also under the tenant’s own CA', () => {
+  const pem = craft({ subjectAltNames: [{ kind: 'uri', uri: 'spiffe://globex.example/client' }] });
+  expect(refusal(accept(pem))).toBe('trust domain globex.example, not acme.example');
+  expect(refusal(accept(pem, anyDomain))).toBe('accepted');
+});
+
+test('a certificate counts from its notBefore until its notAfter', () => {
+  const at = (seconds: number): string => refusal(accept(pem, trust, seconds));
+  const begin = Math.floor(nowSeconds) - 60;
+  const end = begin + 120;
+  const pem = craft({ notBefore: new Date(begin * 1000), notAfter: new Date(end * 1000) });
+  expect(at(begin)).toBe('accepted');
+  expect(at(begin - 0.001)).toBe('expired or not yet valid');
+  expect(at(end - 0.001)).toBe('accepted');
+  expect(at(end)).toBe('expired or not yet valid');
+});
+
+describe('the chain', () => {
+  test('of another tenant’s client is refused, whatever it says about itself', () => {
+    const globex = createCa({ commonName: 'acme test CA', days: 1 });
+    const impostor = issueClient(globex, { spiffeId: pki.spiffeId, days: 1 });
+    expect(refusal(accept(impostor.certPem))).toBe("not signed by the tenant's CA");
+    const lax: PeerTrust = { ...trust, clientCas: [new X509Certificate(globex.certPem)] };
+    expect(refusal(accept(impostor.certPem, lax))).toBe('accepted');
+  });
+
+  test('needs a CA: a leaf cannot sign a leaf', () => {
+    const forged = craft({}, pki.client);
+    expect(refusal(accept(forged, { ...trust, clientCas: [new X509Certificate(pki.client.certPem)] }))).toBe(
+      "not signed by the tenant's CA",
+    );
+  });
+
+  test('ends when the CA has expired', () => {
+    const end = Math.floor(nowSeconds) + 100;
+    const ca = createCa({ commonName: 'short', days: 1, notAfter: new Date(end * 1000) });
+    const client = issueClient(ca, { spiffeId: pki.spiffeId, days: 1 });
+    const by = { ...trust, clientCas: [new X509Certificate(ca.certPem)] };
+    expect(refusal(accept(client.certPem, by, end - 1))).toBe('accepted');
+    expect(refusal(accept(client.certPem, by, end))).toBe("the tenant's CA certificate has expired");
+  });
+
+  test('may begin at any CA of a bundle', () => {
+    const old = createCa({ commonName: 'old', days: 1 });
+    const both = { ...trust, clientCas: [new X509Certificate(old.certPem), ...trust.clientCas] };
+    expect(refusal(accept(pki.client.certPem, both))).toBe('accepted');
+    expect(refusal(accept(pki.client.certPem, { ...trust, clientCas: [] }))).toBe("not signed by the tenant's CA");
+  });
+
+  test('with a self-signed leaf is refused', () => {
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const template = { serial: randomSerial(), commonName: 'me', publicKey, version: 3 as const };
+    const pem = encodeCertificate(
+      {
+        ...template,
+        notBefore: new Date(Date.now() - 1000),
+        notAfter: new Date(Date.now() + 100_000),
+        basicConstraints: { ca: false, pathLength: undefined },
+        keyUsage: ['digitalSignature'],
+        extendedKeyUsage: [EXTENDED_KEY_USAGE.clientAuth],
+        subjectAltNames: [{ kind: 'uri', uri: pki.spiffeId }],
+      },
+      { certificate: undefined, privateKey },
+    );
+    expect(refusal(accept(pem))).toBe("not signed by the tenant's CA");
+  });
+});
+
+test('a peer cannot be forged', () => {
+  const genuine = accept(pki.client.certPem);
+  if (!genuine.ok) throw new Error(refusal(genuine));
+  // @ts-expect-error an object that looks like a peer is none
+  const forged: Peer = { ...genuine.value };
+  expect(forged.certificateId).toBe(genuine.value.certificateId);
+  const { constructor } = Object.getPrototypeOf(genuine.value);
+  expect(constructor.isGenuine(genuine.value)).toBe(true);
+  expect(constructor.isGenuine(forged)).toBe(false);
+});
+
+test('a server certificate that is also a client’s may be one', () => {
+  const both = [EXTENDED_KEY_USAGE.serverAuth, EXTENDED_KEY_USAGE.clientAuth];
+  expect(refusal(accept(craft({ extendedKeyUsage: both })))).toBe('accepted');
+  expect(issueServer(pki.ca, { dnsNames: ['x.test'], days: 1 }).certPem).toContain('BEGIN CERTIFICATE');
+});
