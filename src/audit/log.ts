@@ -24,9 +24,9 @@ export interface AuditLogOptions {
   readonly directory: string;
   /** `worker-0`: an RFC 1123 label. One process at a time writes under a name. */
   readonly writer: string;
-  /** A segment is closed once it holds so many bytes or more; a quarter of `maxBytes` at most, so that there is always one to remove. */
+  /** A segment is closed once it holds so many bytes or more, or a sixteenth of `maxBytes`. */
   readonly segmentBytes: number;
-  /** Most bytes of this writer's segments together. Delivered segments are removed to stay below it, undelivered ones never. */
+  /** Most bytes of all segments of the directory together. Delivered ones are removed to stay below it, undelivered ones never. */
   readonly maxBytes: number;
   readonly whenFull: 'refuse' | 'drop';
   /** The log cannot be written, why in the operator's words. Only for `refuse`. */
@@ -99,7 +99,7 @@ export class AuditLog {
     return this.#dropped;
   }
 
-  /** Bytes of this writer's segments, delivered or not. */
+  /** Bytes of all segments of the directory, delivered or not. */
   get bytes(): number {
     return this.#segment.totalBytes;
   }
@@ -255,12 +255,18 @@ export class AuditLog {
   }
 
   #everySecond(): void {
-    this.#lock.touch(new Date(this.#clock.now() / 1000));
-    this.#segment.sync((error) => {
-      if (this.#closed) return;
-      this.#appendEvent('audit.sync_failed', reasonOf(error));
-      this.flush();
-    });
+    try {
+      this.#lock.touch(new Date(this.#clock.now() / 1000));
+      this.#segment.sync((error) => this.#syncFailed(error));
+    } catch (error) {
+      this.#syncFailed(error);
+    }
+  }
+
+  #syncFailed(error: unknown): void {
+    if (this.#closed) return;
+    this.#appendEvent('audit.sync_failed', reasonOf(error));
+    this.flush();
   }
 }
 

@@ -2,21 +2,10 @@
  * What a writer finds of itself at start: where its chain ended. A tail that a crash tore is moved aside, never appended to
  * and never thrown away.
  */
-import {
-  closeSync,
-  fdatasyncSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  readSync,
-  statSync,
-  truncateSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, fdatasyncSync, fsyncSync, openSync, readSync, truncateSync, unlinkSync, writeSync } from 'node:fs';
 import { readCursor } from './cursor.ts';
-import { parseSegmentFileName, segmentFileName, ZERO_HASH } from './segment.ts';
+import { segmentFileName, ZERO_HASH } from './segment.ts';
+import { listSegments, type SegmentFile } from './segment-list.ts';
 import { type ScanEnd, scanSegment } from './segment-scan.ts';
 
 export interface ChainEnd {
@@ -24,29 +13,8 @@ export interface ChainEnd {
   readonly nextSequence: number;
   /** What its header has to carry. */
   readonly lastHash: string;
-  /** The writer's segments that exist, oldest first. */
-  readonly segments: readonly SegmentFile[];
   /** What had to be moved aside, for the event record; undefined when the chain ended clean. */
   readonly recovered: string | undefined;
-}
-
-export interface SegmentFile {
-  readonly sequence: number;
-  readonly path: string;
-  readonly bytes: number;
-}
-
-/** Lists a writer's segments, oldest first. */
-export function listSegments(directory: string, writer: string): SegmentFile[] {
-  const files: SegmentFile[] = [];
-  for (const fileName of readdirSync(directory)) {
-    const name = parseSegmentFileName(fileName);
-    if (name?.writer !== writer) continue;
-    const path = join(directory, fileName);
-    const bytes = statSync(path, { throwIfNoEntry: false })?.size;
-    if (bytes !== undefined) files.push({ sequence: name.sequence, path, bytes });
-  }
-  return files.sort((a, b) => a.sequence - b.sequence);
 }
 
 /** Finds where a writer's chain ended, and moves a torn tail aside. The caller holds the writer's lock. */
@@ -57,7 +25,7 @@ export function recoverChain(directory: string, writer: string): ChainEnd {
   const end = scanToEnd(last.path);
   if (!end.header.ok) return withoutHeader(directory, writer, segments, last, end.header.error);
   if (end.rest.kind === 'none') {
-    return { nextSequence: last.sequence + 1, lastHash: end.lastHash, segments, recovered: undefined };
+    return { nextSequence: last.sequence + 1, lastHash: end.lastHash, recovered: undefined };
   }
   const aside = moveAside(last.path, end.intactBytes);
   truncateSync(last.path, end.intactBytes);
@@ -67,7 +35,6 @@ export function recoverChain(directory: string, writer: string): ChainEnd {
   return {
     nextSequence: last.sequence + 1,
     lastHash: end.lastHash,
-    segments: [...segments.slice(0, -1), { ...last, bytes: end.intactBytes }],
     recovered: `${segmentFileName({ writer, sequence: last.sequence })}: ${cut} bytes after record ${end.records} (${why}) moved to ${aside}`,
   };
 }
@@ -75,9 +42,9 @@ export function recoverChain(directory: string, writer: string): ChainEnd {
 /** All segments were delivered and removed: the cursor still knows the chain's last hash. */
 function afterCursor(directory: string, writer: string): ChainEnd {
   const cursor = readCursor(directory, writer);
-  if (cursor === undefined) return { nextSequence: 1, lastHash: ZERO_HASH, segments: [], recovered: undefined };
+  if (cursor === undefined) return { nextSequence: 1, lastHash: ZERO_HASH, recovered: undefined };
   const lastHash = cursor.hash === '' ? ZERO_HASH : cursor.hash;
-  return { nextSequence: cursor.sequence + 1, lastHash, segments: [], recovered: undefined };
+  return { nextSequence: cursor.sequence + 1, lastHash, recovered: undefined };
 }
 
 /** The last segment has no usable header: the crash came while it was made. Its number is taken again. */
@@ -91,13 +58,11 @@ function withoutHeader(
   const aside = moveAside(last.path, 0);
   unlinkSync(last.path);
   const before = segments.at(-2);
-  const rest = segments.slice(0, -1);
   const end = before === undefined ? undefined : scanToEnd(before.path);
   const chain = end === undefined ? afterCursor(directory, writer) : { lastHash: end.lastHash || ZERO_HASH };
   return {
     nextSequence: last.sequence,
     lastHash: chain.lastHash,
-    segments: rest,
     recovered: `${segmentFileName({ writer, sequence: last.sequence })}: ${last.bytes} bytes (${why}) moved to ${aside}`,
   };
 }

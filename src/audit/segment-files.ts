@@ -1,5 +1,5 @@
 /** The file operations of a segment's writer, so that a full or failing disk can be put in their place. */
-import { closeSync, fdatasync, fdatasyncSync, ftruncateSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, fdatasync, fdatasyncSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
 
 export interface SegmentFiles {
   /** Creates a file that did not exist, for appending. */
@@ -22,5 +22,6 @@ export const diskFiles: SegmentFiles = {
   sync: fdatasync,
   syncNow: fdatasyncSync,
   close: closeSync,
-  remove: unlinkSync,
+  // Two writers may want the same delivered segment gone.
+  remove: (path) => rmSync(path, { force: true }),
 };

@@ -1,13 +1,13 @@
 /**
- * The segment that a writer appends to, and the ones before it: makes the next one when it is full, and removes delivered
- * ones when the writer's share of the disk is used up.
+ * The segment that a writer appends to: makes the next one when it is full, and when the directory has reached its size
+ * removes segments, of any writer, that are delivered.
  */
 import { join } from 'node:path';
 import type { EpochMicros } from '../kernel/ids.ts';
-import { readCursor } from './cursor.ts';
-import { type ChainEnd, listSegments, type SegmentFile } from './recovery.ts';
+import type { ChainEnd } from './recovery.ts';
 import { encodeHeader, HASH_BYTES, segmentFileName } from './segment.ts';
 import type { SegmentFiles } from './segment-files.ts';
+import { deliveredSegments, listAllSegments, type SegmentFile } from './segment-list.ts';
 
 export interface SegmentWriterOptions {
   readonly directory: string;
@@ -17,13 +17,18 @@ export interface SegmentWriterOptions {
   readonly files: SegmentFiles;
 }
 
-/** Looking for delivered segments costs a directory listing: at most so often while the log is full. */
+/** A directory at its size is at least so many segments: the ones being written are not removed, so others must exist. */
+const MIN_SEGMENTS = 16;
+/** Looking for delivered segments costs a directory listing: at most so often while there are none. */
 const RECLAIM_INTERVAL_MS = 50;
+/** Seconds between two listings while the directory is less than half full. */
+const RELAXED_LIST_TICKS = 30;
 
 export class SegmentWriter {
   readonly #options: SegmentWriterOptions;
-  #older: readonly SegmentFile[];
-  #olderBytes: number;
+  /** Bytes of all other segments in the directory, as last listed. */
+  #otherBytes = 0;
+  #ticks = 0;
   #descriptor = -1;
   #path = '';
   #sequence: number;
@@ -33,16 +38,15 @@ export class SegmentWriter {
   #dirty = false;
   #syncing = false;
   #rotationFailed = false;
-  #reclaimedAt = Number.NEGATIVE_INFINITY;
+  #reclaimFailedAt = Number.NEGATIVE_INFINITY;
 
   /** Creates the chain's next segment. Throws what the file system throws. */
   constructor(options: SegmentWriterOptions, chain: ChainEnd, now: EpochMicros) {
     this.#options = options;
-    this.#older = chain.segments;
-    this.#olderBytes = sum(chain.segments);
     this.#sequence = chain.nextSequence - 1;
     this.#lastHash = chain.lastHash;
     this.#create(now);
+    this.#list();
   }
 
   /** Records in the segment that is being written. */
@@ -54,29 +58,30 @@ export class SegmentWriter {
     return this.#lastHash;
   }
 
+  /** Of all segments in the directory; what other writers wrote in the last second may not be in it. */
   get totalBytes(): number {
-    return this.#olderBytes + this.#bytes;
+    return this.#otherBytes + this.#bytes;
   }
 
   get isFull(): boolean {
     const { segmentBytes, maxBytes } = this.#options;
-    return this.#bytes >= Math.min(segmentBytes, maxBytes / 4) && !this.#rotationFailed;
+    return this.#bytes >= Math.min(segmentBytes, maxBytes / MIN_SEGMENTS) && !this.#rotationFailed;
   }
 
   /** Says why so many bytes more cannot be had, after removing what was delivered; undefined when they can. */
   reserve(bytes: number): string | undefined {
     if (this.totalBytes + bytes <= this.#options.maxBytes) return undefined;
     const now = performance.now();
-    if (now - this.#reclaimedAt >= RECLAIM_INTERVAL_MS) {
-      this.#reclaimedAt = now;
+    if (now - this.#reclaimFailedAt >= RECLAIM_INTERVAL_MS) {
       try {
         this.#reclaim(bytes);
       } catch (error) {
         return `the log is full, and delivered segments cannot be removed: ${error instanceof Error ? error.message : error}`;
       }
       if (this.totalBytes + bytes <= this.#options.maxBytes) return undefined;
+      this.#reclaimFailedAt = now;
     }
-    return `the log has reached its ${this.#options.maxBytes} bytes and nothing more of it is delivered`;
+    return `the log has reached its ${this.#options.maxBytes} bytes, and no more of it is delivered and could be removed`;
   }
 
   /** Appends; may take only a part. */
@@ -101,7 +106,7 @@ export class SegmentWriter {
    * Starts the next segment. False: it could not be made, and the present one is written on; tried again in a second.
    */
   rotate(now: EpochMicros): boolean {
-    const finished = { sequence: this.#sequence, path: this.#path, bytes: this.#bytes };
+    const finishedBytes = this.#bytes;
     const descriptor = this.#descriptor;
     try {
       this.#create(now);
@@ -109,8 +114,7 @@ export class SegmentWriter {
       this.#rotationFailed = true;
       return false;
     }
-    this.#older = [...this.#older, finished];
-    this.#olderBytes += finished.bytes;
+    this.#otherBytes += finishedBytes;
     const { files } = this.#options;
     files.sync(descriptor, () => files.close(descriptor));
     return true;
@@ -119,6 +123,8 @@ export class SegmentWriter {
   /** Called once a second: has the disk take what was written since. */
   sync(onError: (error: Error) => void): void {
     this.#rotationFailed = false;
+    // The closer to full, the more often it matters what the others write.
+    if (this.totalBytes > this.#options.maxBytes / 2 || ++this.#ticks % RELAXED_LIST_TICKS === 0) this.#list();
     if (!this.#dirty || this.#syncing) return;
     this.#dirty = false;
     this.#syncing = true;
@@ -160,21 +166,18 @@ export class SegmentWriter {
     this.#dirty = true;
   }
 
+  #list(): readonly SegmentFile[] {
+    const others = listAllSegments(this.#options.directory).filter((file) => file.path !== this.#path);
+    this.#otherBytes = others.reduce((total, file) => total + file.bytes, 0);
+    return others;
+  }
+
   #reclaim(bytes: number): void {
-    const { directory, writer, maxBytes, files } = this.#options;
-    const delivered = readCursor(directory, writer)?.sequence ?? 0;
-    // Listed anew, because an operator may have moved some away.
-    this.#older = listSegments(directory, writer).filter((file) => file.sequence < this.#sequence);
-    this.#olderBytes = sum(this.#older);
-    for (const oldest of [...this.#older]) {
-      if (oldest.sequence >= delivered || this.totalBytes + bytes <= maxBytes) return;
-      files.remove(oldest.path);
-      this.#older = this.#older.slice(1);
-      this.#olderBytes -= oldest.bytes;
+    const { directory, maxBytes, files } = this.#options;
+    for (const file of deliveredSegments(directory, this.#list())) {
+      if (this.totalBytes + bytes <= maxBytes) return;
+      files.remove(file.path);
+      this.#otherBytes -= file.bytes;
     }
   }
-}
-
-function sum(files: readonly SegmentFile[]): number {
-  return files.reduce((total, file) => total + file.bytes, 0);
 }

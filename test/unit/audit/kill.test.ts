@@ -1,0 +1,46 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { verifyDirectory } from '../../../src/audit/verify.ts';
+import { openLog, readAll } from '../../fakes/audit-logs.ts';
+import { temporaryDirectory } from '../../fakes/temporary-directory.ts';
+
+const CHILD = fileURLToPath(new URL('../../fakes/audit-writer-child.ts', import.meta.url));
+const KILLS = 3;
+
+/** Runs the writer until it has acknowledged some two hundred flushes, then kills it; returns how many records it acknowledged. */
+async function writeAndKill(directory: string, start: number): Promise<number> {
+  const child = spawn(process.execPath, [CHILD, directory, String(start)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let told = '';
+  child.stdout.setEncoding('utf8');
+  child.stdout.on('data', (chunk: string) => {
+    told += chunk;
+    if (told.length > 1_000) child.kill('SIGKILL');
+  });
+  const [, signal] = await once(child, 'close');
+  expect(signal).toBe('SIGKILL');
+  // The last line may be cut by the kill; the one before it was acknowledged in full.
+  return Number(told.slice(0, told.lastIndexOf('\n')).split('\n').at(-1));
+}
+
+it('kill -9 while writing loses no record whose flush was acknowledged, and the chain goes on', async () => {
+  const directory = temporaryDirectory();
+  let written = 0;
+  for (let kill = 0; kill < KILLS; kill++) {
+    const acknowledged = await writeAndKill(directory, written);
+    expect(acknowledged).toBeGreaterThan(written);
+    expect(await verifyDirectory(directory)).toMatchObject({ ok: true });
+    const calls = (await readAll(directory)).flatMap(({ record }) =>
+      record.type === 'call' ? [record.requestBytes] : [],
+    );
+    expect(calls.length).toBeGreaterThanOrEqual(acknowledged);
+    expect(calls).toEqual(Array.from({ length: calls.length }, (_, i) => i));
+    written = calls.length;
+  }
+  // The killed process left its lock behind; the name is free all the same.
+  openLog(directory).close();
+  const report = await verifyDirectory(directory);
+  expect(report).toMatchObject({ ok: true, writers: [{ firstSequence: 1 }] });
+  expect(report.writers[0]?.segments).toBeGreaterThan(KILLS);
+});
