@@ -52,9 +52,11 @@ export class YamlDocument {
       );
     }
     if (findings.length > 0) return { value: undefined, findings };
+    const oddities = this.#oddities(first, lines);
     try {
-      return { value: first.toJS({ maxAliasCount: MAX_ALIASES }), findings: this.#oddities(first, lines) };
+      return { value: first.toJS({ maxAliasCount: MAX_ALIASES }), findings: oddities };
     } catch (cause) {
+      if (oddities.length > 0) return { value: undefined, findings: oddities };
       const message = cause instanceof Error ? cause.message : String(cause);
       return { value: undefined, findings: [this.#whole(message, `use at most ${MAX_ALIASES} aliases in the file`)] };
     }
@@ -90,8 +92,8 @@ export class YamlDocument {
   }
 
   /**
-   * YAML that means something else than it looks like: keys that are not plain text (`? [a, b]`, `1:`, `__proto__`), and numbers
-   * that are not read back as written (`1.10`, `0x10`, `1e3`).
+   * YAML that means something else than it looks like: keys that are not plain text (`? [a, b]`, `1:`, `__proto__`), aliases of
+   * nothing, and numbers that are not read back as written (`1.10`, `0x10`, `1e3`).
    */
   #oddities(document: Document.Parsed, lines: LineCounter): readonly Finding[] {
     const findings: Finding[] = [];
@@ -104,6 +106,14 @@ export class YamlDocument {
         const key: unknown = isNode(pair.key) ? pair.key.toJS(document) : pair.key;
         if (typeof key === 'string' && key !== '__proto__') return;
         report(pair.key, `${JSON.stringify(key)} is no key`, 'write a name as the key');
+      },
+      Alias: (_, alias) => {
+        if (alias.resolve(document) !== undefined) return;
+        report(
+          alias,
+          `*${alias.source} names no anchor before it`,
+          `write &${alias.source} before the value that is meant`,
+        );
       },
       Scalar: (_, scalar) => {
         if (typeof scalar.value !== 'number' || scalar.source === String(scalar.value)) return;

@@ -29,15 +29,11 @@ export interface BuiltMain {
 /** Builds the main file's part. `path` is absolute. */
 export function buildMain(document: YamlDocument, path: string, cache: FileCache, environment: Environment): BuiltMain {
   const scope = new FileScope(document, path, cache);
-  const read = document.read();
-  const checked =
-    read.findings.length > 0
-      ? { value: undefined, findings: read.findings }
-      : checkSchema(document, read.value, mainSchema, 'main');
+  const checked = checkSchema(document, mainSchema, 'main');
   scope.findings.push(...checked.findings);
   const draft = checked.value === undefined ? undefined : build(scope, checked.value, environment);
   // The tenants are looked at even when something else in the main file is wrong: all findings at once.
-  const tenants = checked.value?.tenants ?? tenantsOf(read.value);
+  const tenants = checked.value?.tenants ?? tenantsOf(checked.raw);
   const failed = scope.findings.some((finding) => finding.severity === 'error');
   return {
     document,

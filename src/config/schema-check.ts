@@ -12,18 +12,27 @@ import { nearest } from './suggestion.ts';
 type Issue = z.core.$ZodIssue;
 type JsonSchema = z.core.JSONSchema.JSONSchema;
 
-/** The document's value as the schema leaves it (undefined when it does not fit), and every place where it does not fit. */
+export interface Checked<T> {
+  /** The document's value as the schema leaves it; undefined when it does not fit. */
+  readonly value: T | undefined;
+  /** The value as written; undefined when the file is no YAML. */
+  readonly raw: unknown;
+  readonly findings: readonly Finding[];
+}
+
+/** Reads a document and holds it against its schema. */
 export function checkSchema<S extends z.ZodType>(
   document: YamlDocument,
-  value: unknown,
   schema: S,
   kind: FileKind,
-): { readonly value: z.output<S> | undefined; readonly findings: readonly Finding[] } {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return { value: parsed.data, findings: [] };
+): Checked<z.output<S>> {
+  const { value: raw, findings } = document.read();
+  if (raw === undefined) return { value: undefined, raw, findings };
+  const parsed = schema.safeParse(raw);
+  if (parsed.success) return { value: parsed.data, raw, findings };
   const root = jsonSchema(kind);
-  const findings = parsed.error.issues.flatMap((issue) => describe(document, value, root, issue, []));
-  return { value: undefined, findings };
+  const misfits = parsed.error.issues.flatMap((issue) => describe(document, raw, root, issue, []));
+  return { value: undefined, raw, findings: [...findings, ...misfits] };
 }
 
 function describe(
@@ -46,7 +55,7 @@ function describe(
   const present = valueAt(value, path);
   const schema = schemaAt(root, path);
   if (present === undefined) {
-    return [document.finding({ path }, 'is missing', `add ${quoteKey(path)}: ${hint(schema)}`)];
+    return [document.finding({ path }, 'is missing', addition(String(path.at(-1)), schema))];
   }
   if (present === null) return [document.finding({ path }, 'has no value', `write ${hint(schema)}, or remove the key`)];
   const [message, fix] = issue.message.split('\n');
@@ -130,7 +139,7 @@ function hint(schema: JsonSchema | undefined): string {
   if (schema?.type === 'array') return 'a list';
   if (schema?.type === 'integer') return 'a whole number';
   if (schema?.type === 'boolean') return 'true or false';
-  return schema?.description === undefined ? 'a value' : `its value (${schema.description.replace(/\.$/, '')})`;
+  return schema?.description === undefined ? 'a value' : `its value: ${schema.description.replace(/\.$/, '')}`;
 }
 
 const ARTICLES: Readonly<Record<string, string>> = {
@@ -147,8 +156,11 @@ function article(expected: string): string {
   return ARTICLES[expected] ?? expected;
 }
 
-function quoteKey(path: ValuePath): string {
-  return String(path.at(-1) ?? 'it');
+function addition(key: string, schema: JsonSchema | undefined): string {
+  const example: unknown = schema?.examples?.[0];
+  return typeof example === 'string'
+    ? `add it, for example ${key}: ${example}`
+    : `add it: ${hint(schema).replace(/^its value: /, '')}`;
 }
 
 function valueAt(value: unknown, path: ValuePath): unknown {

@@ -3,7 +3,18 @@
  */
 import { z } from 'zod';
 import { keyPairSchema } from './schema-tenant.ts';
-import { count, duration, filePath, name, percentage, problem, quote, size, socketAddress } from './schema-values.ts';
+import {
+  count,
+  discreet,
+  duration,
+  filePath,
+  name,
+  percentage,
+  problem,
+  quote,
+  size,
+  socketAddress,
+} from './schema-values.ts';
 
 const limits = z
   .strictObject({
@@ -44,8 +55,8 @@ const otlp = z
       .meta({ description: 'Default: OTEL_EXPORTER_OTLP_PROTOCOL, else http/protobuf.' }),
     headers: z
       .record(
-        z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$/, problem('is not a header name', 'write a header name')),
-        z.string().regex(/^[\x20-\x7e]{0,8192}$/, problem('is not a header value', 'write printable ASCII')),
+        z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$/, problem('is no header name', 'write a header name')),
+        discreet('is no header value', 'write printable ASCII, in quotes', /^[\x20-\x7e]{0,8192}$/, 'Value.'),
       )
       .optional()
       .meta({ description: 'Sent with every export. Default: OTEL_EXPORTER_OTLP_HEADERS.' }),
@@ -83,7 +94,7 @@ export const mainSchema = z
       .prefault({ address: '127.0.0.1:9901' })
       .meta({ description: 'Where metrics, health and the admin API are served.' }),
     workers: z
-      .union([z.literal('auto'), z.int().min(1).max(64)], {
+      .union([z.literal('auto'), count('Threads.', 1, 64)], {
         error: (issue) =>
           issue.input === undefined
             ? undefined

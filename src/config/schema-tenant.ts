@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import {
   count,
+  discreet,
   duration,
   filePath,
   name,
@@ -13,6 +14,7 @@ import {
   serverName,
   size,
   tenantId,
+  text,
   timestamp,
 } from './schema-values.ts';
 
@@ -76,25 +78,18 @@ const issuer = z.strictObject({
 });
 
 const apiKey = z.strictObject({
-  id: z
-    .string()
-    .regex(/^[A-Za-z0-9-]{1,64}$/, {
-      error: (issue) =>
-        problem(`${quote(issue.input)} is not an API key’s id`, 'write 1 to 64 letters, digits and hyphens'),
-    })
-    .meta({ description: 'Public middle part of `bk_<id>_<secret>`.' }),
-  sha256: z
-    .string({
-      error: (issue) => (issue.input === undefined ? undefined : problem('is not text', 'put the hash in quotes')),
-    })
-    .regex(
-      /^[0-9a-f]{64}$/,
-      problem(
-        'is not a SHA-256 hash in lower-case hex',
-        'write the hash of the secret part: printf %s SECRET | sha256sum',
-      ),
-    )
-    .meta({ description: 'SHA-256 of the secret part, lower-case hex. The secret itself is never written down.' }),
+  id: text(
+    'an API key’s id (1 to 64 letters, digits and hyphens)',
+    /^[A-Za-z0-9-]{1,64}$/,
+    'nightly-batch',
+    'Public middle part of `bk_<id>_<secret>`.',
+  ),
+  sha256: discreet(
+    'is not a SHA-256 hash in lower-case hex',
+    'write the hash of the secret part: printf %s SECRET | sha256sum',
+    /^[0-9a-f]{64}$/,
+    'SHA-256 of the secret part, lower-case hex. The secret itself is never written down.',
+  ),
   expires: timestamp.optional(),
   revoked: z.boolean().default(false).meta({ description: 'Refused from now on; kept so that the record says so.' }),
 });
@@ -102,16 +97,15 @@ const apiKey = z.strictObject({
 const role = z.strictObject({
   name: name('a name', 'Name of the role, for bindings and for the audit record.', 64),
   methods: list(
-    z.string().regex(/^([A-Za-z_][A-Za-z0-9_]*|[A-Za-z_][A-Za-z0-9_.]*\/([A-Za-z_][A-Za-z0-9_]*|\*))$/, {
-      error: (issue) =>
-        problem(
-          `${quote(issue.input)} is not a method`,
-          'write ModelInfer, package.Service/Method or package.Service/*',
-        ),
-    }),
+    text(
+      'a method (ModelInfer, package.Service/Method or package.Service/*)',
+      /^([A-Za-z_][A-Za-z0-9_]*|[A-Za-z_][A-Za-z0-9_.]*\/([A-Za-z_][A-Za-z0-9_]*|\*))$/,
+      'ModelInfer',
+      'A method.',
+    ),
     'Methods that the role may call: `ModelInfer` (short for inference.GRPCInferenceService/ModelInfer), `package.Service/Method` or `package.Service/*`.',
     256,
-  ).min(1, problem('is empty', 'name the methods that the role may call')),
+  ).min(1),
   models: list(
     name('a model', 'Model name; `*` stands for any characters.'),
     'Models that the role may use. Default: none.',
@@ -129,10 +123,12 @@ const binding = z.strictObject({
   subjects: list(name('a subject', '`sub` of a token; `*` for any.', 1024), 'Token subjects.', 10_000).default([]),
   keys: list(name('a key id', 'Id of an API key; `*` for any.', 64), 'API keys.', 10_000).default([]),
   certificates: list(
-    z.string().regex(/^(\*|spiffe:\/\/[a-z0-9._-]+\/[A-Za-z0-9._/-]+|dns:[A-Za-z0-9.-]+)$/, {
-      error: (issue) =>
-        problem(`${quote(issue.input)} is not a certificate’s name`, 'write spiffe://domain/path, dns:name or "*"'),
-    }),
+    text(
+      'a certificate’s name (spiffe://domain/path, dns:name or "*")',
+      /^(\*|spiffe:\/\/[a-z0-9._-]+\/[A-Za-z0-9._/-]+|dns:[A-Za-z0-9.-]+)$/,
+      'spiffe://acme.example/batch',
+      'A certificate’s name.',
+    ),
     'Client certificates: `spiffe://…`, `dns:…`, or `*` for any.',
     10_000,
   ).default([]),
@@ -179,16 +175,12 @@ export const tenantSchema = z
     ),
     certificate: keyPair('The server certificate that this tenant’s clients see.'),
     clientCa: filePath('PEM file with the CA certificates that sign this tenant’s clients.'),
-    trustDomain: z
-      .string()
-      .regex(/^[a-z0-9._-]{1,255}$/, {
-        error: (issue) =>
-          problem(`${quote(issue.input)} is not a trust domain`, 'write a lower-case name such as acme.example'),
-      })
-      .optional()
-      .meta({
-        description: 'SPIFFE trust domain that client certificates must be of. Default: any under the client CA.',
-      }),
+    trustDomain: text(
+      'a trust domain (lower-case letters, digits, dots, hyphens and underscores)',
+      /^[a-z0-9._-]{1,255}$/,
+      'acme.example',
+      'SPIFFE trust domain that client certificates must be of. Default: any under the client CA.',
+    ).optional(),
     accept: list(
       z.enum(['certificate', 'token', 'api-key']),
       'Which credentials suffice; the certificate is verified in any case. Default: tokens and API keys, if there are issuers and keys below, else the certificate.',
@@ -212,9 +204,7 @@ export const tenantSchema = z
       .prefault({})
       .meta({ description: 'Tracing.' }),
     services: list(
-      z.string().regex(/^[A-Za-z_][A-Za-z0-9_.]*$/, {
-        error: (issue) => problem(`${quote(issue.input)} is not a service`, 'write package.Service'),
-      }),
+      text('a service (package.Service)', /^[A-Za-z_][A-Za-z0-9_.]*$/, 'grpc.health.v1.Health', 'A service.'),
       'Further gRPC services that are passed through without reading their messages.',
       256,
     ).default([]),

@@ -20,6 +20,18 @@ export function quote(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}…` : text;
 }
 
+/** Text of one form, kept as it is written. */
+export function text(noun: string, pattern: RegExp, example: string, description: string): z.ZodType<string, string> {
+  return written({ noun, pattern, example, description, parse: (written) => written });
+}
+
+/** Text of one form that may be a secret: messages do not repeat it. */
+export function discreet(message: string, fix: string, pattern: RegExp, description: string): z.ZodString {
+  const error = (issue: { readonly input?: unknown }): string | undefined =>
+    issue.input === undefined ? undefined : problem(message, fix);
+  return z.string({ error }).regex(pattern, { error }).meta({ description });
+}
+
 interface Written<T> {
   /** "a duration", for messages. */
   readonly noun: string;

@@ -40,11 +40,7 @@ export interface BuiltTenant {
 /** Builds one tenant. `path` is its file, absolute; `displayFile` how records name it. */
 export function buildTenant(document: YamlDocument, path: string, displayFile: string, cache: FileCache): BuiltTenant {
   const scope = new FileScope(document, path, cache);
-  const read = document.read();
-  const checked =
-    read.findings.length > 0
-      ? { value: undefined, findings: read.findings }
-      : checkSchema(document, read.value, tenantSchema, 'tenant');
+  const checked = checkSchema(document, tenantSchema, 'tenant');
   scope.findings.push(...checked.findings);
   const built = checked.value === undefined ? undefined : build(scope, checked.value, displayFile);
   document.release();

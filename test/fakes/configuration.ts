@@ -1,8 +1,9 @@
 /**
- * Configurations on disk for tests: the example of `deploy/`, with keys and certificates made for it.
+ * Configurations on disk for tests: a small one whose lines are known, and the example of `deploy/`, both with keys and
+ * certificates made for them.
  */
 import { createHash, generateKeyPairSync } from 'node:crypto';
-import { cpSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,13 +11,13 @@ import { createCa, issueClient, issueServer } from '../../src/identity/issue.ts'
 
 const EXAMPLE = fileURLToPath(new URL('../../deploy/example/config', import.meta.url));
 
-/** An empty directory that the system's temporary files are kept in. */
+/** An empty directory among the system's temporary files. */
 export function emptyDirectory(): string {
   return mkdtempSync(join(tmpdir(), 'bulkhead-config-'));
 }
 
 /** Copies the example configuration and makes every file that it names. Returns the main file. */
-export function writeExample(directory: string = emptyDirectory()): string {
+export function writeExample(directory: string): string {
   cpSync(EXAMPLE, directory, { recursive: true });
   writePki(directory, 'acme', ['acme.models.example']);
   writePki(directory, 'globex', ['globex.models.example', 'eu.globex.models.example']);
@@ -27,6 +28,76 @@ export function writeExample(directory: string = emptyDirectory()): string {
   write(join(directory, 'pki/globex/upstream-client.pem'), client.certPem);
   write(join(directory, 'pki/globex/upstream-client-key.pem'), client.keyPem);
   return join(directory, 'bulkhead.yaml');
+}
+
+/** `bulkhead.yaml` of the small configuration. */
+export const SMALL_MAIN = `listen: { address: 127.0.0.1:8443 }
+admin: { address: 127.0.0.1:9901 }
+audit:
+  directory: audit
+telemetry:
+  traces: { sample: 50% }
+tenants: tenants/
+`;
+
+/** `tenants/acme.yaml` of the small configuration: tests know its lines. */
+export const SMALL_TENANT = `tenant: acme
+serverNames: [acme.test, alt.acme.test]
+certificate:
+  chain: ../pki/acme/server.pem
+  key: ../pki/acme/server-key.pem
+clientCa: ../pki/acme/client-ca.pem
+trustDomain: acme.example
+accept: [token, api-key]
+issuers:
+  - issuer: https://login.acme.test
+    audience: bulkhead
+    jwks:
+      file: ../jwks/acme.json
+    algorithms: [ES256]
+apiKeys:
+  - id: batch
+    sha256: 8a5edab282632443219e051e4ade2d1d5bbc671c781051bf1437897cbdfea0f1
+roles:
+  - name: predictor
+    methods: [ServerLive, ModelInfer]
+    models: [fraud-*]
+bindings:
+  - role: predictor
+    subjects: [alice]
+    keys: [batch]
+quota:
+  tenant: { calls: 100/s, burst: 200 }
+byteAccount: 1MiB
+upstream:
+  address: http://127.0.0.1:8001
+`;
+
+/** Writes the small configuration: a main file and the tenant acme. Returns the main file. */
+export function writeSmall(directory: string): string {
+  writePki(directory, 'acme', ['acme.test', 'alt.acme.test']);
+  write(join(directory, 'jwks/acme.json'), keySet());
+  write(join(directory, 'tenants/acme.yaml'), SMALL_TENANT);
+  write(join(directory, 'bulkhead.yaml'), SMALL_MAIN);
+  return join(directory, 'bulkhead.yaml');
+}
+
+/** Adds a second tenant with a PKI of its own: acme's file with every name changed. */
+export function addSmallTenant(directory: string, id: string): void {
+  writePki(directory, id, [`${id}.test`, `alt.${id}.test`]);
+  write(join(directory, `jwks/${id}.json`), keySet());
+  const text = SMALL_TENANT.replaceAll('acme', id).replaceAll('batch', `batch-${id}`);
+  write(join(directory, `tenants/${id}.yaml`), text);
+}
+
+/** Changes a part of a file that must be there exactly once. */
+export function edit(path: string, before: string, after: string): void {
+  const text = readFileSync(path, 'utf8');
+  if (text.split(before).length !== 2) throw new Error(`${JSON.stringify(before)} is not once in ${path}`);
+  writeFileSync(
+    path,
+    text.replace(before, () => after),
+  );
 }
 
 /** Writes `pki/<tenant>/{server.pem,server-key.pem,client-ca.pem}`. */
