@@ -54,7 +54,8 @@ export async function startTriton(): Promise<Triton> {
     grpcPort,
     httpPort,
     async stop() {
-      await child.stop(30_000);
+      // It waits for the models to unload, of which nothing is kept.
+      await child.stop(2_000);
       rmSync(repository, { recursive: true, force: true });
     },
   };

@@ -80,7 +80,12 @@ def main():
         root_certificates=settings["ca"],
         private_key=settings["key"],
         certificate_chain=settings["cert"],
-        channel_args=[("grpc.ssl_target_name_override", settings["serverName"])],
+        # The client sets its message limits itself only when it is given no other arguments.
+        channel_args=[
+            ("grpc.ssl_target_name_override", settings["serverName"]),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", -1),
+        ],
     )
     for name, *arguments in settings["steps"]:
         try:
