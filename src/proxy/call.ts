@@ -3,20 +3,21 @@
  * directions, and ends exactly once: the lease is settled, the bytes are given back and the record is written on every path.
  */
 import type { AuditRecord, CallRecord } from '../audit/record.ts';
+import type { Permit } from '../authz/authorizer.ts';
 import type { LimitsConfig } from '../config/generation.ts';
 import { GrpcStatus } from '../grpc/status.ts';
 import { trailersFor, trailersOnly } from '../grpc/status-reply.ts';
 import type { HeaderBlock, ResetCause, Stream, StreamOwner } from '../http2/contract.ts';
 import type { Peer } from '../identity/peer.ts';
 import { MessageCounter } from '../inspection/message-counter.ts';
-import { MessageInspector } from '../inspection/message-inspector.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import type { Result } from '../kernel/result.ts';
 import type { Deadlines, Mortal } from './deadlines.ts';
-import { describe } from './describe-denial.ts';
+import { describe, outcomeOf } from './describe-denial.ts';
 import { type Admission, admit, permitMessage } from './pipeline.ts';
 import { pathOf } from './request-head.ts';
+import { RequestSide, type RequestSideOwner } from './request-side.ts';
 import { readResponse } from './response-head.ts';
 import type { TenantRuntime } from './tenant-runtime.ts';
 import { Trail } from './trail.ts';
@@ -40,23 +41,12 @@ export interface CallServices {
 type Phase =
   /** A credential is being verified for the first time; request bytes wait. */
   | { readonly at: 'admitting' }
-  /** `leg` is there once the first bytes may travel. */
-  | {
-      readonly at: 'open';
-      readonly admission: Admission;
-      readonly inspector: MessageInspector;
-      leg: UpstreamLeg | undefined;
-    }
+  | { readonly at: 'open'; readonly admission: Admission }
   /** The reply is queued; the record waits for its last byte. */
   | { readonly at: 'ending'; readonly denial: Denial | undefined; readonly status: number }
   | { readonly at: 'done' };
 
-interface Held {
-  readonly chunk: Buffer;
-  readonly endStream: boolean;
-}
-
-export class Call implements StreamOwner, LegOwner, Mortal {
+export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
   readonly #services: CallServices;
   readonly #tenant: TenantRuntime;
   readonly #peer: Peer;
@@ -65,9 +55,7 @@ export class Call implements StreamOwner, LegOwner, Mortal {
   readonly #path: string;
   readonly #ended: (call: Call) => void;
   readonly #response = new MessageCounter();
-  /** Request bytes that may not be looked at yet: the call is being admitted, or a gzip message is being inflated. */
-  readonly #held: Held[] = [];
-  #inflating = false;
+  readonly #request = new RequestSide(this);
   #phase: Phase = { at: 'admitting' };
   #admission: Admission | undefined;
   #leg: UpstreamLeg | undefined;
@@ -78,7 +66,6 @@ export class Call implements StreamOwner, LegOwner, Mortal {
   /** Charged to the tenant's account and not yet given back. */
   #requestHeld = 0;
   #responseHeld = 0;
-  #inspector: MessageInspector | undefined;
 
   constructor(
     services: CallServices,
@@ -106,9 +93,9 @@ export class Call implements StreamOwner, LegOwner, Mortal {
 
   /** Begins the call. Separate from construction: the stream must know its owner before it can be answered. */
   begin(block: HeaderBlock, endStream: boolean): void {
-    if (endStream) this.#held.push({ chunk: NOTHING, endStream: true });
+    if (endStream) this.#request.push(NOTHING, true);
     const refusing = this.#services.refusing();
-    if (refusing !== undefined) return this.#refuse(refusing);
+    if (refusing !== undefined) return this.refuse(refusing);
     const admitted = admit(block, this.#peer, this.#tenant.gates, this.#trail);
     const timeout = this.#trail.head?.timeoutMicros;
     if (timeout !== undefined) {
@@ -117,7 +104,7 @@ export class Call implements StreamOwner, LegOwner, Mortal {
     if (admitted instanceof Promise) {
       admitted.then(
         (settled) => this.#admitted(settled),
-        (cause: unknown) => this.#refuse({ kind: 'internal', cause }),
+        (cause: unknown) => this.refuse({ kind: 'internal', cause }),
       );
     } else this.#admitted(admitted);
   }
@@ -128,20 +115,17 @@ export class Call implements StreamOwner, LegOwner, Mortal {
       if (admitted.ok) admitted.value.lease.settle();
       return;
     }
-    if (!admitted.ok) return this.#refuse(admitted.error);
+    if (!admitted.ok) return this.refuse(admitted.error);
     const { head, method, lease } = admitted.value;
     if (method.readsModel && head.encoding !== 'identity' && head.encoding !== 'gzip') {
       lease.settle();
-      return this.#refuse(
+      return this.refuse(
         this.#trail.fail('inspect', deny({ kind: 'encoding_unsupported', encoding: head.encoding })).error,
       );
     }
     this.#admission = admitted.value;
-    // Where no message is read, whatever compresses them is between client and server.
-    const encoding = head.encoding === 'identity' ? 'identity' : 'gzip';
-    this.#inspector = new MessageInspector(method, encoding, this.#services.limits);
-    this.#phase = { at: 'open', admission: admitted.value, inspector: this.#inspector, leg: undefined };
-    this.#resume();
+    this.#phase = { at: 'open', admission: admitted.value };
+    this.#request.begin(admitted.value, this.#services.limits);
   }
 
   // --- the client's stream
@@ -155,9 +139,7 @@ export class Call implements StreamOwner, LegOwner, Mortal {
     this.#requestBytes += chunk.length;
     this.#requestHeld += chunk.length;
     this.#tenant.account.charge(chunk.length);
-    if (this.#phase.at === 'admitting' || this.#inflating) this.#held.push({ chunk, endStream });
-    else if (this.#phase.at === 'open') this.#inspect(chunk, endStream);
-    else this.onRequestTaken(chunk.length);
+    if (!this.#request.push(chunk, endStream)) this.onRequestTaken(chunk.length);
   }
 
   onWritten(_stream: Stream, bytes: number): void {
@@ -188,69 +170,23 @@ export class Call implements StreamOwner, LegOwner, Mortal {
 
   expire(): void {
     this.#deadlineSlot = 0;
-    this.#refuse({ kind: 'deadline_exceeded', timeoutMs: (this.#trail.head?.timeoutMicros ?? 0) / 1000 });
+    this.refuse({ kind: 'deadline_exceeded', timeoutMs: (this.#trail.head?.timeoutMicros ?? 0) / 1000 });
   }
 
-  // --- request messages
+  // --- the request's way
 
-  #resume(): void {
-    while (this.#phase.at === 'open' && !this.#inflating) {
-      const next = this.#held.shift();
-      if (next === undefined) return;
-      this.#inspect(next.chunk, next.endStream);
-    }
+  permit(admission: Admission, message: { readonly model: string; readonly version: string }): Result<Permit, Denial> {
+    return permitMessage(admission, message, this.#tenant.gates, this.#trail);
   }
 
-  #inspect(chunk: Buffer, endStream: boolean): void {
-    const phase = this.#phase;
-    if (phase.at !== 'open') return;
-    const { inspector, admission } = phase;
-    let offset = 0;
-    let permit;
-    while (offset < chunk.length) {
-      const step = inspector.scan(chunk, offset);
-      if (step === 'more') break;
-      if (step === 'reject') return this.#refuse(inspector.denial ?? { kind: 'internal', cause: 'no denial' });
-      if (step === 'inflating') return this.#awaitInflation(chunk, offset, endStream, inspector);
-      const verdict = permitMessage(admission, inspector, this.#tenant.gates, this.#trail);
-      if (!verdict.ok) return this.#refuse(verdict.error);
-      permit = verdict.value;
-      offset = inspector.end;
-    }
-    const left = endStream ? inspector.finish() : undefined;
-    if (left !== undefined) return this.#refuse(left);
-    const leg = this.#openLeg();
-    if (leg === undefined) return;
-    if (permit !== undefined) {
-      const whole = offset === chunk.length;
-      leg.sendMessage(permit, whole ? chunk : chunk.subarray(0, offset), whole && endStream);
-      if (!whole) leg.sendPart(chunk.subarray(offset));
-    } else if (chunk.length > 0) leg.sendPart(chunk);
-    else if (endStream) leg.sendEnd(admission.permit);
-  }
-
-  /** A gzip message ends in this chunk: what stands before it may go, the rest waits for the verdict. */
-  #awaitInflation(chunk: Buffer, offset: number, endStream: boolean, inspector: MessageInspector): void {
-    this.#inflating = true;
-    if (offset > 0) this.#openLeg()?.sendPart(chunk.subarray(0, offset));
-    this.#held.unshift({ chunk: chunk.subarray(offset), endStream });
-    const resume = (): void => {
-      this.#inflating = false;
-      this.#resume();
-    };
-    (inspector.ready ?? Promise.resolve()).then(resume, (cause: unknown) => this.#refuse({ kind: 'internal', cause }));
-  }
-
-  #openLeg(): UpstreamLeg | undefined {
-    const phase = this.#phase;
-    if (phase.at !== 'open') return undefined;
-    if (phase.leg === undefined) {
-      const { permit, lease } = phase.admission;
+  leg(admission: Admission): UpstreamLeg | undefined {
+    if (this.#phase.at !== 'open') return undefined;
+    if (this.#leg === undefined) {
       this.#legFrom = this.#services.now();
-      phase.leg = UpstreamLeg.open(permit, lease, this.#tenant.pool, this);
-      this.#leg = phase.leg;
+      const leg = UpstreamLeg.open(admission.permit, admission.lease, this.#tenant.pool, this);
+      this.#leg = leg;
     }
-    return phase.leg;
+    return this.#leg;
   }
 
   // --- the model server's side
@@ -286,7 +222,7 @@ export class Call implements StreamOwner, LegOwner, Mortal {
     if (response.kind === 'informational') return;
     if (response.kind === 'invalid') {
       this.#leg?.cancel();
-      return this.#refuse(response.denial);
+      return this.refuse(response.denial);
     }
     this.#headersSent = true;
     if (endStream) return this.#end(response.block, response.status);
@@ -304,12 +240,12 @@ export class Call implements StreamOwner, LegOwner, Mortal {
     this.#stream.sendData(chunk, false);
     if (endStream) {
       const upstream = this.#tenant.config.upstream.display;
-      this.#refuse({ kind: 'upstream_protocol', upstream, why: 'the response ended without trailers' });
+      this.refuse({ kind: 'upstream_protocol', upstream, why: 'the response ended without trailers' });
     }
   }
 
   onLegFailed(denial: Denial): void {
-    this.#refuse(denial);
+    this.refuse(denial);
   }
 
   // --- the end
@@ -317,6 +253,7 @@ export class Call implements StreamOwner, LegOwner, Mortal {
   /** The model server's own answer: pass its trailers on. */
   #end(trailers: HeaderBlock, status: number): void {
     this.#phase = { at: 'ending', denial: undefined, status };
+    this.#request.stop();
     if (this.#legFrom !== undefined) this.#trail.upstream(this.#legFrom, status === GrpcStatus.OK ? 'pass' : 'fail');
     this.#leg?.finish();
     this.#stream.sendHeaders(trailers, true);
@@ -324,9 +261,10 @@ export class Call implements StreamOwner, LegOwner, Mortal {
   }
 
   /** Our answer instead of the model server's. */
-  #refuse(denial: Denial): void {
+  refuse(denial: Denial): void {
     if (this.#phase.at === 'ending' || this.#phase.at === 'done') return;
     if (this.#legFrom !== undefined) this.#trail.upstream(this.#legFrom, 'fail');
+    this.#request.stop();
     this.#leg?.cancel();
     const reply = this.#headersSent ? trailersFor(denial) : trailersOnly(denial);
     this.#phase = { at: 'ending', denial, status: reply.status };
@@ -338,6 +276,7 @@ export class Call implements StreamOwner, LegOwner, Mortal {
     if (this.#phase.at === 'done') return;
     if (this.#phase.at === 'open' && this.#legFrom !== undefined) this.#trail.upstream(this.#legFrom, 'fail');
     this.#phase = { at: 'done' };
+    this.#request.stop();
     this.#admission?.lease.settle();
     if (this.#deadlineSlot !== 0) this.#services.deadlines.forget(this, this.#deadlineSlot);
     this.#giveBack();
@@ -348,7 +287,7 @@ export class Call implements StreamOwner, LegOwner, Mortal {
       detail: detail ?? (denial === undefined ? '' : describe(denial)),
       requestBytes: this.#requestBytes,
       responseBytes: this.#response.bytes,
-      requestMessages: this.#inspector?.messages ?? 0,
+      requestMessages: this.#request.messages,
       responseMessages: this.#response.messages,
       upstream: this.#legFrom === undefined ? '' : this.#tenant.config.upstream.display,
       path: this.#path,
@@ -360,7 +299,6 @@ export class Call implements StreamOwner, LegOwner, Mortal {
 
   /** What was charged and will not move any more. */
   #giveBack(): void {
-    this.#held.length = 0;
     if (this.#requestHeld > 0) this.onRequestTaken(this.#requestHeld);
     if (this.#responseHeld > 0) this.#tenant.account.release(this.#responseHeld);
     this.#responseHeld = 0;
@@ -368,15 +306,3 @@ export class Call implements StreamOwner, LegOwner, Mortal {
 }
 
 const NOTHING = Buffer.alloc(0);
-
-function outcomeOf(denial: Denial): CallRecord['outcome'] {
-  switch (denial.kind) {
-    case 'upstream_unavailable':
-    case 'upstream_protocol':
-    case 'deadline_exceeded':
-    case 'internal':
-      return 'failed';
-    default:
-      return 'denied';
-  }
-}

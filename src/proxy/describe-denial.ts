@@ -1,3 +1,4 @@
+import type { CallRecord } from '../audit/record.ts';
 import type { Denial } from '../kernel/denial.ts';
 
 /** A denial's own facts as `name=value` pairs, for the audit record. Never a secret: no arm carries one. */
@@ -8,4 +9,17 @@ export function describe(denial: Denial): string {
     if (name !== 'kind') facts.push(`${name}=${typeof value === 'object' ? JSON.stringify(value) : String(value)}`);
   }
   return facts.join(' ');
+}
+
+/** Whether a call that ended with this denial was refused by a rule, or failed. */
+export function outcomeOf(denial: Denial): CallRecord['outcome'] {
+  switch (denial.kind) {
+    case 'upstream_unavailable':
+    case 'upstream_protocol':
+    case 'deadline_exceeded':
+    case 'internal':
+      return 'failed';
+    default:
+      return 'denied';
+  }
 }

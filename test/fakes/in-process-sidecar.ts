@@ -1,0 +1,158 @@
+/**
+ * One data-plane worker in the test's own thread: the real listener, pipeline, pools, tables and audit log, on a real port.
+ */
+import { rmSync } from 'node:fs';
+import { AuditLog } from '../../src/audit/log.ts';
+import { readRecords } from '../../src/audit/reader.ts';
+import type { AuditRecord, CallRecord, RefusalRecord } from '../../src/audit/record.ts';
+import { SlabReserve } from '../../src/buffers/slabs.ts';
+import type { Generation, LimitsConfig, TenantConfig } from '../../src/config/generation.ts';
+import { systemClock } from '../../src/kernel/clock.ts';
+import { Turn } from '../../src/kernel/turn.ts';
+import type { CallServices } from '../../src/proxy/call.ts';
+import { Deadlines } from '../../src/proxy/deadlines.ts';
+import { Listener } from '../../src/proxy/listener.ts';
+import { Refusals } from '../../src/proxy/refusals.ts';
+import { Tenants } from '../../src/proxy/tenants.ts';
+import { attachSharedState, createSharedState, type SharedState } from '../../src/quota/shared-state.ts';
+import { WorkerMetrics } from '../../src/telemetry/metrics.ts';
+import { emptyDirectory } from './configuration.ts';
+
+export const TEST_LIMITS: LimitsConfig = {
+  handshakeTimeoutMs: 2_000,
+  maxConnections: 1_000,
+  idleTimeoutMs: 60_000,
+  maxConcurrentStreams: 256,
+  maxHeaderListBytes: 16 * 1024,
+  streamWindowBytes: 256 * 1024,
+  connectionWindowBytes: 1024 * 1024,
+  maxMessageBytes: 1024 * 1024 * 1024,
+  maxInflatedBytes: 1024 * 1024,
+};
+
+/** A generation with these tenants; slots are given in their order. */
+export function generationOf(tenants: readonly TenantConfig[], limits: Partial<LimitsConfig> = {}): Generation {
+  return {
+    number: 1,
+    digest: tenants.map((tenant) => tenant.digest).join(),
+    listener: { address: '127.0.0.1', port: 0, minTlsVersion: 'TLSv1.3' },
+    admin: { address: '127.0.0.1', port: 0 },
+    workers: 1,
+    limits: { ...TEST_LIMITS, ...limits },
+    audit: { directory: '', segmentBytes: 1024 * 1024, maxBytes: 64 * 1024 * 1024, whenFull: 'refuse' },
+    telemetry: { serviceName: 'test', otlp: undefined, traceSampleRatio: 1 },
+    shutdown: { drainTimeoutMs: 1_000 },
+    log: { level: 'error' },
+    tenants: tenants.map((tenant, slot) => ({ ...tenant, slot })),
+  };
+}
+
+export class InProcessSidecar {
+  readonly port: number;
+  readonly listener: Listener;
+  readonly tenants: Tenants;
+  readonly shared: SharedState;
+  readonly auditDirectory: string;
+  readonly #audit: AuditLog;
+  readonly #refusals: Refusals;
+  readonly #turn: Turn;
+  #generation: Generation;
+
+  private constructor(parts: {
+    readonly port: number;
+    readonly listener: Listener;
+    readonly tenants: Tenants;
+    readonly shared: SharedState;
+    readonly auditDirectory: string;
+    readonly audit: AuditLog;
+    readonly refusals: Refusals;
+    readonly turn: Turn;
+    readonly generation: Generation;
+  }) {
+    this.port = parts.port;
+    this.listener = parts.listener;
+    this.tenants = parts.tenants;
+    this.shared = parts.shared;
+    this.auditDirectory = parts.auditDirectory;
+    this.#audit = parts.audit;
+    this.#refusals = parts.refusals;
+    this.#turn = parts.turn;
+    this.#generation = parts.generation;
+  }
+
+  static async start(generation: Generation): Promise<InProcessSidecar> {
+    const turn = new Turn(systemClock);
+    const auditDirectory = emptyDirectory();
+    const audit = new AuditLog({
+      ...generation.audit,
+      directory: auditDirectory,
+      writer: 'worker-0',
+      onBlocked: () => undefined,
+      onUnblocked: () => turn.release(),
+    });
+    turn.setGate(() => audit.flush());
+    const now = (): ReturnType<Turn['now']> => turn.now();
+    const metrics = new WorkerMetrics();
+    const refusals = new Refusals(
+      now,
+      (record) => audit.append(record),
+      (reason) => metrics.refusal(reason),
+    );
+    const shared = createSharedState({ tenantSlots: 64, workers: 1 });
+    const tables = attachSharedState(shared, 0);
+    const tenants = new Tenants({ turn, tables, slabReserve: new SlabReserve(), limits: generation.limits });
+    tenants.apply(generation);
+    const services: CallServices = {
+      now,
+      deadlines: new Deadlines(now),
+      limits: generation.limits,
+      generation: generation.number,
+      sampleRatio: 1,
+      append: (record) => audit.append(record),
+      count: () => undefined,
+      refusing: () => (audit.blocked === undefined ? undefined : { kind: 'audit_unavailable', why: audit.blocked }),
+    };
+    const listener = new Listener({ generation, tenants, turn, refusals, services: () => services });
+    const port = await listener.listen(0);
+    return new InProcessSidecar({ port, listener, tenants, shared, auditDirectory, audit, refusals, turn, generation });
+  }
+
+  /** Swaps in a generation, as the supervisor would. */
+  apply(generation: Generation): void {
+    this.#generation = { ...generation, number: this.#generation.number + 1 };
+    this.listener.apply(this.#generation, this.tenants.apply(this.#generation));
+  }
+
+  /** Everything on record so far. */
+  async records(): Promise<readonly AuditRecord[]> {
+    this.#refusals.flush();
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#audit.flush();
+    const records: AuditRecord[] = [];
+    for await (const stored of readRecords(this.auditDirectory, {})) {
+      if (!('record' in stored)) throw new Error(`unreadable record: ${stored.why}`);
+      records.push(stored.record);
+    }
+    return records;
+  }
+
+  /** The calls on record. */
+  async calls(): Promise<readonly CallRecord[]> {
+    return (await this.records()).filter((record) => record.type === 'call');
+  }
+
+  /** The refused connections on record. */
+  async refusals(): Promise<readonly RefusalRecord[]> {
+    return (await this.records()).filter((record) => record.type === 'refusal');
+  }
+
+  async stop(): Promise<void> {
+    await this.listener.drain(500);
+    for (const tenant of this.tenants.active()) tenant.pool.destroy('the test has ended');
+    this.tenants.close();
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#turn.release();
+    this.#audit.close();
+    rmSync(this.auditDirectory, { recursive: true, force: true });
+  }
+}
