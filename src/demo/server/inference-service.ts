@@ -106,7 +106,8 @@ async function streamInfer(
   infer: (request: InferRequest) => Promise<Result<InferResponse, InferenceFailure>>,
   seen: (model: string) => void,
 ): Promise<void> {
-  for await (const message of call) {
+  // An iterator that ends destroys its stream, and the last answers with it, unless it is told not to.
+  for await (const message of call.iterator({ destroyOnReturn: false })) {
     // Boundary: a Readable's items have no type; the deserializer made this one.
     const request = message as InferRequest;
     seen(request.modelName);
