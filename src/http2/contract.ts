@@ -3,20 +3,27 @@
  * its user knows what the streams mean. No emitters: one owner object per connection and one per stream, called directly.
  */
 import type { ErrorCode } from './error-code.ts';
+import type { ConnectionLimits } from './limits.ts';
 
 /**
  * A header block, flat: name, value, name, value, … in wire order. Names are lower-case. Strings are latin1: one char per
- * octet. A string that a peer indexed is the *same* string each time it is sent, so it is cheap as a Map key.
+ * octet. A string that a peer indexed is the *same* string each time it is sent, so it is cheap as a Map key. A whole block
+ * that a peer repeats may be the same frozen array, and a frozen block that is sent again is encoded only once.
  */
 export type HeaderBlock = readonly string[];
 
-/** One stream, on either side of a connection. The engine's record; it has no events. */
+/**
+ * One stream, on either side of a connection. The engine's record; it has no events.
+ *
+ * Once the stream has ended or was reset, and after one's own END_STREAM, what is sent on it is dropped without a word: that
+ * race with the peer cannot be avoided. `credit` still counts for the connection.
+ */
 export interface Stream {
   readonly id: number;
   readonly connection: Connection;
   /** True once the peer's END_STREAM or RST_STREAM was seen. */
   readonly remoteEnded: boolean;
-  /** DATA payload bytes accepted by `sendData` and not yet taken by the socket. */
+  /** DATA payload bytes accepted by `sendData` and not yet taken by the socket. A reset leaves it as it was, and no `onWritten` follows. */
   readonly queuedBytes: number;
   /** Sends a header block: informational, initial or trailing, after all DATA queued before it. */
   sendHeaders(block: HeaderBlock, endStream: boolean): void;
@@ -105,4 +112,18 @@ export interface ConnectionOptions {
   readonly maxHeaderListBytes: number;
   /** Close when there was no stream for so long; 0: never. */
   readonly idleTimeoutMs: number;
+  /** What differs from `defaultLimits`. */
+  readonly limits?: Partial<ConnectionLimits>;
 }
+
+/**
+ * Where a connection's output is gathered: buffers of `OUTPUT_BUFFER_BYTES`, from `Buffer.allocUnsafeSlow`, taken when there
+ * is something to write and given back when the socket has taken it. Whoever gives one to another tenant zeroes it first.
+ */
+export interface OutputBuffers {
+  take(): Buffer;
+  give(buffer: Buffer): void;
+}
+
+/** The length of each buffer of `OutputBuffers`. */
+export const OUTPUT_BUFFER_BYTES = 65_536;

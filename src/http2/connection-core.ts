@@ -1,0 +1,370 @@
+/**
+ * What the two directions of a connection share: its streams, its end, and every way from the one to the other.
+ *
+ * Streams leave here and nowhere else, so that each owner hears of its stream's end exactly once and the counts are right.
+ */
+import type { Duplex } from 'node:stream';
+import type { Turn } from '../kernel/turn.ts';
+import { ClosedStreams } from './closed-streams.ts';
+import type {
+  Connection,
+  ConnectionEnd,
+  ConnectionOptions,
+  ConnectionOwner,
+  HeaderBlock,
+  OutputBuffers,
+  ResetCause,
+  StreamOwner,
+} from './contract.ts';
+import { ControlFrames } from './control-frames.ts';
+import { type DeadlineName, Deadlines } from './deadlines.ts';
+import { ErrorCode } from './error-code.ts';
+import { FloodMeter } from './flood-meter.ts';
+import { DEFAULT_WINDOW_BYTES, MAX_31_BITS } from './frame.ts';
+import { type ConnectionLimits, defaultLimits, type RateName } from './limits.ts';
+import { ReceiveWindow } from './receive-window.ts';
+import { BLOCK_TOO_LARGE, Sender, type SenderListener } from './sender.ts';
+import { SocketWriter, type TakenReport, type WriterListener } from './socket-writer.ts';
+import { Http2Stream, type StreamHost } from './stream.ts';
+
+export class ConnectionCore implements StreamHost, SenderListener, WriterListener {
+  readonly face: Connection;
+  readonly options: ConnectionOptions;
+  readonly limits: ConnectionLimits;
+  readonly owner: ConnectionOwner;
+  readonly turn: Turn;
+  readonly isServer: boolean;
+  readonly meter: FloodMeter;
+  readonly deadlines: Deadlines;
+  readonly control: ControlFrames;
+  readonly sender: Sender;
+  readonly closedStreams = new ClosedStreams();
+  readonly streams = new Map<number, Http2Stream>();
+  readonly receiveWindow: ReceiveWindow;
+  readonly #socket: Duplex;
+  readonly #writer: SocketWriter;
+
+  /** The connection is over for its owner; the socket may linger to deliver the last word. */
+  ended = false;
+  /** No new streams: GOAWAY went or came. */
+  draining = false;
+  /** The last GOAWAY went or came: what is open now is all that there will be. */
+  closing = false;
+  /** The last stream id that our GOAWAY named; above it nothing is looked at. */
+  announcedLastId = MAX_31_BITS;
+  /** The last stream id that the peer's GOAWAY named. */
+  peerLastId = MAX_31_BITS;
+  /** The highest id of a stream that the peer opened. */
+  lastPeerId = 0;
+  nextLocalId = 1;
+  peerSettingsSeen = false;
+  peerMaxConcurrentStreams: number = ASSUMED_MAX_CONCURRENT_STREAMS;
+  /** What the peer's SETTINGS give to new streams. */
+  sendWindowBytes = DEFAULT_WINDOW_BYTES;
+  /** What the peer may send on a new stream, as far as it knows: until it acknowledges our SETTINGS, the default if that is more. */
+  grantedWindowBytes: number;
+  /** Called when a deadline passes that is not the core's own. */
+  onDrainDue: () => void = () => {};
+
+  constructor(
+    face: Connection,
+    socket: Duplex,
+    options: ConnectionOptions,
+    owner: ConnectionOwner,
+    turn: Turn,
+    buffers: OutputBuffers,
+  ) {
+    this.face = face;
+    this.options = options;
+    this.limits = { ...defaultLimits, ...options.limits };
+    this.owner = owner;
+    this.turn = turn;
+    this.isServer = options.role === 'server';
+    this.#socket = socket;
+    this.meter = new FloodMeter(this.limits);
+    this.deadlines = new Deadlines(turn, (name) => this.#onDeadline(name));
+    this.#writer = new SocketWriter(socket, turn, buffers, this);
+    this.control = new ControlFrames(this.#writer);
+    this.sender = new Sender(this.#writer, this.limits.encoderTableBytes, this);
+    const windowBytes = Math.max(DEFAULT_WINDOW_BYTES, options.connectionWindowBytes);
+    this.receiveWindow = new ReceiveWindow(windowBytes);
+    this.grantedWindowBytes = Math.max(DEFAULT_WINDOW_BYTES, options.streamWindowBytes);
+  }
+
+  newStream(id: number, announced: boolean): Http2Stream {
+    const windows = {
+      receive: new ReceiveWindow(this.options.streamWindowBytes, this.grantedWindowBytes),
+      sendBytes: this.sendWindowBytes,
+    };
+    const stream = new Http2Stream(id, this, this.turn.now(), windows, announced);
+    if (this.streams.size === 0) this.deadlines.clear('idle');
+    this.streams.set(id, stream);
+    this.meter.useful();
+    return stream;
+  }
+
+  /** No frame but HEADERS and PRIORITY may come on it: nobody has opened it (RFC 9113 §5.1). */
+  isIdle(id: number): boolean {
+    const isLocal = id % 2 === (this.isServer ? 0 : 1);
+    if (isLocal) return this.isServer || id >= this.nextLocalId;
+    return id > this.lastPeerId && id <= this.announcedLastId;
+  }
+
+  // What streams ask for.
+
+  sendHeaders(stream: Http2Stream, block: HeaderBlock, endStream: boolean): void {
+    if (!this.ended) this.sender.sendHeaders(stream, block, endStream);
+  }
+
+  sendData(stream: Http2Stream, chunk: Buffer, endStream: boolean): void {
+    if (!this.ended) this.sender.sendData(stream, chunk, endStream);
+  }
+
+  credit(stream: Http2Stream, bytes: number): void {
+    const owed = Math.min(bytes, stream.owedBytes);
+    stream.owedBytes -= owed;
+    if (owed <= 0 || this.ended) return;
+    this.creditStream(stream, owed);
+    this.creditConnection(owed);
+  }
+
+  reset(stream: Http2Stream, code: ErrorCode): void {
+    stream.wasReset = true;
+    this.#sendReset(stream, code);
+    this.#forget(stream);
+  }
+
+  refuseRest(stream: Http2Stream): void {
+    stream.refusesRest = true;
+    if (stream.localEnded) this.#stopPeer(stream);
+  }
+
+  // Receive windows.
+
+  creditStream(stream: Http2Stream, bytes: number): void {
+    if (stream.closed || stream.remoteEnded) return;
+    const increment = stream.receiveWindow.credit(bytes);
+    if (increment > 0) this.control.windowUpdate(stream.id, increment);
+  }
+
+  creditConnection(bytes: number): void {
+    if (this.ended) return;
+    const increment = this.receiveWindow.credit(bytes);
+    if (increment > 0) this.control.windowUpdate(0, increment);
+  }
+
+  // Ends of streams.
+
+  /** Removes the stream if both sides have ended. */
+  finishIfDone(stream: Http2Stream): void {
+    if (!stream.localEnded || !stream.remoteEnded || stream.closed) return;
+    this.closedStreams.addEnded(stream.id);
+    this.#forget(stream);
+  }
+
+  /** The peer reset the stream. */
+  resetByPeer(stream: Http2Stream, code: number): void {
+    stream.remoteEnded = true;
+    this.closedStreams.addEnded(stream.id);
+    this.#lose(stream, { by: 'peer', code });
+  }
+
+  /** The peer broke a rule on this stream: resets it. */
+  streamError(stream: Http2Stream, code: ErrorCode, why: string): void {
+    this.#sendReset(stream, code);
+    this.control.countAnswer();
+    this.#lose(stream, { by: 'us', code, why });
+    this.allow('provokedResets');
+  }
+
+  /** Resets a stream that never was one here. */
+  refuse(id: number, code: ErrorCode): void {
+    this.closedStreams.addReset(id);
+    this.control.reset(id, code);
+    this.control.countAnswer();
+    this.allow('provokedResets');
+  }
+
+  /** The peer said GOAWAY: streams above its last id were never looked at. */
+  loseUnprocessed(): void {
+    for (const stream of [...this.streams.values()]) {
+      if (stream.id <= this.peerLastId) continue;
+      this.closedStreams.addReset(stream.id);
+      this.#lose(stream, { by: 'connection', end: { kind: 'closed' }, unprocessed: true });
+    }
+  }
+
+  // Ends of the connection.
+
+  /** Counts one against a rate. False when that ended the connection. */
+  allow(name: RateName): boolean {
+    if (this.ended) return false;
+    if (this.meter.allows(name, this.turn.now())) return true;
+    this.exceed(name);
+    return false;
+  }
+
+  /** A limit was exceeded. */
+  exceed(limit: keyof ConnectionLimits | 'maxHeaderListBytes'): void {
+    this.fail(ErrorCode.ENHANCE_YOUR_CALM, `${limit} exceeded`, limit);
+  }
+
+  /** The peer broke the protocol, or a limit. */
+  fail(code: ErrorCode, why: string, limit?: string): void {
+    this.goAway(code, { kind: 'protocol', code, why, limit });
+  }
+
+  /** Says GOAWAY, ends every stream, and lets the socket linger until the peer has read it. */
+  goAway(code: ErrorCode, end: ConnectionEnd): void {
+    if (this.ended) return;
+    this.control.goaway(Math.min(this.lastPeerId, this.announcedLastId), code);
+    this.#endWith(end);
+    this.#writer.end();
+    this.deadlines.set('linger', this.limits.lingerMs);
+  }
+
+  /** Closes once the last stream of a draining connection has ended. */
+  closeIfDrained(): void {
+    if (this.closing && this.streams.size === 0 && !this.ended) this.goAway(ErrorCode.NO_ERROR, { kind: 'closed' });
+  }
+
+  /** The peer will send nothing more. */
+  socketEnded(): void {
+    if (!this.ended) this.#endWith({ kind: 'closed' });
+    this.#writer.end();
+    this.deadlines.set('linger', this.limits.lingerMs);
+  }
+
+  /** The socket is gone. */
+  socketClosed(end: ConnectionEnd): void {
+    this.#writer.close();
+    if (!this.ended) this.#endWith(end);
+    this.deadlines.clearAll();
+  }
+
+  // What the sender and the writer report.
+
+  onEndSent(stream: Http2Stream): void {
+    stream.localEnded = true;
+    // Without an owner yet, `adopt` tells it.
+    stream.owner?.onLocalEnd(stream);
+    if (stream.closed) return;
+    if (stream.refusesRest && !stream.remoteEnded) this.#stopPeer(stream);
+    else this.finishIfDone(stream);
+  }
+
+  onDataSent(): void {
+    this.meter.useful();
+  }
+
+  /** The owner hears of it when it has returned from sending. */
+  onBlockTooLarge(stream: Http2Stream): void {
+    process.nextTick(() => {
+      if (stream.closed) return;
+      this.#sendReset(stream, BLOCK_TOO_LARGE.code);
+      this.#lose(stream, { by: 'us', ...BLOCK_TOO_LARGE });
+    });
+  }
+
+  onTaken(report: TakenReport): void {
+    for (let index = 0; index < report.streams.length; index++) {
+      const stream = report.streams[index];
+      if (!(stream instanceof Http2Stream)) continue;
+      const bytes = report.counts[index] ?? 0;
+      if (stream.wasReset) continue;
+      stream.queuedBytes -= bytes;
+      stream.owner?.onWritten(stream, bytes);
+    }
+  }
+
+  onRoom(): void {
+    if (!this.ended) this.sender.pump();
+  }
+
+  onWriting(writing: boolean): void {
+    if (writing) this.control.sent();
+    if (writing) this.deadlines.set('write', this.limits.writeStallTimeoutMs);
+    else this.deadlines.clear('write');
+  }
+
+  /** Asks the owner who a new stream is. It may have reset the stream, or ended the connection, by the time it answers. */
+  adopt(stream: Http2Stream, owner: StreamOwner): void {
+    stream.owner = owner;
+    if (stream.localEnded) owner.onLocalEnd(stream);
+    const lost = stream.lostBeforeAdopted;
+    if (lost !== undefined) owner.onReset(stream, lost);
+  }
+
+  watchIdle(): void {
+    if (this.streams.size === 0 && this.options.idleTimeoutMs > 0)
+      this.deadlines.set('idle', this.options.idleTimeoutMs);
+  }
+
+  /** Holds the answers that wait for the peer to read to their limit. */
+  checkQueue(): void {
+    if (this.control.waitingAnswers > this.limits.maxQueuedControlFrames) this.exceed('maxQueuedControlFrames');
+  }
+
+  #sendReset(stream: Http2Stream, code: ErrorCode): void {
+    this.closedStreams.addReset(stream.id);
+    if (stream.announced && !this.ended) this.control.reset(stream.id, code);
+  }
+
+  /** Our END_STREAM has left: the peer need not send the rest (RFC 9113 §8.1). */
+  #stopPeer(stream: Http2Stream): void {
+    this.#sendReset(stream, ErrorCode.NO_ERROR);
+    this.#forget(stream);
+  }
+
+  #lose(stream: Http2Stream, cause: ResetCause): void {
+    stream.wasReset = true;
+    this.#forget(stream);
+    if (stream.owner === undefined) stream.lostBeforeAdopted = cause;
+    else stream.owner.onReset(stream, cause);
+  }
+
+  #forget(stream: Http2Stream): void {
+    stream.closed = true;
+    this.sender.forget(stream);
+    this.streams.delete(stream.id);
+    if (this.ended) return;
+    this.watchIdle();
+    this.owner.onCapacity(this.face);
+    this.closeIfDrained();
+  }
+
+  #endWith(end: ConnectionEnd): void {
+    this.ended = true;
+    this.draining = true;
+    this.deadlines.clearAll();
+    for (const stream of [...this.streams.values()]) {
+      const unprocessed = !this.isServer && stream.id > this.peerLastId;
+      this.#lose(stream, { by: 'connection', end, unprocessed });
+    }
+    this.owner.onEnd(this.face, end);
+  }
+
+  #onDeadline(name: DeadlineName): void {
+    switch (name) {
+      case 'idle':
+        if (this.streams.size === 0) this.goAway(ErrorCode.NO_ERROR, { kind: 'idle' });
+        return;
+      case 'settings':
+        this.fail(ErrorCode.SETTINGS_TIMEOUT, 'SETTINGS were not acknowledged in time', 'settingsAckTimeoutMs');
+        return;
+      case 'write':
+        this.fail(ErrorCode.ENHANCE_YOUR_CALM, 'the peer does not read', 'writeStallTimeoutMs');
+        this.#socket.destroy();
+        return;
+      case 'drain':
+        this.onDrainDue();
+        return;
+      case 'linger':
+        this.#socket.destroy();
+        return;
+    }
+  }
+}
+
+/** Until the peer's SETTINGS say more (RFC 9113 §6.5.2 recommends no less). */
+const ASSUMED_MAX_CONCURRENT_STREAMS = 100;

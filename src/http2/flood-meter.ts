@@ -1,0 +1,47 @@
+/** Holds a peer to the rates of `limits.ts`. Only frames that are cheap to send and do no work come here. */
+import type { ConnectionLimits, Rate, RateName } from './limits.ts';
+
+export class FloodMeter {
+  readonly #limits: ConnectionLimits;
+  readonly #buckets = new Map<RateName, Bucket>();
+  /** Frames that did some work: they pay for the control frames that come with them. */
+  #usefulFrames = 0;
+
+  constructor(limits: ConnectionLimits) {
+    this.#limits = limits;
+  }
+
+  /** Counts a frame that opened a stream or carried DATA, in either direction. */
+  useful(): void {
+    this.#usefulFrames++;
+  }
+
+  /** Counts one at `nowMicros`. False when the rate is exceeded. */
+  allows(name: RateName, nowMicros: number): boolean {
+    const rate = this.#limits[name];
+    let bucket = this.#buckets.get(name);
+    if (bucket === undefined) {
+      bucket = { left: rate.burst, atMicros: nowMicros, usefulFrames: this.#usefulFrames };
+      this.#buckets.set(name, bucket);
+    }
+    refill(bucket, rate, nowMicros, this.#usefulFrames);
+    if (bucket.left < 1) return false;
+    bucket.left--;
+    return true;
+  }
+}
+
+interface Bucket {
+  left: number;
+  atMicros: number;
+  usefulFrames: number;
+}
+
+function refill(bucket: Bucket, rate: Rate, nowMicros: number, usefulFrames: number): void {
+  const earned =
+    (Math.max(0, nowMicros - bucket.atMicros) / 1_000_000) * rate.perSecond +
+    (usefulFrames - bucket.usefulFrames) * rate.perUsefulFrame;
+  bucket.left = Math.min(rate.burst, bucket.left + earned);
+  bucket.atMicros = nowMicros;
+  bucket.usefulFrames = usefulFrames;
+}

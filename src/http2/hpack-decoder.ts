@@ -1,0 +1,201 @@
+/**
+ * Decodes header blocks (RFC 7541). One per connection: blocks are decoded in the order in which they came, all of them, even
+ * those of streams that nobody wants any more, or the two tables would no longer agree.
+ *
+ * Most blocks of a connection repeat an earlier one octet by octet (same method, same credentials). As long as the dynamic
+ * table has not changed they mean the same, so the last few blocks are remembered and answered with the same frozen array.
+ */
+import { BlockMemo } from './block-memo.ts';
+import type { HeaderBlock } from './contract.ts';
+import { FIELD_OVERHEAD_BYTES, FieldTable, type HeaderField } from './field-table.ts';
+import { classify, joinTraits } from './header-traits.ts';
+import { decodeHuffman, maxDecodedLength } from './huffman.ts';
+import { STATIC_FIELDS, staticTable } from './static-table.ts';
+
+/** How much of a block is kept. Beyond it a block is decoded to its end, for the table's sake, and nothing of it is kept. */
+export interface HeaderListLimits {
+  readonly maxHeaderListBytes: number;
+  readonly maxHeaderFields: number;
+}
+
+export class HpackDecoder {
+  readonly #table: FieldTable;
+  readonly #limits: HeaderListLimits;
+  readonly #memo = new BlockMemo();
+  #maxTableBytes: number;
+
+  #bytes: Buffer = EMPTY;
+  #at = 0;
+  #end = 0;
+  #fault: string | undefined;
+
+  #block: string[] = [];
+  #traits = 0;
+  #listBytes = 0;
+  #repeatable = true;
+  #decoded: HeaderBlock = [];
+
+  /** `maxTableBytes` is what our SETTINGS allow the peer's encoder. */
+  constructor(maxTableBytes: number, limits: HeaderListLimits) {
+    this.#table = new FieldTable(maxTableBytes);
+    this.#maxTableBytes = maxTableBytes;
+    this.#limits = limits;
+  }
+
+  /** The last decoded block. */
+  get block(): HeaderBlock {
+    return this.#decoded;
+  }
+
+  /** The union of its fields' traits, with their order taken into account. */
+  get traits(): number {
+    return this.#traits;
+  }
+
+  /** The limit that the last block exceeded. Its fields are then not to be used. */
+  get exceeded(): keyof HeaderListLimits | undefined {
+    if (this.#listBytes > this.#limits.maxHeaderListBytes) return 'maxHeaderListBytes';
+    return this.#block.length > this.#limits.maxHeaderFields * 2 ? 'maxHeaderFields' : undefined;
+  }
+
+  /** Our SETTINGS_HEADER_TABLE_SIZE, once the peer has acknowledged it. */
+  setMaxTableBytes(bytes: number): void {
+    this.#maxTableBytes = bytes;
+  }
+
+  /** Decodes one whole block into `block` and `traits`. Returns why it could not be; the connection is then lost. */
+  decode(bytes: Buffer, start: number, end: number): string | undefined {
+    const known = this.#memo.find(bytes, start, end, this.#table.version);
+    if (known !== undefined) {
+      this.#decoded = known.block;
+      this.#traits = known.traits;
+      this.#listBytes = 0;
+      this.#block = NOTHING;
+      return undefined;
+    }
+    this.#bytes = bytes;
+    this.#at = start;
+    this.#end = end;
+    this.#fault = undefined;
+    this.#block = [];
+    this.#decoded = this.#block;
+    this.#traits = 0;
+    this.#listBytes = 0;
+    this.#repeatable = true;
+    this.#readSizeUpdates();
+    while (this.#at < end && this.#fault === undefined) this.#readField();
+    this.#bytes = EMPTY;
+    if (this.#fault === undefined && this.#repeatable && this.exceeded === undefined) {
+      this.#decoded = this.#memo.remember(bytes, start, end, this.#table.version, this.#block, this.#traits);
+    }
+    return this.#fault;
+  }
+
+  /** Updates of the table's size stand at the beginning of a block or nowhere (RFC 7541 §4.2). */
+  #readSizeUpdates(): void {
+    while (this.#at < this.#end && ((this.#bytes[this.#at] ?? 0) & 0xe0) === 0x20) {
+      const bytes = this.#readInteger(5);
+      this.#repeatable = false;
+      if (this.#fault !== undefined) return;
+      if (bytes > this.#maxTableBytes) {
+        this.#fault = 'a table size update above what SETTINGS allow';
+        return;
+      }
+      this.#table.resize(bytes);
+    }
+    if (this.#table.capacityBytes > this.#maxTableBytes) this.#fault = 'the table was not reduced as SETTINGS demand';
+  }
+
+  #readField(): void {
+    const first = this.#bytes[this.#at] ?? 0;
+    if ((first & 0x80) !== 0) {
+      const field = this.#lookUp(this.#readInteger(7));
+      if (field !== undefined) this.#keep(field);
+    } else if ((first & 0x40) !== 0) {
+      this.#repeatable = false;
+      const field = this.#readLiteral(6);
+      if (field === undefined) return;
+      this.#table.add(field);
+      this.#keep(field);
+    } else if ((first & 0x20) !== 0) {
+      this.#fault = 'a table size update amid a block';
+    } else {
+      const field = this.#readLiteral(4);
+      if (field !== undefined) this.#keep(field);
+    }
+  }
+
+  #keep(field: HeaderField): void {
+    this.#traits = joinTraits(this.#traits, field.traits);
+    this.#listBytes += field.name.length + field.value.length + FIELD_OVERHEAD_BYTES;
+    // One more than allowed is kept: that is how `exceeded` knows.
+    if (this.#listBytes <= this.#limits.maxHeaderListBytes && this.#block.length <= this.#limits.maxHeaderFields * 2) {
+      this.#block.push(field.name, field.value);
+    }
+  }
+
+  #lookUp(index: number): HeaderField | undefined {
+    const field = index <= STATIC_FIELDS ? staticFields[index] : this.#table.at(index - STATIC_FIELDS - 1);
+    if (field === undefined) this.#fault ??= 'an index of no field';
+    return field;
+  }
+
+  #readLiteral(prefixBits: number): HeaderField | undefined {
+    const index = this.#readInteger(prefixBits);
+    const name = index === 0 ? this.#readString() : this.#lookUp(index)?.name;
+    if (name === undefined || this.#fault !== undefined) return undefined;
+    const value = this.#readString();
+    return this.#fault === undefined ? { name, value, traits: classify(name, value) } : undefined;
+  }
+
+  #readString(): string {
+    const huffman = ((this.#bytes[this.#at] ?? 0) & 0x80) !== 0;
+    const length = this.#readInteger(7);
+    const start = this.#at;
+    const end = start + length;
+    if (this.#fault !== undefined || end > this.#end) {
+      this.#fault ??= 'a string beyond the end of its block';
+      return '';
+    }
+    this.#at = end;
+    if (!huffman) return this.#bytes.toString('latin1', start, end);
+    if (maxDecodedLength(length) > scratch.length) scratch = Buffer.allocUnsafeSlow(maxDecodedLength(length));
+    const decoded = decodeHuffman(this.#bytes, start, end, scratch);
+    if (decoded < 0) {
+      this.#fault = 'a string that is not Huffman-coded';
+      return '';
+    }
+    return scratch.toString('latin1', 0, decoded);
+  }
+
+  /** An integer with a prefix (RFC 7541 §5.1). Above 2^28 nothing of ours is that long: refused before it overflows. */
+  #readInteger(prefixBits: number): number {
+    const mask = (1 << prefixBits) - 1;
+    let value = (this.#bytes[this.#at++] ?? 0) & mask;
+    if (this.#at > this.#end) this.#fault = 'a block that ends amid a field';
+    if (value < mask) return value;
+    for (let shift = 0; shift <= 21; shift += 7) {
+      if (this.#at >= this.#end) {
+        this.#fault ??= 'a block that ends amid an integer';
+        return 0;
+      }
+      const octet = this.#bytes[this.#at++] ?? 0;
+      value += (octet & 0x7f) << shift;
+      if ((octet & 0x80) === 0) return value;
+    }
+    this.#fault ??= 'an integer that is too large';
+    return 0;
+  }
+}
+
+const EMPTY = Buffer.alloc(0);
+const NOTHING: string[] = [];
+
+/** By HPACK index: 0 is none. */
+const staticFields: readonly (HeaderField | undefined)[] = [
+  undefined,
+  ...staticTable.map(([name, value]) => ({ name, value, traits: classify(name, value) })),
+];
+
+/** Shared by all decoders of the thread; grows to the longest string that a header block's limits let in. */
+let scratch = Buffer.allocUnsafeSlow(8192);

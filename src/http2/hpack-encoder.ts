@@ -1,0 +1,146 @@
+/**
+ * Encodes header blocks (RFC 7541) with a full dynamic table. One per connection: blocks must reach the wire in the order in
+ * which they were encoded.
+ *
+ * Everything is indexed, except what would only push useful fields out: values above 2 KiB, names whose values are made anew
+ * for each call, and names that turn out to behave so.
+ */
+import type { HeaderBlock } from './contract.ts';
+import { EncoderTable } from './encoder-table.ts';
+import { MAX_INTEGER_BYTES, writeInteger, writeString } from './hpack-primitives.ts';
+
+export class HpackEncoder {
+  readonly #table = new EncoderTable();
+  readonly #ownMaxTableBytes: number;
+  /** The smallest and the last table size since the last block, when the peer's SETTINGS changed it (RFC 7541 §4.2). */
+  #resize: { smallest: number; last: number } | undefined;
+
+  // What stood where in the blocks before: the layout of blocks repeats, so a position predicts its field's index.
+  readonly #placeNames: string[] = [];
+  readonly #placeValues: string[] = [];
+  readonly #placeIndices: number[] = [];
+
+  readonly #memo: Encoded[] = [];
+  #memoNext = 0;
+
+  /** `ownMaxTableBytes` bounds what we spend on the table, whatever the peer allows. */
+  constructor(ownMaxTableBytes: number) {
+    this.#ownMaxTableBytes = ownMaxTableBytes;
+    this.#table.resize(Math.min(DEFAULT_TABLE_BYTES, ownMaxTableBytes));
+    if (ownMaxTableBytes < DEFAULT_TABLE_BYTES) this.#resize = { smallest: ownMaxTableBytes, last: ownMaxTableBytes };
+  }
+
+  /** The peer's SETTINGS_HEADER_TABLE_SIZE. The next block begins with the change. */
+  setPeerMaxTableBytes(bytes: number): void {
+    const size = Math.min(bytes, this.#ownMaxTableBytes);
+    if (size === (this.#resize?.last ?? this.#table.capacityBytes)) return;
+    this.#resize = { smallest: Math.min(this.#resize?.smallest ?? size, size), last: size };
+  }
+
+  /** The most octets that `block` can take. */
+  bound(block: HeaderBlock): number {
+    let bytes = 2 * MAX_INTEGER_BYTES;
+    for (let at = 0; at < block.length; at++) bytes += (block[at]?.length ?? 0) + MAX_INTEGER_BYTES;
+    return bytes;
+  }
+
+  /** Encodes `block` at `at`, where `bound(block)` octets must be free, and returns the offset behind it. */
+  encode(block: HeaderBlock, into: Buffer, at: number): number {
+    const known = this.#recall(block);
+    if (known !== undefined) {
+      const octets = known.octets;
+      for (let index = 0; index < octets.length; index++) into[at + index] = octets[index] ?? 0;
+      return at + octets.length;
+    }
+    let position = this.#resize === undefined ? at : this.#writeResize(into, at);
+    const version = this.#table.version;
+    const repeatable = position === at;
+    for (let index = 0; index < block.length; index += 2) {
+      position = this.#writeField(index >> 1, block[index] ?? '', block[index + 1] ?? '', into, position);
+    }
+    if (repeatable && version === this.#table.version) this.#remember(block, into, at, position);
+    return position;
+  }
+
+  #writeField(place: number, name: string, value: string, into: Buffer, at: number): number {
+    let index = this.#placeIndices[place] ?? 0;
+    if (
+      index === 0 ||
+      !this.#table.holds(index) ||
+      this.#placeNames[place] !== name ||
+      this.#placeValues[place] !== value
+    ) {
+      index = this.#table.find(name, value);
+      if (index !== 0 && place < MAX_PLACES) this.#rememberPlace(place, name, value, index);
+    }
+    if (index !== 0) return writeInteger(into, at, 0x80, 7, this.#table.wireIndex(index));
+    const nameIndex = this.#table.findName(name);
+    const adds = this.#table.shouldAdd(name, value);
+    const wireName = nameIndex === 0 ? 0 : this.#table.wireIndex(nameIndex);
+    let position = adds ? writeInteger(into, at, 0x40, 6, wireName) : writeInteger(into, at, 0, 4, wireName);
+    if (wireName === 0) position = writeString(into, position, name, true);
+    // What is sent once and then referred to is worth its Huffman code; what is new each time is sent as it is.
+    position = writeString(into, position, value, adds);
+    if (adds) this.#table.add(name, value);
+    return position;
+  }
+
+  #rememberPlace(place: number, name: string, value: string, index: number): void {
+    while (this.#placeIndices.length <= place) {
+      this.#placeNames.push('');
+      this.#placeValues.push('');
+      this.#placeIndices.push(0);
+    }
+    this.#placeNames[place] = name;
+    this.#placeValues[place] = value;
+    this.#placeIndices[place] = index;
+  }
+
+  #writeResize(into: Buffer, at: number): number {
+    const resize = this.#resize;
+    if (resize === undefined) return at;
+    this.#resize = undefined;
+    let position = at;
+    if (resize.smallest < resize.last) {
+      this.#table.resize(resize.smallest);
+      position = writeInteger(into, position, 0x20, 5, resize.smallest);
+    }
+    this.#table.resize(resize.last);
+    return writeInteger(into, position, 0x20, 5, resize.last);
+  }
+
+  #recall(block: HeaderBlock): Encoded | undefined {
+    if (this.#resize !== undefined) return undefined;
+    const memo = this.#memo;
+    for (let index = 0; index < memo.length; index++) {
+      const slot = memo[index];
+      if (slot !== undefined && slot.block === block) return slot.version === this.#table.version ? slot : undefined;
+    }
+    return undefined;
+  }
+
+  /** Only frozen blocks are known by identity: any other may have other fields the next time. */
+  #remember(block: HeaderBlock, from: Buffer, start: number, end: number): void {
+    if (end - start > MAX_MEMO_OCTETS || !Object.isFrozen(block)) return;
+    const encoded = { block, version: this.#table.version, octets: Uint8Array.from(from.subarray(start, end)) };
+    const stale = this.#memo.findIndex((slot) => slot.block === block);
+    if (stale >= 0) {
+      this.#memo[stale] = encoded;
+      return;
+    }
+    this.#memo[this.#memoNext] = encoded;
+    this.#memoNext = (this.#memoNext + 1) % MEMO_SLOTS;
+  }
+}
+
+/** What a peer's decoder has before it says anything else (RFC 9113 §6.5.2). */
+const DEFAULT_TABLE_BYTES = 4096;
+const MAX_PLACES = 32;
+const MEMO_SLOTS = 8;
+const MAX_MEMO_OCTETS = 96;
+
+interface Encoded {
+  readonly block: HeaderBlock;
+  readonly version: number;
+  readonly octets: Uint8Array;
+}
