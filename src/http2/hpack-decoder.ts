@@ -19,10 +19,10 @@ export interface HeaderListLimits {
 }
 
 export class HpackDecoder {
-  readonly #table: FieldTable;
+  readonly #table = new FieldTable(DEFAULT_TABLE_BYTES);
   readonly #limits: HeaderListLimits;
   readonly #memo = new BlockMemo();
-  #maxTableBytes: number;
+  #maxTableBytes = DEFAULT_TABLE_BYTES;
 
   #bytes: Buffer = EMPTY;
   #at = 0;
@@ -35,10 +35,7 @@ export class HpackDecoder {
   #repeatable = true;
   #decoded: HeaderBlock = [];
 
-  /** `maxTableBytes` is what our SETTINGS allow the peer's encoder. */
-  constructor(maxTableBytes: number, limits: HeaderListLimits) {
-    this.#table = new FieldTable(maxTableBytes);
-    this.#maxTableBytes = maxTableBytes;
+  constructor(limits: HeaderListLimits) {
     this.#limits = limits;
   }
 
@@ -58,7 +55,7 @@ export class HpackDecoder {
     return this.#block.length > this.#limits.maxHeaderFields * 2 ? 'maxHeaderFields' : undefined;
   }
 
-  /** Our SETTINGS_HEADER_TABLE_SIZE, once the peer has acknowledged it. */
+  /** What our SETTINGS_HEADER_TABLE_SIZE allows the peer's encoder, once the peer has acknowledged it. */
   setMaxTableBytes(bytes: number): void {
     this.#maxTableBytes = bytes;
   }
@@ -188,6 +185,8 @@ export class HpackDecoder {
   }
 }
 
+/** What a peer's encoder may fill before SETTINGS say otherwise (RFC 9113 §6.5.2). */
+const DEFAULT_TABLE_BYTES = 4_096;
 const EMPTY = Buffer.alloc(0);
 const NOTHING: string[] = [];
 

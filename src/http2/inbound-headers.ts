@@ -17,7 +17,7 @@ export class InboundHeaders {
 
   constructor(core: ConnectionCore) {
     this.#core = core;
-    this.#decoder = new HpackDecoder(DECODER_TABLE_BYTES, {
+    this.#decoder = new HpackDecoder({
       maxHeaderListBytes: core.options.maxHeaderListBytes,
       maxHeaderFields: core.limits.maxHeaderFields,
     });
@@ -177,9 +177,6 @@ interface Assembly {
 }
 
 const DEPENDS_ON_ITSELF = 'a stream that depends on itself';
-
-/** What our SETTINGS leave at its default: what a peer may hold of our memory for its compression. */
-const DECODER_TABLE_BYTES = 4_096;
 
 function contentLength(decoder: HpackDecoder): number {
   if ((decoder.traits & Trait.CONTENT_LENGTH) === 0) return -1;
