@@ -37,6 +37,20 @@ export function repeatedRequest(model: ModelName, samples: readonly Sample[], ro
   };
 }
 
+/** The request for one sample as protobuf's JSON mapping has it, for clients of the command line. */
+export function jsonRequest(model: ModelName, sample: Sample): string {
+  const { inputs } = batchRequest(model, [sample]);
+  return JSON.stringify({
+    model_name: model,
+    inputs: inputs.map(({ name, datatype, shape }) => ({
+      name,
+      datatype,
+      shape,
+      contents: { fp32_contents: sample.features },
+    })),
+  });
+}
+
 /** The labels of an answer, in the order of its rows; empty when it has none. */
 export function readLabels(response: InferResponse | undefined): readonly number[] {
   const raw = rawOutput(response, 'label');

@@ -2,7 +2,9 @@
  * Everything that the steps play on: two tenants' credentials, a model server, a sidecar and a trace sink, all on loopback.
  */
 import { fileURLToPath } from 'node:url';
+import { jsonRequest } from './inference-batch.ts';
 import { type CallCounter, type ClientTrace, InferenceClient } from './inference-client.ts';
+import { type ModelName, SAMPLES, type Sample } from './models/samples.ts';
 import { Child, type LogLine } from './setup/children.ts';
 import type { QuotaPlan } from './setup/configuration.ts';
 import { makeCredentials, type TenantCredentials } from './setup/credentials.ts';
@@ -77,6 +79,14 @@ export async function setStage(directory: string, started: Started, env: NodeJS.
   workplace.write({
     upstream: `127.0.0.1:${portOf(ready, 'port')}`,
     otlpEndpoint: sink.endpoint,
+    requests: Object.fromEntries(
+      (
+        [
+          ['digit.json', 'digits'],
+          ['wine.json', 'wine-cultivar'],
+        ] as const
+      ).map(([file, model]) => [file, jsonRequest(model, firstOf(model))]),
+    ),
     tenants: [
       { credentials: acme, models: ['digits', 'breast-cancer'], quota: ACME_QUOTA },
       { credentials: globex, models: ['wine-cultivar', 'breast-cancer'], quota: GLOBEX_QUOTA },
@@ -159,6 +169,12 @@ function tenantOf(credentials: TenantCredentials, port: number, counter: CallCou
     withToken: presenting({ authorization: `Bearer ${credentials.token}` }),
     withApiKey: presenting({ 'x-api-key': credentials.apiKey }),
   };
+}
+
+function firstOf(model: ModelName): Sample {
+  const [sample] = SAMPLES[model];
+  if (sample === undefined) throw new Error(`held-out.json has no sample for ${model}`);
+  return sample;
 }
 
 function script(relative: string): string {

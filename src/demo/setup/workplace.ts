@@ -3,7 +3,7 @@
  *
  *     bulkhead.yaml         tenants/<id>.yaml
  *     pki/<id>/             ca.pem  server.pem  server.key  client.pem  client.key  token  api-key
- *     jwks/<id>.json        audit/  logs/
+ *     jwks/<id>.json        requests/*.json  audit/  logs/
  */
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -28,6 +28,8 @@ export interface WorkplacePlan {
   readonly upstream: string;
   /** Base URL that the sidecar exports OTLP to. */
   readonly otlpEndpoint: string;
+  /** Requests for clients of the command line: JSON by file name. */
+  readonly requests: Readonly<Record<string, string>>;
 }
 
 /** Makes the directory afresh: whatever an earlier demo left in it is removed. */
@@ -53,6 +55,7 @@ function writePlan(path: (file: string) => string, plan: WorkplacePlan): void {
     writeFileSync(path(file), text, { mode: FILE_MODE });
   };
   write('bulkhead.yaml', mainFile(plan.otlpEndpoint));
+  for (const [name, json] of Object.entries(plan.requests)) write(`requests/${name}`, json);
   for (const tenant of plan.tenants) {
     const { credentials } = tenant;
     const pki = `pki/${credentials.id}`;

@@ -11,6 +11,7 @@ const QUOTA = { tenantCalls: '9/s', tenantBurst: 9, callerCalls: '5/s', callerBu
 const plan: WorkplacePlan = {
   upstream: '127.0.0.1:8001',
   otlpEndpoint: 'http://127.0.0.1:4318',
+  requests: { 'digit.json': '{}' },
   tenants: [
     { credentials: makeCredentials('acme', 'ada', 1_800_000_000), models: ['digits'], quota: QUOTA },
     { credentials: makeCredentials('globex', 'grace', 1_800_000_000), models: ['wine-cultivar'], quota: QUOTA },
