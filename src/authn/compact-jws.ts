@@ -3,7 +3,7 @@
  *
  * jose would accept more: any base64 alphabet, padding, members that stand twice, extensions. A token has one spelling here.
  */
-import { type Denied, deny } from '../kernel/denial.ts';
+import { type Denial, type Denied, deny } from '../kernel/denial.ts';
 import { ok, type Result } from '../kernel/result.ts';
 import { type JsonObject, parseStrictJsonObject } from './strict-json.ts';
 
@@ -12,35 +12,39 @@ export interface UnverifiedJws {
   readonly token: string;
   readonly algorithm: string;
   readonly keyId: string | undefined;
-  readonly claims: JsonObject;
+  readonly payload: Buffer;
 }
 
-/** Parses a compact JWS whose payload is a JSON object. */
-export function parseCompactJws(token: string, maxBytes: number): Result<UnverifiedJws, Denied['error']> {
+/** Parses a compact JWS; its payload is not looked into. */
+export function parseCompactJws(token: string, maxBytes: number): Result<UnverifiedJws, Denial> {
   if (token.length > maxBytes) return invalid('longer than the limit');
   const parts = token.split('.', 4);
-  const [encodedHeader, encodedClaims, signature] = parts;
-  if (parts.length !== 3 || encodedHeader === undefined || encodedClaims === undefined || signature === undefined) {
+  const [encodedHeader, encodedPayload, signature] = parts;
+  if (parts.length !== 3 || encodedHeader === undefined || encodedPayload === undefined || signature === undefined) {
     return invalid('not three parts');
   }
   const headerBytes = decodeCanonical(encodedHeader);
-  const claimBytes = decodeCanonical(encodedClaims);
-  if (headerBytes === undefined || claimBytes === undefined || decodeCanonical(signature) === undefined) {
+  const payload = decodeCanonical(encodedPayload);
+  if (headerBytes === undefined || payload === undefined || decodeCanonical(signature) === undefined) {
     return invalid('not canonical base64url');
   }
   const header = parseStrictJsonObject(headerBytes);
   if (!header.ok) return invalid(`header: ${header.error}`);
   const problem = headerProblem(header.value);
   if (problem !== undefined) return invalid(`header: ${problem}`);
-  const claims = parseStrictJsonObject(claimBytes);
-  if (!claims.ok) return invalid(`claims: ${claims.error}`);
   const { alg, kid } = header.value;
   return ok({
     token,
     algorithm: String(alg),
     keyId: typeof kid === 'string' ? kid : undefined,
-    claims: claims.value,
+    payload,
   });
+}
+
+/** The claims of a JWS that is a JWT. */
+export function parseClaims(jws: UnverifiedJws): Result<JsonObject, Denial> {
+  const claims = parseStrictJsonObject(jws.payload);
+  return claims.ok ? claims : invalid(`claims: ${claims.error}`);
 }
 
 const BASE64URL = /^[A-Za-z0-9_-]+$/;
