@@ -7,7 +7,8 @@
 import type { Denial } from '../kernel/denial.ts';
 import { WireScanner } from '../protobuf/scanner.ts';
 import { GzipMessage } from './gzip-message.ts';
-import { type MethodEntry, MODEL_SLOT, VERSION_SLOT } from './method-table.ts';
+import { MODEL_SLOT, VERSION_SLOT } from './inference-shapes.ts';
+import type { MethodEntry } from './method-table.ts';
 
 /**
  * What `scan` found in `chunk` from `offset` on:

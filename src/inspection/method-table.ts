@@ -3,8 +3,9 @@
  * row is UNIMPLEMENTED, never let through unread (a test holds the rows against the proto).
  */
 import { parseMethodPath } from '../grpc/path.ts';
-import { type FieldPlan, planFields } from '../protobuf/field-plan.ts';
+import type { FieldPlan } from '../protobuf/field-plan.ts';
 import { TextCache } from '../protobuf/text-cache.ts';
+import { INFER, MODEL_SETTINGS, NAMED_MODEL, REPOSITORY_MODEL } from './inference-shapes.ts';
 
 /** One method of one tenant. The object is the same for every call of the path, so that it may key a Map. */
 export interface MethodEntry {
@@ -27,9 +28,6 @@ export interface MethodEntry {
   /** The tenant's strings, read from this method's requests. */
   readonly texts: TextCache;
 }
-
-export const MODEL_SLOT = 0;
-export const VERSION_SLOT = 1;
 
 /** One tenant's methods: the KServe V2 service, and all methods of the services that the tenant lists as opaque. */
 export class MethodTable {
@@ -95,25 +93,6 @@ export interface MethodRow {
 }
 
 const OPAQUE: MethodRow = { plan: undefined, requestStreaming: true, sensitive: false, changes: 'unknown to Bulkhead' };
-
-const NAMED_MODEL = planFields({
-  captured: { 1: { slot: MODEL_SLOT, name: 'name' }, 2: { slot: VERSION_SLOT, name: 'version' } },
-});
-
-const INFER = planFields({
-  captured: { 1: { slot: MODEL_SLOT, name: 'model_name' }, 2: { slot: VERSION_SLOT, name: 'model_version' } },
-  skipped: [3, 4, 5, 6, 7],
-});
-
-const REPOSITORY_MODEL = planFields({
-  captured: { 2: { slot: MODEL_SLOT, name: 'model_name' } },
-  skipped: [1, 3],
-});
-
-const MODEL_SETTINGS = planFields({
-  captured: { 2: { slot: MODEL_SLOT, name: 'model_name' } },
-  skipped: [1],
-});
 
 function row(plan: FieldPlan | undefined, sensitive: boolean, changes: string, requestStreaming = false): MethodRow {
   return { plan, requestStreaming, sensitive, changes };

@@ -1,25 +1,27 @@
 /**
- * Which fields of a message the wire scanner reads. A plan also names the fields that it does not read, because not every
- * parser checks a known field's wire type: one that does not would take `id` sent as an integer for a string, eat what we
- * saw as the next fields, and see another model name than we did. So a known field in the wrong wire type is refused.
+ * Which fields of a message the wire scanner reads, and how every other field of the type is encoded.
+ *
+ * A plan knows the fields that are only stepped over too, because parsers differ on them. Those that do not check a known
+ * field's wire type take `id` sent as an integer for a string, and eat what we saw as the next fields. Those that do not
+ * confine a nested message to its length go on reading behind it. Either would see another model name than we did, so what
+ * they could read differently is refused; that takes knowing the wire types, all the way down.
  */
 
-/** What a plan says about one message type. Every field of the type must be in it, and all of them are length-delimited. */
-export interface MessageShape {
-  /** String fields that are captured. Fields of a oneof cannot be: their siblings would have to clear them. */
-  readonly captured?: Readonly<Record<number, Capture>>;
-  /** Message fields with captured fields inside. Not repeated, not in a oneof. */
-  readonly nested?: Readonly<Record<number, MessageShape>>;
-  /** Fields that are passed over: strings, bytes, messages, maps. */
-  readonly skipped?: readonly number[];
-}
+/** A message type, by field number. Every field that the type declares must be in it. */
+export type MessageShape = Readonly<Record<number, FieldShape>>;
 
-export interface Capture {
-  /** Where the scanner puts the value; several fields may share one, and the last on the wire wins. */
-  readonly slot: number;
-  /** The field's name, for refusals. */
-  readonly name: string;
-}
+export type FieldShape =
+  /** A string that is read into a slot; fields may share one, and the last on the wire wins. Not repeated, not in a oneof. */
+  | { readonly kind: 'captured'; readonly slot: number; readonly name: string }
+  /** A string or bytes field that is stepped over unseen. */
+  | { readonly kind: 'payload' }
+  /** A message or a map's entry. */
+  | { readonly kind: 'message'; readonly shape: MessageShape }
+  /** A number, boolean or enum. A repeated one may come packed. */
+  | { readonly kind: 'number'; readonly wireType: NumberWireType; readonly repeated: boolean };
+
+/** Varint, fixed64, fixed32. */
+export type NumberWireType = 0 | 1 | 5;
 
 /** A compiled plan. Immutable, shared by all scanners of its message type. */
 export interface FieldPlan {
@@ -35,9 +37,10 @@ export interface PlanNode {
 
 export type PlannedField =
   | { readonly kind: 'unknown' }
-  | { readonly kind: 'skipped' }
-  | { readonly kind: 'captured'; readonly capture: Capture }
-  | { readonly kind: 'nested'; readonly node: PlanNode };
+  | { readonly kind: 'captured'; readonly slot: number; readonly name: string }
+  | { readonly kind: 'payload' }
+  | { readonly kind: 'message'; readonly node: PlanNode }
+  | { readonly kind: 'number'; readonly wireType: NumberWireType; readonly repeated: boolean };
 
 /** Compiles a plan. Throws a RangeError when the shape contradicts itself: plans are written by us. */
 export function planFields(shape: MessageShape): FieldPlan {
@@ -54,19 +57,13 @@ const UNKNOWN: PlannedField = { kind: 'unknown' };
 
 function compile(shape: MessageShape, slots: Set<number>): PlanNode {
   const fields: PlannedField[] = [UNKNOWN];
-  const put = (field: number, planned: PlannedField): void => {
-    if (!(Number.isInteger(field) && field >= 1 && field <= MAX_PLANNED_FIELD))
-      throw new RangeError(`field ${field} cannot be planned`);
-    while (fields.length <= field) fields.push(UNKNOWN);
-    if (fields[field] !== UNKNOWN) throw new RangeError(`field ${field} is planned twice`);
-    fields[field] = planned;
-  };
-  for (const [field, capture] of Object.entries(shape.captured ?? {})) {
-    slots.add(capture.slot);
-    put(Number(field), { kind: 'captured', capture });
+  for (const [key, field] of Object.entries(shape)) {
+    const number = Number(key);
+    if (!(Number.isInteger(number) && number >= 1 && number <= MAX_PLANNED_FIELD))
+      throw new RangeError(`field ${key} cannot be planned`);
+    while (fields.length <= number) fields.push(UNKNOWN);
+    if (field.kind === 'captured') slots.add(field.slot);
+    fields[number] = field.kind === 'message' ? { kind: 'message', node: compile(field.shape, slots) } : field;
   }
-  for (const [field, inner] of Object.entries(shape.nested ?? {}))
-    put(Number(field), { kind: 'nested', node: compile(inner, slots) });
-  for (const field of shape.skipped ?? []) put(field, { kind: 'skipped' });
   return { fields };
 }

@@ -1,0 +1,58 @@
+/**
+ * What reading the model costs: a ModelInfer of 1 KiB, framed, in one chunk. `node test/bench/inspection.ts`
+ */
+import { MessageInspector } from '../../src/inspection/message-inspector.ts';
+import { MethodTable } from '../../src/inspection/method-table.ts';
+import { ProtobufWriter } from '../../src/protobuf/writer.ts';
+
+const PATH = '/inference.GRPCInferenceService/ModelInfer';
+const LIMITS = { maxMessageBytes: 4 << 20, maxInflatedBytes: 4 << 20 };
+const CALLS = 500_000;
+
+const message = new ProtobufWriter()
+  .string(1, 'digits-shared')
+  .string(2, '1')
+  .string(3, 'request-000001')
+  .begin(5)
+  .string(1, 'input')
+  .string(2, 'FP32')
+  .end()
+  .begin(6)
+  .string(1, 'output')
+  .end()
+  .string(7, 'x'.repeat(950))
+  .view();
+const framed = Buffer.concat([Buffer.from([0, 0, 0, message.length >> 8, message.length & 0xff]), message]);
+const half = framed.length >> 1;
+const halves = [framed.subarray(0, half), framed.subarray(half)] as const;
+const table = new MethodTable([]);
+
+function inspectOnce(chunks: readonly Buffer[]): number {
+  const entry = table.find(PATH);
+  if (entry === undefined) throw new Error('no such method');
+  const inspector = new MessageInspector(entry, 'identity', LIMITS);
+  let outcome = '';
+  for (const chunk of chunks) outcome = inspector.scan(chunk, 0);
+  if (outcome !== 'message' || inspector.finish() !== undefined) throw new Error('not inspected');
+  return inspector.model.length;
+}
+
+function measure(name: string, chunks: readonly Buffer[]): void {
+  const times: number[] = [];
+  let checksum = 0;
+  for (let round = 0; round < 6; round++) {
+    const start = process.cpuUsage();
+    for (let i = 0; i < CALLS; i++) checksum += inspectOnce(chunks);
+    const used = process.cpuUsage(start);
+    // The first round warms up.
+    if (round > 0) times.push(((used.user + used.system) * 1_000) / CALLS);
+  }
+  times.sort((a, b) => a - b);
+  const [min, median] = [times[0] ?? 0, times[times.length >> 1] ?? 0];
+  process.stdout.write(
+    `${name}: ${median.toFixed(0)} ns CPU per call (least ${min.toFixed(0)}; checksum ${checksum})\n`,
+  );
+}
+
+measure(`ModelInfer of ${framed.length} bytes in one chunk`, [framed]);
+measure('the same in two chunks', halves);

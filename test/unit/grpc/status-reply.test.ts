@@ -1,0 +1,230 @@
+import protoLoader from '@grpc/proto-loader';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { DENIAL_TABLE } from '../../../src/grpc/denial-table.ts';
+import { trailersFor, trailersOnly } from '../../../src/grpc/status-reply.ts';
+import type { Denial } from '../../../src/kernel/denial.ts';
+
+type Decoded = Readonly<Record<string, unknown>>;
+let decode: (type: string, bytes: Buffer) => Decoded;
+
+beforeAll(async () => {
+  const files = ['google/rpc/status.proto', 'google/rpc/error_details.proto'];
+  const definition = await protoLoader.load(files, { includeDirs: ['proto'], keepCase: true, longs: Number });
+  decode = (type, bytes) => {
+    const found = definition[type];
+    const deserialize = found === undefined ? undefined : Reflect.get(found, 'deserialize');
+    if (typeof deserialize !== 'function') throw new Error(`unknown type ${type}`);
+    return deserialize(bytes);
+  };
+});
+
+interface Reply {
+  readonly headers: ReadonlyMap<string, string>;
+  readonly status: Decoded;
+  readonly details: ReadonlyMap<string, Decoded>;
+}
+
+function read(block: readonly string[]): Reply {
+  const headers = new Map<string, string>();
+  for (let i = 0; i < block.length; i += 2) {
+    const [name, value] = [block[i] ?? '', block[i + 1] ?? ''];
+    expect(headers.has(name)).toBe(false);
+    expect(value).toMatch(/^[ -~]+$/);
+    headers.set(name, value);
+  }
+  const encoded = headers.get('grpc-status-details-bin') ?? '';
+  expect(encoded).not.toContain('=');
+  const status = decode('google.rpc.Status', Buffer.from(encoded, 'base64'));
+  const details = new Map<string, Decoded>();
+  for (const any of status['details'] as { type_url: string; value: Buffer }[]) {
+    const type = any.type_url.replace('type.googleapis.com/', '');
+    details.set(type.replace('google.rpc.', ''), decode(type, any.value));
+  }
+  return { headers, status, details };
+}
+
+const limit = { callsPerSecond: 100, burst: 200 };
+
+/** One of each kind, with what wire-conventions.md 4.1 says of it. Total, as the table is. */
+const EXAMPLES: { readonly [K in Denial['kind']]: readonly [Extract<Denial, { kind: K }>, number, string] } = {
+  path_malformed: [{ kind: 'path_malformed', path: '/..' }, 12, 'METHOD_UNKNOWN'],
+  method_unknown: [{ kind: 'method_unknown', path: '/a/b' }, 12, 'METHOD_UNKNOWN'],
+  header_malformed: [{ kind: 'header_malformed', header: 'grpc-timeout', why: SECRET() }, 3, 'REQUEST_MALFORMED'],
+  content_type_unsupported: [
+    { kind: 'content_type_unsupported', contentType: SECRET() },
+    2,
+    'CONTENT_TYPE_UNSUPPORTED',
+  ],
+  certificate_unacceptable: [{ kind: 'certificate_unacceptable', why: SECRET() }, 16, 'CERTIFICATE_UNACCEPTABLE'],
+  credentials_missing: [{ kind: 'credentials_missing', accepted: ['token'] }, 16, 'CREDENTIALS_MISSING'],
+  token_invalid: [{ kind: 'token_invalid', why: SECRET() }, 16, 'TOKEN_INVALID'],
+  token_expired: [{ kind: 'token_expired', expiredAtSeconds: 1_234_567 }, 16, 'TOKEN_EXPIRED'],
+  api_key_invalid: [{ kind: 'api_key_invalid', why: 'revoked' }, 16, 'API_KEY_INVALID'],
+  tenant_mismatch: [
+    { kind: 'tenant_mismatch', claimed: SECRET(), presented: SECRET(), by: SECRET() },
+    7,
+    'TENANT_MISMATCH',
+  ],
+  method_denied: [{ kind: 'method_denied', method: 'a/b', caller: SECRET() }, 7, 'MODEL_ACCESS_DENIED'],
+  model_denied: [{ kind: 'model_denied', method: 'a/b', model: 'digits', version: '1' }, 7, 'MODEL_ACCESS_DENIED'],
+  rate_limited: [{ kind: 'rate_limited', scope: 'caller', limit, retryAfterMs: 1_200.5 }, 8, 'RATE_LIMITED'],
+  concurrency_limited: [{ kind: 'concurrency_limited', limit: 7, retryAfterMs: 50 }, 8, 'CONCURRENCY_LIMITED'],
+  message_too_large: [{ kind: 'message_too_large', bytes: 101, limitBytes: 100 }, 8, 'MESSAGE_TOO_LARGE'],
+  buffer_exceeded: [{ kind: 'buffer_exceeded', limitBytes: 1_000 }, 8, 'TENANT_BUFFER_EXCEEDED'],
+  payload_rejected: [{ kind: 'payload_rejected', field: 'model_name', why: SECRET() }, 3, 'PAYLOAD_REJECTED'],
+  encoding_unsupported: [{ kind: 'encoding_unsupported', encoding: SECRET() }, 12, 'ENCODING_UNSUPPORTED'],
+  deadline_exceeded: [{ kind: 'deadline_exceeded', timeoutMs: 5 }, 4, 'DEADLINE_EXCEEDED'],
+  policy_unavailable: [{ kind: 'policy_unavailable', source: SECRET(), why: SECRET() }, 14, 'POLICY_UNAVAILABLE'],
+  upstream_unavailable: [
+    { kind: 'upstream_unavailable', upstream: SECRET(), why: SECRET() },
+    14,
+    'UPSTREAM_UNAVAILABLE',
+  ],
+  upstream_protocol: [{ kind: 'upstream_protocol', upstream: SECRET(), why: SECRET() }, 13, 'UPSTREAM_PROTOCOL'],
+  overloaded: [{ kind: 'overloaded', why: SECRET() }, 14, 'OVERLOADED'],
+  draining: [{ kind: 'draining' }, 14, 'DRAINING'],
+  audit_unavailable: [{ kind: 'audit_unavailable', why: SECRET() }, 14, 'AUDIT_UNAVAILABLE'],
+  internal: [{ kind: 'internal', cause: new Error(SECRET()) }, 13, 'INTERNAL'],
+};
+
+/** What must never leave the process. */
+function SECRET(): string {
+  return 'internal-detail';
+}
+
+const all = Object.values(EXAMPLES).map(([denial, status, reason]) => ({ kind: denial.kind, denial, status, reason }));
+const grpc = all.filter(({ kind }) => kind !== 'content_type_unsupported');
+
+describe('a denial', () => {
+  it.each(grpc)('$kind is told as $status $reason, the same in header, Status and ErrorInfo', (example) => {
+    const reply = trailersOnly(example.denial, 'acme');
+    expect(reply).toMatchObject({ status: example.status, reason: example.reason });
+    const { headers, status, details } = read(reply.block);
+    expect(reply.block.slice(0, 4)).toEqual([':status', '200', 'content-type', 'application/grpc']);
+    expect(headers.get('grpc-status')).toBe(String(example.status));
+    expect(status).toMatchObject({ code: example.status, message: headers.get('grpc-message') });
+    expect(details.get('ErrorInfo')).toMatchObject({ reason: example.reason, domain: 'bulkhead' });
+    expect(example.reason).toMatch(/^[A-Z][A-Z0-9_]+[A-Z0-9]$/);
+  });
+
+  it.each(all)('$kind tells nothing of the inside', ({ denial }) => {
+    for (const { block } of [trailersOnly(denial), trailersFor(denial)]) {
+      expect(block.join('\n')).not.toContain(SECRET());
+      expect(Buffer.from(block[block.indexOf('grpc-status-details-bin') + 1] ?? '', 'base64').includes(SECRET())).toBe(
+        false,
+      );
+    }
+  });
+
+  it.each(all)('$kind after response headers has no header section of its own', ({ denial }) => {
+    const { block, status } = trailersFor(denial, 'acme');
+    const { headers } = read(block);
+    expect([...headers.keys()].some((name) => name.startsWith(':') || name.startsWith('ratelimit'))).toBe(false);
+    expect(headers.has('content-type')).toBe(false);
+    expect(headers.get('grpc-status')).toBe(String(status));
+  });
+
+  it('has a row for every kind and a kind for every row', () => {
+    expect(Object.keys(DENIAL_TABLE).sort()).toEqual(Object.keys(EXAMPLES).sort());
+  });
+
+  it('without a row would not compile', () => {
+    const { internal: _, ...rest } = DENIAL_TABLE;
+    // @ts-expect-error a table that lacks a kind is not a table
+    const incomplete: typeof DENIAL_TABLE = rest;
+    expect(incomplete).toBeDefined();
+  });
+
+  it('fits a header block whatever the caller sent', () => {
+    const long = '\u{1f600}'.repeat(10_000);
+    const denials: Denial[] = [
+      { kind: 'model_denied', method: long, model: long, version: long },
+      { kind: 'method_denied', method: long, caller: long },
+      { kind: 'payload_rejected', field: long, why: long },
+      { kind: 'header_malformed', header: long, why: long },
+      { kind: 'rate_limited', scope: 'tenant', limit, retryAfterMs: 2 ** 40 },
+    ];
+    for (const denial of denials) {
+      const { block } = trailersOnly(denial, long);
+      let bytes = 0;
+      for (const text of block) bytes += text.length + 16;
+      expect(bytes).toBeLessThan(4_096);
+      read(block);
+    }
+  });
+});
+
+describe('limits', () => {
+  it('say when to come back, nowhere earlier than elsewhere', () => {
+    const { headers, details } = read(trailersOnly(EXAMPLES.rate_limited[0], 'acme').block);
+    expect(details.get('RetryInfo')).toMatchObject({ retry_delay: { seconds: 1, nanos: 201_000_000 } });
+    expect(headers.get('grpc-retry-pushback-ms')).toBe('1201');
+    expect(headers.get('retry-after')).toBe('2');
+    expect(headers.get('ratelimit-policy')).toBe('"caller";q=200;w=2');
+    expect(headers.get('ratelimit')).toBe('"caller";r=0;t=2');
+    expect(details.get('QuotaFailure')).toEqual({
+      violations: [
+        expect.objectContaining({
+          subject: 'tenant:acme',
+          api_service: 'bulkhead',
+          quota_metric: 'bulkhead/calls',
+          quota_id: 'calls-per-second',
+          quota_dimensions: { scope: 'caller' },
+          quota_value: 100,
+        }),
+      ],
+    });
+    expect(details.get('ErrorInfo')).toMatchObject({ metadata: { limitCallsPerSecond: '100', burstCalls: '200' } });
+  });
+
+  it('of calls in progress do the same', () => {
+    const { headers, details } = read(trailersOnly(EXAMPLES.concurrency_limited[0], 'acme').block);
+    expect(headers.get('retry-after')).toBe('1');
+    expect(headers.get('grpc-retry-pushback-ms')).toBe('50');
+    expect(headers.get('ratelimit-policy')).toBe('"concurrency";q=7;qu="concurrent-requests"');
+    expect(details.get('QuotaFailure')).toMatchObject({ violations: [{ quota_value: 7 }] });
+    expect(details.get('RetryInfo')).toMatchObject({ retry_delay: { nanos: 50_000_000 } });
+  });
+
+  it('of size are not worth a retry', () => {
+    const { headers } = read(trailersOnly(EXAMPLES.message_too_large[0]).block);
+    expect(headers.get('grpc-retry-pushback-ms')).toBe('-1');
+  });
+});
+
+describe('what a refused caller is told to do', () => {
+  it.each(all.filter(({ status }) => status === 16))('$kind: present credentials', ({ denial, kind }) => {
+    const { headers } = read(trailersOnly(denial).block);
+    const token = kind === 'token_invalid' || kind === 'token_expired';
+    expect(headers.get('www-authenticate')).toBe(token ? 'Bearer error="invalid_token"' : 'Bearer');
+  });
+
+  it.each(all.filter(({ status }) => status === 14))('$kind: try again', ({ denial }) => {
+    expect(read(trailersOnly(denial).block).details.has('RetryInfo')).toBe(true);
+  });
+
+  it('which model or method was refused, and which field', () => {
+    const model = read(trailersOnly(EXAMPLES.model_denied[0]).block).details.get('ResourceInfo');
+    expect(model).toMatchObject({ resource_type: 'model', resource_name: 'digits' });
+    const method = read(trailersOnly(EXAMPLES.method_denied[0]).block).details.get('ResourceInfo');
+    expect(method).toMatchObject({ resource_type: 'method', resource_name: 'a/b' });
+    const field = read(trailersOnly(EXAMPLES.payload_rejected[0]).block).details.get('BadRequest');
+    expect(field).toMatchObject({ field_violations: [{ field: 'model_name', reason: 'PAYLOAD_REJECTED' }] });
+  });
+
+  it('which encodings it may use', () => {
+    const { headers } = read(trailersOnly(EXAMPLES.encoding_unsupported[0]).block);
+    expect(headers.get('grpc-accept-encoding')).toBe('identity,gzip');
+  });
+
+  it('to speak gRPC, in plain HTTP', () => {
+    const { block } = trailersOnly(EXAMPLES.content_type_unsupported[0]);
+    expect(block).toEqual([':status', '415', 'accept', 'application/grpc']);
+  });
+
+  it('the same for every way in which an API key can be wrong', () => {
+    const whys = ['unknown', 'wrong_secret', 'expired', 'revoked', 'malformed'] as const;
+    const blocks = whys.map((why) => trailersOnly({ kind: 'api_key_invalid', why }).block.join('\n'));
+    expect(new Set(blocks).size).toBe(1);
+  });
+});

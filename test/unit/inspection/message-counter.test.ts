@@ -1,0 +1,47 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { MessageCounter } from '../../../src/inspection/message-counter.ts';
+
+function stream(lengths: readonly number[]): Buffer {
+  return Buffer.concat(
+    lengths.map((length) => {
+      const framed = Buffer.alloc(5 + length, 0xff);
+      framed[0] = 0;
+      framed.writeUInt32BE(length, 1);
+      return framed;
+    }),
+  );
+}
+
+describe('the message counter', () => {
+  it('counts messages and bytes, however the stream is split', () => {
+    const lengths = fc.array(fc.nat(300), { maxLength: 6 });
+    fc.assert(
+      fc.property(lengths, fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1 }), (sizes, steps) => {
+        const bytes = stream(sizes);
+        const counter = new MessageCounter();
+        for (let at = 0, i = 0; at < bytes.length; i++) {
+          const step = steps[i % steps.length] ?? 1;
+          counter.push(bytes.subarray(at, at + step));
+          at += step;
+        }
+        expect(counter).toMatchObject({ messages: sizes.length, bytes: bytes.length, atBoundary: true });
+      }),
+    );
+  });
+
+  it('knows that a stream was cut inside a message', () => {
+    for (const cut of [1, 4, 5, 7]) {
+      const counter = new MessageCounter();
+      counter.push(stream([3]).subarray(0, cut));
+      expect(counter.atBoundary).toBe(false);
+    }
+  });
+
+  it('takes a message of 4 GiB by its declared length without looking at it', () => {
+    const counter = new MessageCounter();
+    counter.push(Buffer.from([0, 0xff, 0xff, 0xff, 0xff]));
+    counter.push(Buffer.alloc(1 << 20));
+    expect(counter).toMatchObject({ messages: 1, atBoundary: false });
+  });
+});
