@@ -9,7 +9,7 @@ import { ModelUpstream } from './harness/model-upstream.ts';
 import { peerFile } from './harness/peer-file.ts';
 import { Sidecar } from './harness/sidecar.ts';
 
-const PROTO = fileURLToPath(new URL('../../proto/inference/grpc_inference_service.proto', import.meta.url));
+const PROTO_DIRECTORY = fileURLToPath(new URL('../../proto/inference', import.meta.url));
 /** grpcurl exits with the gRPC status added to this. */
 const STATUS_EXIT = 64;
 
@@ -33,9 +33,10 @@ afterAll(async () => {
 });
 
 function grpcurl(flags: readonly string[], method: string, body: object): Promise<ChildExit> {
-  const common = ['-max-time', '10', '-connect-timeout', '5', '-proto', PROTO, '-d', JSON.stringify(body)];
+  const common = ['-max-time', '10', '-connect-timeout', '5', '-d', JSON.stringify(body)];
+  const proto = ['-import-path', PROTO_DIRECTORY, '-proto', 'grpc_inference_service.proto'];
   const call = [`127.0.0.1:${sidecar.port}`, `inference.GRPCInferenceService/${method}`];
-  return run('grpcurl', { command: peerFile('bin/grpcurl'), args: [...flags, ...common, ...call] }, 20_000);
+  return run('grpcurl', { command: peerFile('bin/grpcurl'), args: [...flags, ...proto, ...common, ...call] }, 20_000);
 }
 
 const certificate = (tenant: string): readonly string[] => {
@@ -57,7 +58,7 @@ describe('grpcurl', () => {
   it('gets status 7 for a model that is in nobody’s role', async () => {
     const exit = await grpcurl([...towards('acme'), ...certificate('acme')], 'ModelInfer', { model_name: 'secret' });
     expect(exit, exit.output).toMatchObject({ code: STATUS_EXIT + 7 });
-    expect(exit.output).toContain('MODEL_ACCESS_DENIED');
+    expect(exit.output).toContain('the caller may not use this model with this method');
   });
 
   it('gets no connection without a certificate, or with another tenant’s', async () => {
