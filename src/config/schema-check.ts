@@ -60,7 +60,8 @@ function describe(
   if (present === null) return [document.finding({ path }, 'has no value', `write ${hint(schema)}, or remove the key`)];
   const [message, fix] = issue.message.split('\n');
   if (message !== undefined && fix !== undefined) return [document.finding({ path }, message, fix)];
-  return [document.finding({ path }, ...plain(issue, present, schema))];
+  const at = issue.code === 'invalid_key' ? 'key' : 'value';
+  return [document.finding({ path, at }, ...plain(issue, present, schema))];
 }
 
 /** What to say of an issue for which the schema has no words of its own. */

@@ -5,7 +5,7 @@
 /** Longer words are not compared: the cost grows with the product of the lengths. */
 const MAX_WORD = 64;
 
-/** The candidate that a slip of the hand turns into `word`, or undefined when none is near. */
+/** The candidate that `word` is a slip of the hand or another form of, or undefined when none is near. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   if (word.length > MAX_WORD) return undefined;
   const plain = normalise(word);
@@ -13,13 +13,19 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
   for (const candidate of candidates) {
     if (candidate.length > MAX_WORD) continue;
-    const distance = editDistance(plain, normalise(candidate));
+    const right = normalise(candidate);
+    const distance = begins(plain, right) ? 1 : editDistance(plain, right);
     if (distance < bestDistance) {
       best = candidate;
       bestDistance = distance;
     }
   }
   return best;
+}
+
+/** `warning` for `warn`, `dir` for `directory`: one is how the other begins. */
+function begins(a: string, b: string): boolean {
+  return Math.min(a.length, b.length) >= 3 && (a.startsWith(b) || b.startsWith(a));
 }
 
 /** `client_ca`, `client-ca` and `clientCA` are slips of one and the same key. */

@@ -57,6 +57,7 @@ function buildOtlp(scope: FileScope, source: OtlpSource | undefined, environment
     return undefined;
   }
   const protocol = source?.protocol ?? protocolVariable(scope, environment);
+  if (protocol === undefined) return undefined;
   const flaw = judgeOtlpEndpoint(endpoint, protocol);
   if (flaw !== undefined) {
     if (source?.endpoint === undefined) reportVariable(scope, 'OTEL_EXPORTER_OTLP_ENDPOINT', flaw.message, flaw.fix);
@@ -114,11 +115,11 @@ function judgePort(
   else scope.report({ path: ['telemetry', 'otlp', 'endpoint'] }, message, fix, 'warning');
 }
 
-function protocolVariable(scope: FileScope, environment: Environment): OtlpConfig['protocol'] {
+function protocolVariable(scope: FileScope, environment: Environment): OtlpConfig['protocol'] | undefined {
   const text = variable(environment, 'OTEL_EXPORTER_OTLP_PROTOCOL') ?? 'http/protobuf';
   if (text === 'grpc' || text === 'http/protobuf') return text;
   reportVariable(scope, 'OTEL_EXPORTER_OTLP_PROTOCOL', `"${text}" is not supported`, 'set it to grpc or http/protobuf');
-  return 'http/protobuf';
+  return undefined;
 }
 
 /** `key=value,key=value`, values percent-encoded (W3C baggage without properties). */
