@@ -55,7 +55,7 @@ function call(authorization: string | undefined, apiKey: string | undefined, mod
 
 interface Case {
   readonly name: string;
-  run(index: number): boolean;
+  readonly run: (index: number) => boolean;
 }
 
 const cases: readonly Case[] = [
