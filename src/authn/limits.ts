@@ -11,7 +11,12 @@ export interface AuthnLimits {
   readonly maxCachedTokenBytes: number;
   /** Certificates remembered for one credential: pods that share a token each have their own. */
   readonly maxCallersPerCredential: number;
-  /** Signatures being verified at once. A flood of forged tokens would otherwise queue work for the threads that all share. */
+  /**
+   * Signatures being verified at once, on threads that all tenants share. A flood of forged tokens queues up behind itself:
+   * at about 50 µs a signature, another tenant's waits for well under a millisecond of it.
+   */
+  readonly maxConcurrentSignatures: number;
+  /** Tokens whose verdict is awaited, with those that wait for their turn: what a flood may hold in memory. */
   readonly maxPendingVerifications: number;
   /** A JWKS document. A hundred RSA keys fit in a quarter of it. */
   readonly maxJwksBytes: number;
@@ -28,10 +33,11 @@ export interface AuthnLimits {
 
 export const AUTHN_LIMITS: AuthnLimits = {
   maxTokenBytes: 16 * 1024,
-  maxCachedTokens: 4096,
-  maxCachedTokenBytes: 8 * 1024 * 1024,
+  maxCachedTokens: 2048,
+  maxCachedTokenBytes: 2 * 1024 * 1024,
   maxCallersPerCredential: 64,
-  maxPendingVerifications: 256,
+  maxConcurrentSignatures: 8,
+  maxPendingVerifications: 1024,
   maxJwksBytes: 256 * 1024,
   jwksTimeoutMs: 5_000,
   jwksCooldownMs: 30_000,

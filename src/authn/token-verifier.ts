@@ -8,9 +8,10 @@ import { ok, type Result } from '../kernel/result.ts';
 import { parseClaims, parseCompactJws, type UnverifiedJws } from './compact-jws.ts';
 import type { CredentialDirectory } from './directory.ts';
 import { type JwksAccess, JwksSource, type KeySet } from './jwks-source.ts';
-import { SIGNATURE_ALGORITHMS, verifySignature } from './jws-signature.ts';
+import { SIGNATURE_ALGORITHMS, type SignatureVerdict, verifySignature } from './jws-signature.ts';
 import type { JsonObject } from './strict-json.ts';
 import { checkClaims, type TokenIdentity } from './token-claims.ts';
+import { Turnstile } from './turnstile.ts';
 
 /** A verified token, with what to watch for the day its key is withdrawn. */
 export interface VerifiedToken {
@@ -31,11 +32,13 @@ export class TokenVerifier {
   readonly #directory: CredentialDirectory;
   readonly #limits: JwksAccess['limits'];
   readonly #issuers: ReadonlyMap<string, Trusted>;
+  readonly #turnstile: Turnstile;
 
   constructor(tenant: TenantConfig, directory: CredentialDirectory, access: JwksAccess) {
     this.#tenant = tenant;
     this.#directory = directory;
     this.#limits = access.limits;
+    this.#turnstile = new Turnstile(access.limits.maxConcurrentSignatures);
     this.#issuers = new Map(
       tenant.issuers.map((config) => [
         config.issuer,
@@ -59,14 +62,18 @@ export class TokenVerifier {
     const { source } = issuer.value;
     const keys = await source.keys(now);
     if (!keys.ok) return keys;
-    const first = await verifySignature(jws.value, keys.value.find, issuer.value.algorithms);
+    const first = await this.#verdict(jws.value, keys.value, issuer.value);
     if (first === 'good') return this.#identify(claims.value, issuer.value, keys.value, now);
     if (first === 'bad') return invalid('signature');
     const newer = await source.keysNewerThan(keys.value, now);
     if (newer === undefined) return invalid('no key of the issuer fits');
-    const second = await verifySignature(jws.value, newer.find, issuer.value.algorithms);
+    const second = await this.#verdict(jws.value, newer, issuer.value);
     if (second === 'good') return this.#identify(claims.value, issuer.value, newer, now);
     return invalid(second === 'bad' ? 'signature' : 'no key of the issuer fits');
+  }
+
+  #verdict(jws: UnverifiedJws, keys: KeySet, issuer: Trusted): Promise<SignatureVerdict> {
+    return this.#turnstile.run(() => verifySignature(jws, keys.find, issuer.algorithms));
   }
 
   #issuerOf(jws: UnverifiedJws, claims: JsonObject): Result<Trusted, Denial> {

@@ -212,6 +212,31 @@ test('a peer cannot be forged', () => {
   expect(constructor.isGenuine(forged)).toBe(false);
 });
 
+test('a certificate with any bit changed is refused, and never throws', () => {
+  const der = new X509Certificate(pki.client.certPem).raw;
+  let readable = 0;
+  for (let index = 0; index < der.length; index += 1) {
+    for (const mask of [0x01, 0x20, 0x80]) {
+      const mutant = Buffer.from(der);
+      mutant.writeUInt8(mutant.readUInt8(index) ^ mask, index);
+      const certificate = parsed(mutant);
+      if (certificate === undefined) continue;
+      readable += 1;
+      const verdict = acceptPeer(claim, certificate, address, trust, micros(nowSeconds));
+      if (verdict.ok) throw new Error(`accepted with octet ${String(index)} changed by ${String(mask)}`);
+    }
+  }
+  expect(readable).toBeGreaterThan(100);
+});
+
+function parsed(der: Buffer): X509Certificate | undefined {
+  try {
+    return new X509Certificate(der);
+  } catch {
+    return undefined;
+  }
+}
+
 test('a server certificate that is also a client’s may be one', () => {
   const both = [EXTENDED_KEY_USAGE.serverAuth, EXTENDED_KEY_USAGE.clientAuth];
   expect(refusal(accept(craft({ extendedKeyUsage: both })))).toBe('accepted');
