@@ -4,6 +4,7 @@
  * Every limit is looked at, then taken from, under the tenant's lock, so two threads can neither both take the last token
  * nor leave one bucket charged for what another refused. A lease returns the concurrency; a rate is never given back.
  */
+import type { Caller } from '../authn/authenticator.ts';
 import type { QuotaConfig, RateConfig, TenantConfig } from '../config/generation.ts';
 import type { Denial, Denied } from '../kernel/denial.ts';
 import { deny } from '../kernel/denial.ts';
@@ -24,12 +25,6 @@ import {
   TENANT_TOLERANCE,
 } from './shared-state.ts';
 import { acquire, release } from './tenant-lock.ts';
-
-/** The part of an authenticated caller that quotas need. */
-export interface QuotaCaller {
-  readonly id: string;
-  readonly tenant: { readonly slot: number; readonly id: TenantId };
-}
 
 /**
  * What a caller over the concurrency limit is told to wait. When a call will end is unknown; long enough that a client which
@@ -70,7 +65,7 @@ export class QuotaGate {
    * Takes one call out of every limit, or says which one refuses and when to come back. With two rates exhausted, the one that
    * takes longer is named. `retryAfterMs` is exact and may be a fraction: round it up when it is sent.
    */
-  reserve(caller: QuotaCaller, now: EpochMicros): Result<Lease, Denial> {
+  reserve(caller: Caller, now: EpochMicros): Result<Lease, Denial> {
     if (caller.tenant.slot !== this.#tenant.slot || caller.tenant.id !== this.#tenant.id)
       return wrongTenant(this.#tenant.id);
     const { ints } = this.#tables;

@@ -1,6 +1,6 @@
+import type { Caller } from '../../../src/authn/authenticator.ts';
 import type { QuotaConfig, TenantConfig } from '../../../src/config/generation.ts';
 import type { EpochMicros, TenantId } from '../../../src/kernel/ids.ts';
-import type { QuotaCaller } from '../../../src/quota/quota-gate.ts';
 
 export const EPOCH = 1_800_000_000_000_000 as EpochMicros;
 
@@ -40,6 +40,7 @@ export function tenantWith(slot: number, quota: Partial<QuotaConfig>): TenantCon
   };
 }
 
-export function callerOf(slot: number, id: string): QuotaCaller {
-  return { id, tenant: { slot, id: `tenant-${slot}` as TenantId } };
+/** A caller as far as quotas look at one. Forged, which only a test may: outside of it, `authn` makes them. */
+export function callerOf(slot: number, id: string): Caller {
+  return { id, tenant: { slot, id: `tenant-${slot}` as TenantId } } as unknown as Caller;
 }
