@@ -35,7 +35,8 @@ export class WireScanner {
   #node: PlanNode | undefined;
   /** Field number of the innermost group; 0 inside a message. */
   #group = 0;
-  /** What is around the innermost message or group, outermost first. */
+  /** How many messages and groups are around the innermost one. What they are, outermost first: */
+  #depth = 0;
   readonly #outerNodes: (PlanNode | undefined)[] = [];
   readonly #outerLimits: number[] = [];
   readonly #outerGroups: number[] = [];
@@ -56,16 +57,13 @@ export class WireScanner {
 
   /** Begins a message of `bytes` bytes; Infinity when only its end will tell. */
   begin(bytes: number): void {
-    this.#values.length = 0;
-    for (let slot = 0; slot < this.#plan.slots; slot++) this.#values.push('');
+    for (let slot = 0; slot < this.#plan.slots; slot++) this.#values[slot] = '';
     this.#state = State.Tag;
     this.#consumed = 0;
     this.#limit = bytes;
     this.#node = this.#plan.root;
     this.#group = 0;
-    this.#outerNodes.length = 0;
-    this.#outerLimits.length = 0;
-    this.#outerGroups.length = 0;
+    this.#depth = 0;
     this.#varint = 0;
     this.#varintBytes = 0;
     this.#refusal = undefined;
@@ -87,7 +85,7 @@ export class WireScanner {
 
   /** Ends the message. False: it was refused, or ended in the middle of something. */
   finish(): boolean {
-    if (this.#state !== State.Tag || this.#varintBytes > 0 || this.#outerLimits.length > 0)
+    if (this.#state !== State.Tag || this.#varintBytes > 0 || this.#depth > 0)
       this.#refuse('message', 'ends inside a field');
     return this.#refusal === undefined;
   }
@@ -105,6 +103,8 @@ export class WireScanner {
   #readVarint(chunk: Buffer, start: number, end: number, origin: number): number {
     const stop = Math.min(end, this.#limit - origin);
     let at = start;
+    if (at < stop && this.#varintBytes === 0 && (chunk[at] ?? 0) < 0x80)
+      return this.#onByte(chunk[at] ?? 0, at + 1, origin);
     while (at < stop) {
       const byte = chunk[at++] ?? 0;
       const index = this.#varintBytes++;
@@ -123,6 +123,14 @@ export class WireScanner {
       if (byte < 0x80) return this.#endVarint(at, origin + at);
     }
     if (at < end) this.#refuse('message', OVERLONG);
+    return at;
+  }
+
+  /** Most tags, lengths and integers are one byte long. */
+  #onByte(byte: number, at: number, origin: number): number {
+    if (this.#state === State.Length) this.#onLength(byte, origin + at);
+    else if (this.#state === State.Integer) this.#state = State.Tag;
+    else this.#onTag(byte >>> 3, byte & 7, origin + at);
     return at;
   }
 
@@ -229,13 +237,14 @@ export class WireScanner {
   }
 
   #enter(node: PlanNode | undefined, limit: number, group: number): void {
-    if (this.#outerLimits.length === MAX_NESTING) {
+    if (this.#depth === MAX_NESTING) {
       this.#refuse('message', 'nested too deeply');
       return;
     }
-    this.#outerNodes.push(this.#node);
-    this.#outerLimits.push(this.#limit);
-    this.#outerGroups.push(this.#group);
+    this.#outerNodes[this.#depth] = this.#node;
+    this.#outerLimits[this.#depth] = this.#limit;
+    this.#outerGroups[this.#depth] = this.#group;
+    this.#depth += 1;
     this.#node = node;
     this.#limit = limit;
     this.#group = group;
@@ -243,16 +252,17 @@ export class WireScanner {
 
   /** Leaves every message that ends at this position. */
   #leaveEnded(position: number): void {
-    while (position === this.#limit && this.#outerLimits.length > 0 && this.#refusal === undefined) {
+    while (position === this.#limit && this.#depth > 0 && this.#refusal === undefined) {
       if (this.#group === 0) this.#leave();
       else this.#refuse('message', 'a group does not end');
     }
   }
 
   #leave(): void {
-    this.#node = this.#outerNodes.pop();
-    this.#limit = this.#outerLimits.pop() ?? 0;
-    this.#group = this.#outerGroups.pop() ?? 0;
+    this.#depth -= 1;
+    this.#node = this.#outerNodes[this.#depth];
+    this.#limit = this.#outerLimits[this.#depth] ?? 0;
+    this.#group = this.#outerGroups[this.#depth] ?? 0;
   }
 
   #refuse(field: string, why: string, at = 0): number {

@@ -205,7 +205,25 @@ function field(depth: number): fc.Arbitrary<Buffer> {
       : fc
           .tuple(fc.integer({ min: 8, max: 30 }), fc.array(field(depth - 1), { maxLength: 3 }))
           .map(([no, inner]) => Buffer.concat([varint(no * 8 + 3), ...inner, varint(no * 8 + 4)]));
-  return fc.oneof({ weight: 4, arbitrary: named }, known, padded, any, whole, group);
+  const nested =
+    depth === 0
+      ? known
+      : fc
+          .tuple(fc.integer({ min: 1, max: 6 }), fc.array(field(depth - 1), { maxLength: 3 }))
+          .map(([no, inner]) => lengthDelimited(no, Buffer.concat(inner)));
+  const packed = fc
+    .tuple(fc.integer({ min: 1, max: 7 }), fc.array(fc.constantFrom(0x01, 0x7f, 0x80, 0xff), { maxLength: 9 }))
+    .map(([no, bytes]) => lengthDelimited(no, Buffer.from(bytes)));
+  return fc.oneof(
+    { weight: 4, arbitrary: named },
+    known,
+    padded,
+    any,
+    whole,
+    group,
+    { weight: 2, arbitrary: nested },
+    packed,
+  );
 }
 
 function mutations(): fc.Arbitrary<(message: Buffer) => Buffer> {
