@@ -3,7 +3,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, type Stats, statSync } from 'node:fs';
 import { err, ok, type Result } from '../kernel/result.ts';
 
 /** Far above any certificate bundle or tenant's file; keeps a mistaken path from filling the memory. */
@@ -40,9 +40,9 @@ export class FileCache {
     this.#entries = this.#seen;
   }
 
-  /** Every path that this load used, whether it could be read or not. */
-  paths(): readonly string[] {
-    return [...this.#seen.keys()];
+  /** Every path that this load used, whether it could be read or not, with what it was on disk then. */
+  identities(): ReadonlyMap<string, string> {
+    return new Map(this.#seen.entries().map(([path, { identity }]) => [path, identity]));
   }
 
   /** The text of a file, or why it cannot be read. */
@@ -68,13 +68,28 @@ export class FileCache {
   #current(path: string, known: Entry | undefined): Entry {
     try {
       const stat = statSync(path);
-      const identity = `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeMs}:${stat.ctimeMs}`;
+      const identity = identify(stat);
       if (known !== undefined && known.identity === identity && !known.young) return known;
       const young = Date.now() - stat.mtimeMs < YOUNG_MS;
       return { identity, young, content: stat.isFile() ? readText(path, stat.size) : err('is not a file') };
     } catch (cause) {
-      return { identity: 'none', young: false, content: err(reason(cause)) };
+      return { identity: ABSENT, young: false, content: err(reason(cause)) };
     }
+  }
+}
+
+const ABSENT = 'absent';
+
+function identify(stat: Stats): string {
+  return `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeMs}:${stat.ctimeMs}`;
+}
+
+/** What tells one state of a file or directory from another. Links are followed: a swapped link is another file. */
+export function identityOf(path: string): string {
+  try {
+    return identify(statSync(path));
+  } catch {
+    return ABSENT;
   }
 }
 

@@ -11,7 +11,7 @@ import type { TenantId } from '../kernel/ids.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
 import { judgeValidity } from './certificates.ts';
 import { YamlDocument } from './document.ts';
-import { FileCache, reason } from './file-cache.ts';
+import { FileCache, identityOf, reason } from './file-cache.ts';
 import type { PlacedValidity } from './file-scope.ts';
 import { type Finding, sortFindings } from './finding.ts';
 import type { Generation, TenantConfig } from './generation.ts';
@@ -41,7 +41,7 @@ export class ConfigurationLoader {
   readonly #options: LoaderOptions;
   readonly #cache = new FileCache();
   #tenants = new Map<string, CachedTenant>();
-  #tenantsDirectory: string | undefined;
+  #files: ReadonlyMap<string, string> = new Map();
   #warnings: readonly Finding[] = [];
   #loading: Promise<unknown> = Promise.resolve();
 
@@ -54,10 +54,12 @@ export class ConfigurationLoader {
     return this.#warnings;
   }
 
-  /** Absolute paths of everything that the last load looked at, whether it was there or not; the tenants' directory too. */
-  get files(): readonly string[] {
-    const paths = this.#cache.paths();
-    return this.#tenantsDirectory === undefined ? paths : [...paths, this.#tenantsDirectory];
+  /**
+   * Everything that the last load looked at, the tenants' directory too, by absolute path, whether it was there or not; each with
+   * what it was on disk when the load looked, so that a watcher sees what changed since.
+   */
+  get files(): ReadonlyMap<string, string> {
+    return this.#files;
   }
 
   /**
@@ -75,15 +77,20 @@ export class ConfigurationLoader {
   async #load(mainFile: string, previous: Generation | undefined): Promise<Result<Generation, readonly Finding[]>> {
     this.#cache.begin();
     this.#warnings = [];
-    this.#tenantsDirectory = undefined;
     const mainPath = resolve(mainFile);
     const mainText = this.#cache.read(mainPath);
+    this.#files = this.#cache.identities();
     if (!mainText.ok) return err([wholeFile(mainFile, mainText.error, 'name the main file with --config')]);
     const document = new YamlDocument(mainFile, mainText.value.text);
     const main = buildMain(document, mainPath, this.#cache, this.#options.environment);
+    const directory = main.tenantsDirectory;
+    const directoryIdentity = directory === undefined ? undefined : identityOf(directory);
     const listing = this.#list(main);
     const tenants = await this.#loadTenants(mainFile, main, listing.names);
     this.#cache.end();
+    const files = new Map(this.#cache.identities());
+    if (directory !== undefined && directoryIdentity !== undefined) files.set(directory, directoryIdentity);
+    this.#files = files;
     const findings = sortFindings([
       ...main.findings,
       ...this.#validity(main.document, main.validities),
@@ -104,7 +111,6 @@ export class ConfigurationLoader {
   /** The names of the tenants' files. */
   #list(main: BuiltMain): { readonly names: readonly string[]; readonly findings: readonly Finding[] } {
     const directory = main.tenantsDirectory;
-    this.#tenantsDirectory = directory;
     if (directory === undefined) return { names: [], findings: [] };
     const finding = (message: string, fix: string, severity: Finding['severity']): Finding =>
       main.document.finding({ path: ['tenants'] }, message, fix, severity);

@@ -6,21 +6,21 @@
  * watches), a look at the files' identities every two seconds finds the change.
  */
 import { type FSWatcher, statSync, watch } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
+import { identityOf } from './file-cache.ts';
 
-export interface WatchTimes {
+export interface WatchOptions {
   /** Between two looks at the files. */
   readonly pollMs: number;
   /** A change is told when nothing has happened for so long: files are written one after the other. */
   readonly quietMs: number;
   /** A change is told after so long even when something happens all the time. */
   readonly patienceMs: number;
+  /** Directories watched by the kernel: its watches are few (fs.inotify.max_user_watches), and everyone of this user shares them. */
+  readonly maxDirectories: number;
 }
 
-const TIMES: WatchTimes = { pollMs: 2_000, quietMs: 100, patienceMs: 1_000 };
-
-/** Kernel watches are few (fs.inotify.max_user_watches) and shared with everyone of this user. */
-const MAX_WATCHED_DIRECTORIES = 1_024;
+const DEFAULTS: WatchOptions = { pollMs: 2_000, quietMs: 100, patienceMs: 1_000, maxDirectories: 1_024 };
 
 /** Looks at so many files a poll; of more, the next ones at the next poll. 1,000 looks take about 3 ms. */
 const MAX_STATS_PER_POLL = 1_000;
@@ -28,7 +28,7 @@ const MAX_STATS_PER_POLL = 1_000;
 export class ConfigurationWatcher {
   readonly #mainFile: string;
   readonly #maybeChanged: () => void;
-  readonly #times: WatchTimes;
+  readonly #options: WatchOptions;
   readonly #watchers = new Map<string, FSWatcher>();
   #identities = new Map<string, string>();
   #cursor = 0;
@@ -38,30 +38,25 @@ export class ConfigurationWatcher {
   #closed = false;
 
   /** Begins with the main file's directory; `maybeChanged` is called when a load may give something new. */
-  constructor(mainFile: string, maybeChanged: () => void, times: Partial<WatchTimes> = {}) {
+  constructor(mainFile: string, maybeChanged: () => void, options: Partial<WatchOptions> = {}) {
     this.#mainFile = resolve(mainFile);
     this.#maybeChanged = maybeChanged;
-    this.#times = { ...TIMES, ...times };
-    this.#poll = setInterval(() => this.#look(), this.#times.pollMs).unref();
-    this.watch([]);
+    this.#options = { ...DEFAULTS, ...options };
+    this.#poll = setInterval(() => this.#look(), this.#options.pollMs).unref();
+    this.watch(new Map([[this.#mainFile, identityOf(this.#mainFile)]]));
   }
 
-  /** Sets what is watched: files (they need not exist), and directories in which files may appear. */
-  watch(paths: readonly string[]): void {
+  /**
+   * Sets what is watched: files and directories by absolute path, each with what it was when it was loaded (`loader.files`).
+   * What is something else by now is told.
+   */
+  watch(files: ReadonlyMap<string, string>): void {
     if (this.#closed) return;
-    const before = this.#identities;
-    this.#identities = new Map();
-    const directories = new Set<string>();
-    for (const path of [this.#mainFile, ...paths]) {
-      const { identity, directory } = look(path);
-      // What changed since it was last looked at has been told, or is told now.
-      const known = before.get(path);
-      if (known !== undefined && known !== identity) this.#notice();
-      this.#identities.set(path, identity);
-      directories.add(directory ? path : dirname(path));
-    }
+    this.#identities = new Map(files);
     this.#cursor = 0;
-    this.#watchDirectories(directories);
+    this.#watchDirectories(new Set([...files.keys()].flatMap(directoriesOf)));
+    // After the watches are set, so that no change falls between the two.
+    for (const [path, loaded] of files) this.#compare(path, loaded);
   }
 
   /** Ends all watching; nothing is told any more. */
@@ -80,20 +75,27 @@ export class ConfigurationWatcher {
       this.#watchers.delete(directory);
     }
     for (const directory of directories) {
-      if (this.#watchers.size >= MAX_WATCHED_DIRECTORIES) return;
+      if (this.#watchers.size >= this.#options.maxDirectories) return;
       if (!this.#watchers.has(directory)) this.#watchDirectory(directory);
     }
   }
 
   #watchDirectory(directory: string): void {
     try {
-      const watcher = watch(directory, { persistent: false }, () => this.#notice());
+      const watcher = watch(directory, { persistent: false }, (_, name) => {
+        if (name === null || this.#matters(directory, name)) this.#notice();
+      });
       // The poll goes on without it, and the next `watch` tries again.
       watcher.on('error', () => this.#forget(directory));
       this.#watchers.set(directory, watcher);
     } catch {
       // Not there, or no watch to be had: the poll sees what this would have seen.
     }
+  }
+
+  /** Whether an entry may be configuration: not a log that somebody writes beside it. */
+  #matters(directory: string, name: string): boolean {
+    return name.startsWith('..') || name.endsWith('.yaml') || this.#identities.has(join(directory, name));
   }
 
   #forget(directory: string): void {
@@ -108,12 +110,16 @@ export class ConfigurationWatcher {
     for (let step = 0; step < count; step += 1) {
       const path = paths[(this.#cursor + step) % paths.length];
       if (path === undefined) return;
-      const { identity } = look(path);
-      if (this.#identities.get(path) === identity) continue;
-      this.#identities.set(path, identity);
-      this.#notice();
+      this.#compare(path, this.#identities.get(path));
     }
     this.#cursor = paths.length === 0 ? 0 : (this.#cursor + count) % paths.length;
+  }
+
+  #compare(path: string, known: string | undefined): void {
+    const identity = identityOf(path);
+    if (identity === known) return;
+    this.#identities.set(path, identity);
+    this.#notice();
   }
 
   #notice(): void {
@@ -121,8 +127,8 @@ export class ConfigurationWatcher {
     const now = performance.now();
     if (this.#quiet === undefined) this.#firstNoticeMs = now;
     clearTimeout(this.#quiet);
-    const patience = this.#firstNoticeMs + this.#times.patienceMs - now;
-    this.#quiet = setTimeout(() => this.#tell(), Math.max(0, Math.min(this.#times.quietMs, patience)));
+    const patience = this.#firstNoticeMs + this.#options.patienceMs - now;
+    this.#quiet = setTimeout(() => this.#tell(), Math.max(0, Math.min(this.#options.quietMs, patience)));
   }
 
   #tell(): void {
@@ -131,13 +137,7 @@ export class ConfigurationWatcher {
   }
 }
 
-/** What tells one state of a file from another; links are followed, so a swapped link is another file. */
-function look(path: string): { readonly identity: string; readonly directory: boolean } {
-  try {
-    const stat = statSync(path);
-    const identity = `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeMs}:${stat.ctimeMs}`;
-    return { identity, directory: stat.isDirectory() };
-  } catch {
-    return { identity: 'none', directory: false };
-  }
+/** A file's directory; of a directory, itself too. Either may be missing. */
+function directoriesOf(path: string): readonly string[] {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true ? [dirname(path), path] : [dirname(path)];
 }
