@@ -12,7 +12,10 @@ import {
 import { failed, type Outcome, succeeded } from './outcome.ts';
 
 const MAX_MESSAGE_BYTES = 1024 ** 3;
-const DEADLINE_MS = 20_000;
+const DEADLINE_MS = 5_000;
+/** For a message that takes its time on the way. */
+const LARGE_BYTES = 1024 ** 2;
+const LARGE_DEADLINE_MS = 30_000;
 
 export interface ClientOptions {
   /** `host:port` of the sidecar. */
@@ -110,7 +113,7 @@ export class InferenceClient {
         if (error !== null) resolve(failed(error, elapsed));
         else if (response !== undefined) resolve(succeeded(response, elapsed));
       };
-      const options = { deadline: Date.now() + DEADLINE_MS };
+      const options = { deadline: Date.now() + (bytes.length < LARGE_BYTES ? DEADLINE_MS : LARGE_DEADLINE_MS) };
       this.#client.makeUnaryRequest(path, (raw: Buffer) => raw, deserialize, bytes, metadata, options, done);
     });
   }

@@ -147,7 +147,7 @@ function modelNameField(name: string): Buffer {
   return Buffer.concat([Buffer.from([0x0a, name.length]), Buffer.from(name)]);
 }
 
-/** Tries a TLS handshake and says how it ended: the alert that was received, or that none was. */
+/** Tries a TLS handshake and says how it ended: the alert that was received, `closed`, or `open` when the server spoke HTTP/2. */
 function handshake(
   port: number,
   servername: string,
@@ -173,5 +173,6 @@ const ALERT = /^ERR_SSL_.*ALERT_(.+)$/;
 
 function tlsCheck(what: string, ended: string): Check {
   const alert = ALERT.exec(ended)?.[1]?.toLowerCase().replaceAll('_', ' ');
-  return check(what, alert === undefined ? ended : `TLS alert: ${alert}`, alert !== undefined, 'a TLS alert');
+  const refused = alert !== undefined || ended === 'closed';
+  return check(what, alert === undefined ? `${ended} before HTTP/2` : `TLS alert: ${alert}`, refused, 'a TLS alert, or closed');
 }
