@@ -63,6 +63,9 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
   sendWindowBytes = DEFAULT_WINDOW_BYTES;
   /** What the peer may send on a new stream, as far as it knows: until it acknowledges our SETTINGS, the default if that is more. */
   grantedWindowBytes: number;
+  /** Something came since the last look. */
+  heard = false;
+  #probing = false;
   /** Called when a deadline passes that is not the core's own. */
   onDrainDue: () => void = () => {};
 
@@ -300,6 +303,11 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
       this.deadlines.set('idle', this.options.idleTimeoutMs);
   }
 
+  /** Looks now and then whether the peer is still there. */
+  watchSilence(): void {
+    this.deadlines.set('keepalive', this.isServer ? this.limits.serverKeepaliveMs : this.limits.clientKeepaliveMs);
+  }
+
   /** Holds the answers that wait for the peer to read to their limit. */
   checkQueue(): void {
     if (this.control.waitingAnswers > this.limits.maxQueuedControlFrames) this.exceed('maxQueuedControlFrames');
@@ -328,9 +336,17 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
     this.sender.forget(stream);
     this.streams.delete(stream.id);
     if (this.ended) return;
+    if (stream.owedBytes > 0 && (this.isServer || stream.wasReset)) this.#settleDebt(stream);
     this.watchIdle();
     this.owner.onCapacity(this.face);
     this.closeIfDrained();
+  }
+
+  /** What its owner has of a stream whose call is over will not move on: the connection's window must not shrink by it. */
+  #settleDebt(stream: Http2Stream): void {
+    const owed = stream.owedBytes;
+    stream.owedBytes = 0;
+    this.creditConnection(owed);
   }
 
   #endWith(end: ConnectionEnd): void {
@@ -344,6 +360,20 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
     this.owner.onEnd(this.face, end);
   }
 
+  /** A peer from which nothing was heard gets a PING, and a while to answer it. */
+  #onSilence(): void {
+    const silent = !this.heard && this.streams.size > 0;
+    this.heard = false;
+    if (silent && this.#probing) {
+      this.fail(ErrorCode.NO_ERROR, 'the peer does not answer', 'keepaliveTimeoutMs');
+      return;
+    }
+    this.#probing = silent;
+    if (!silent) return this.watchSilence();
+    this.control.ping(KEEPALIVE_PING);
+    this.deadlines.set('keepalive', this.limits.keepaliveTimeoutMs);
+  }
+
   #onDeadline(name: DeadlineName): void {
     switch (name) {
       case 'idle':
@@ -351,6 +381,9 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
         return;
       case 'settings':
         this.fail(ErrorCode.SETTINGS_TIMEOUT, 'SETTINGS were not acknowledged in time', 'settingsAckTimeoutMs');
+        return;
+      case 'keepalive':
+        this.#onSilence();
         return;
       case 'write':
         this.fail(ErrorCode.ENHANCE_YOUR_CALM, 'the peer does not read', 'writeStallTimeoutMs');
@@ -365,6 +398,8 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
     }
   }
 }
+
+const KEEPALIVE_PING = Buffer.from('keepaliv', 'latin1');
 
 /** Until the peer's SETTINGS say more (RFC 9113 §6.5.2 recommends no less). */
 const ASSUMED_MAX_CONCURRENT_STREAMS = 100;

@@ -39,6 +39,7 @@ export class Http2Connection implements Connection {
     if (!core.isServer) core.control.preface();
     ownSettings.send();
     core.watchIdle();
+    core.watchSilence();
     this.#listen(socket);
   }
 
@@ -48,8 +49,9 @@ export class Http2Connection implements Connection {
 
   get availableStreams(): number {
     const core = this.#core;
-    if (core.draining || core.nextLocalId > MAX_31_BITS) return 0;
-    return Math.max(0, Math.min(core.peerMaxConcurrentStreams, core.options.maxConcurrentStreams) - core.streams.size);
+    if (core.isServer || core.draining) return 0;
+    const idsLeft = Math.floor((MAX_31_BITS - core.nextLocalId) / 2) + 1;
+    return Math.max(0, Math.min(core.peerMaxConcurrentStreams - core.streams.size, idsLeft));
   }
 
   get acceptsStreams(): boolean {
@@ -58,8 +60,7 @@ export class Http2Connection implements Connection {
 
   open(block: HeaderBlock, endStream: boolean, owner: StreamOwner): Stream {
     const core = this.#core;
-    if (core.isServer || this.availableStreams === 0)
-      throw new RangeError('no stream can be opened on this connection');
+    if (this.availableStreams === 0) throw new RangeError('no stream can be opened on this connection');
     const id = core.nextLocalId;
     core.nextLocalId += 2;
     const stream = core.newStream(id, false);

@@ -16,7 +16,8 @@ export type HeaderBlock = readonly string[];
  * One stream, on either side of a connection. The engine's record; it has no events.
  *
  * Once the stream has ended or was reset, and after one's own END_STREAM, what is sent on it is dropped without a word: that
- * race with the peer cannot be avoided. `credit` still counts for the connection.
+ * race with the peer cannot be avoided. A client's stream that has ended owes credit as before, for the connection; one that was
+ * reset, and a server's stream that has ended, owe nothing more: the connection gets its window back by itself.
  */
 export interface Stream {
   readonly id: number;
@@ -106,6 +107,7 @@ export interface Connection {
 /** What one side of a connection is told. Every field has its reason in `limits.ts`. */
 export interface ConnectionOptions {
   readonly role: 'client' | 'server';
+  /** Server: how many streams the peer may have open. A client's peer may open none, so a client leaves it 0. */
   readonly maxConcurrentStreams: number;
   readonly streamWindowBytes: number;
   readonly connectionWindowBytes: number;

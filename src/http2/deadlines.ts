@@ -1,7 +1,7 @@
 /** The times by which something must have happened on a connection: any number of them, one timer. */
 import type { Turn } from '../kernel/turn.ts';
 
-export type DeadlineName = 'idle' | 'settings' | 'write' | 'drain' | 'linger';
+export type DeadlineName = 'idle' | 'settings' | 'keepalive' | 'write' | 'drain' | 'linger';
 
 export class Deadlines {
   readonly #turn: Turn;
@@ -9,6 +9,7 @@ export class Deadlines {
   readonly #dueMicros: Record<DeadlineName, number> = {
     idle: NEVER,
     settings: NEVER,
+    keepalive: NEVER,
     write: NEVER,
     drain: NEVER,
     linger: NEVER,
@@ -65,4 +66,4 @@ export class Deadlines {
 }
 
 const NEVER = Number.POSITIVE_INFINITY;
-const NAMES: readonly DeadlineName[] = ['idle', 'settings', 'write', 'drain', 'linger'];
+const NAMES: readonly DeadlineName[] = ['idle', 'settings', 'keepalive', 'write', 'drain', 'linger'];

@@ -58,6 +58,15 @@ export interface ConnectionLimits {
   readonly maxQueuedControlFrames: number;
   /** How long the peer may take to acknowledge our SETTINGS, in milliseconds: GOAWAY(SETTINGS_TIMEOUT). Default 10 s. */
   readonly settingsAckTimeoutMs: number;
+  /**
+   * A server sends a PING when streams are open and nothing was heard for so long, in milliseconds: a peer that is gone, or
+   * silent with half a request, would hold its streams for ever. Default 60 s.
+   */
+  readonly serverKeepaliveMs: number;
+  /** The same for a client. Default 330 s: gRPC servers take PINGs at intervals below five minutes for an attack (gRFC A8). */
+  readonly clientKeepaliveMs: number;
+  /** How long the answer to that PING may take, in milliseconds. Default 20 s, as gRPC has it. */
+  readonly keepaliveTimeoutMs: number;
   /** How long the socket may take for one write of ours: a peer that never reads holds our memory. Default 60 s. */
   readonly writeStallTimeoutMs: number;
   /** How long a graceful end waits for the round trip that tells which streams were opened before it was heard of. Default 1 s. */
@@ -84,6 +93,9 @@ export const defaultLimits: ConnectionLimits = {
   lateFrames: { burst: 2_000, perSecond: 200, perUsefulFrame: 4 },
   maxQueuedControlFrames: 1_000,
   settingsAckTimeoutMs: 10_000,
+  serverKeepaliveMs: 60_000,
+  clientKeepaliveMs: 330_000,
+  keepaliveTimeoutMs: 20_000,
   writeStallTimeoutMs: 60_000,
   drainRoundTripMs: 1_000,
   lingerMs: 1_000,
