@@ -31,6 +31,9 @@ process.once('exit', () => {
 /** From now on it is `main` that ends everything when it is interrupted. */
 let keeping = false;
 
+// A reader that has gone away (`npm run demo | head`) ends the demo, and with it its children.
+process.stdout.on('error', () => process.exit(1));
+
 const interrupted = new Promise<NodeJS.Signals>((resolve_) => {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, resolve_);
 });
@@ -47,7 +50,7 @@ process.exit();
 
 async function main(): Promise<number> {
   const options = readArguments();
-  if (options === undefined) return 2;
+  if (typeof options === 'number') return options;
   const began = performance.now();
   print(`${ink.bold('Bulkhead')}  ${ink.dim('one model server, two tenants who must not notice each other')}`);
   try {
@@ -95,7 +98,8 @@ function whatNext(directory: string): string[] {
   ];
 }
 
-function readArguments(): { readonly keep: boolean; readonly directory: string } | undefined {
+/** The options; or the exit code, when there is nothing to do but to end. */
+function readArguments(): { readonly keep: boolean; readonly directory: string } | number {
   try {
     const { values } = parseArgs({
       options: {
@@ -105,11 +109,12 @@ function readArguments(): { readonly keep: boolean; readonly directory: string }
       },
     });
     if (!values.help) return { keep: values.keep, directory: resolve(values.directory) };
-    print(USAGE);
+    print(USAGE.trimEnd());
+    return 0;
   } catch (cause) {
     process.stderr.write(`${cause instanceof Error ? cause.message : String(cause)}\n\n${USAGE}`);
   }
-  return undefined;
+  return 2;
 }
 
 function print(line: string): void {

@@ -12,7 +12,10 @@ const PROTO = 'inference/grpc_inference_service.proto';
 
 /** The lines to print. */
 export function pasteCommands(stage: Stage, ink: Ink): string[] {
-  const here = (path: string): string => relative(process.cwd(), path) || '.';
+  const here = (path: string): string => {
+    const way = relative(process.cwd(), path) || '.';
+    return way.startsWith('..') ? path : way;
+  };
   const root = fileURLToPath(new URL('../../', import.meta.url));
   const place = here(stage.workplace.directory);
   const protos = here(`${root}proto`);

@@ -5,10 +5,12 @@
  *     pki/<id>/             ca.pem  server.pem  server.key  client.pem  client.key  token  api-key
  *     jwks/<id>.json        requests/*.json  audit/  logs/
  */
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { mainFile, type TenantPlan, tenantFile } from './configuration.ts';
 
+/** Holds the id of the process that made the directory. */
+const PID_FILE = 'demo.pid';
 const DIRECTORY_MODE = 0o700;
 const FILE_MODE = 0o600;
 
@@ -32,14 +34,19 @@ export interface WorkplacePlan {
   readonly requests: Readonly<Record<string, string>>;
 }
 
-/** Makes the directory afresh: whatever an earlier demo left in it is removed. */
+/**
+ * Makes the directory afresh: whatever an earlier demo left in it is removed. Throws when it is not an earlier demo's, and
+ * when that demo still runs.
+ */
 export function makeWorkplace(directory: string): Workplace {
+  makeSureItIsOurs(directory);
   rmSync(directory, { recursive: true, force: true });
   const path = (...parts: readonly string[]): string => join(directory, ...parts);
   for (const made of [directory, path('audit'), path('logs')]) {
     mkdirSync(made, { recursive: true });
     chmodSync(made, DIRECTORY_MODE);
   }
+  writeFileSync(path(PID_FILE), String(process.pid), { mode: FILE_MODE });
   return {
     directory,
     configFile: path('bulkhead.yaml'),
@@ -47,6 +54,26 @@ export function makeWorkplace(directory: string): Workplace {
     path,
     write: (plan) => writePlan(path, plan),
   };
+}
+
+/** The directory is going to be removed: only one that a demo has made, and that no other demo is using. */
+function makeSureItIsOurs(directory: string): void {
+  if (!existsSync(directory) || readdirSync(directory).length === 0) return;
+  const file = join(directory, PID_FILE);
+  if (!existsSync(file))
+    throw new Error(`${directory} is not empty and was not made by a demo: name another --directory`);
+  const pid = Number(readFileSync(file, 'utf8'));
+  if (pid !== process.pid && isRunning(pid)) {
+    throw new Error(`${directory} is in use by the demo with process id ${pid}: end it, or name another --directory`);
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 function writePlan(path: (file: string) => string, plan: WorkplacePlan): void {

@@ -174,5 +174,10 @@ const ALERT = /^ERR_SSL_.*ALERT_(.+)$/;
 function tlsCheck(what: string, ended: string): Check {
   const alert = ALERT.exec(ended)?.[1]?.toLowerCase().replaceAll('_', ' ');
   const refused = alert !== undefined || ended === 'closed';
-  return check(what, alert === undefined ? `${ended} before HTTP/2` : `TLS alert: ${alert}`, refused, 'a TLS alert, or closed');
+  return check(
+    what,
+    alert === undefined ? `${ended} before HTTP/2` : `TLS alert: ${alert}`,
+    refused,
+    'a TLS alert, or closed',
+  );
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -54,5 +54,18 @@ describe('makeWorkplace', () => {
     writeFileSync(join(directory, 'audit', 'old'), '');
     makeWorkplace(directory);
     expect(readdirSync(join(directory, 'audit'))).toEqual([]);
+  });
+
+  it('touches nothing in a directory that no demo has made', () => {
+    mkdirSync(directory);
+    writeFileSync(join(directory, 'thesis.txt'), '');
+    expect(() => makeWorkplace(directory)).toThrow(/not made by a demo/);
+    expect(readdirSync(directory)).toEqual(['thesis.txt']);
+  });
+
+  it('leaves the directory of a demo that still runs alone', () => {
+    makeWorkplace(directory);
+    writeFileSync(join(directory, 'demo.pid'), String(process.ppid));
+    expect(() => makeWorkplace(directory)).toThrow(/in use by the demo with process id/);
   });
 });
