@@ -4,6 +4,8 @@
 import { Command } from 'commander';
 import { registerCheck } from './check.ts';
 import { registerConfigSchema } from './config-schema.ts';
+import { registerHealth } from './health.ts';
+import { registerInject } from './inject.ts';
 import type { CliIo } from './io.ts';
 import { registerRun } from './run.ts';
 import { packageVersion, registerVersion } from './version.ts';
@@ -23,6 +25,8 @@ export function createProgram(io: CliIo): Command {
 Examples:
   $ bulkhead check --config bulkhead.yaml        what is wrong with a configuration, and how to mend it
   $ bulkhead run --config bulkhead.yaml          run the sidecar
+  $ bulkhead health                              ask a running sidecar whether it is ready
+  $ bulkhead inject -f deployment.yaml           add the sidecar to a manifest
   $ bulkhead config schema --tenant              the JSON Schema of a tenant's file
 
 \`bulkhead COMMAND --help\` says more about a command.`,
@@ -30,6 +34,8 @@ Examples:
   registerRun(program, io);
   registerCheck(program, io);
   registerConfigSchema(program, io);
+  registerHealth(program, io);
+  registerInject(program, io);
   registerVersion(program, io);
   return program;
 }
