@@ -174,9 +174,9 @@ describe('hostile input after a good handshake', () => {
     const record = await auditRecord(
       sidecar,
       'the bomb',
-      (candidate) => candidate.type === 'call' && candidate.outcome === 'denied' && /inflate/i.test(candidate.detail),
+      (candidate) => candidate.type === 'call' && candidate.reason === 'message_too_large',
     );
-    expect(record).toMatchObject({ tenant: 'acme', reason: 'payload_rejected', grpcStatus: 3 });
+    expect(record).toMatchObject({ tenant: 'acme', outcome: 'denied', grpcStatus: 8 });
     expect(sidecar.child.residentBytes() - before).toBeLessThan(32 * MIB);
     expect(upstream.seen).toHaveLength(seen);
     connection.destroy();
