@@ -53,7 +53,8 @@ function decodeWithBufbuild(message: Buffer): Names | undefined {
     const decoded = reflect(request, fromBinary(request, message));
     const read = (number: number) => {
       const field = request.fields.find((candidate) => candidate.number === number);
-      return field === undefined ? '' : String(decoded.get(field));
+      const value = field === undefined ? '' : decoded.get(field);
+      return typeof value === 'string' ? value : '';
     };
     return { model: read(1), version: read(2) };
   } catch {

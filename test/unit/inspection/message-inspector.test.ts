@@ -98,7 +98,7 @@ const request = () =>
     raw_input_contents: [Buffer.alloc(64, 8)],
   });
 
-describe('a uncompressed message', () => {
+describe('an uncompressed message', () => {
   it('gives its model and version when its last byte is there, however it is split', async () => {
     const bytes = frame(request());
     for (let size = 1; size <= bytes.length; size++) {
@@ -144,6 +144,8 @@ describe('a uncompressed message', () => {
   it('is refused when it is broken', async () => {
     const seen = await relay(inspector('ModelInfer'), [frame(Buffer.from([0x0a, 0x05, 0x61]))]);
     expect(seen.denial).toEqual(payloadRejected('a field is longer than the message around it'));
+    const cut = await relay(inspector('ModelInfer'), [frame(Buffer.from([0x0a]))]);
+    expect(cut.denial).toEqual(payloadRejected('ends inside a field'));
     const utf8 = await relay(inspector('ModelInfer'), [frame(Buffer.from([0x0a, 0x01, 0xff]))]);
     expect(utf8.denial).toMatchObject({ kind: 'payload_rejected', field: 'model_name' });
   });

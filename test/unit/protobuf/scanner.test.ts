@@ -129,6 +129,7 @@ describe('the wire scanner', () => {
     ],
     ['a tag cut by its nested message', '12 01 8a 00 01 61', 'a field is longer than the message around it'],
     ['a length cut by its nested message', '12 01 0a 01 61', 'a field is longer than the message around it'],
+    ['a nested message longer than the message', '12 05 0a 01 61', 'a field is longer than the message around it'],
     ['a group end without a group', '54', 'a group ends that did not begin'],
     ['a group that ends as another', '53 5c', 'a group ends that did not begin'],
     ['a group that does not end', '53 58 05', 'a group does not end'],
