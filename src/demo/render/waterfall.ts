@@ -1,11 +1,11 @@
 /**
  * A trace as a waterfall: a line for each span and event, children under their parents, time from left to right.
  */
-import type { Span } from '../telemetry/span.ts';
+import type { Span, SpanEvent } from '../telemetry/span.ts';
 import type { Ink } from './ink.ts';
 
-const LABEL_WIDTH = 34;
-const BAR_WIDTH = 40;
+const LABEL_WIDTH = 18;
+const BAR_WIDTH = 56;
 /** Eighths of a character, so that a span of a few microseconds is still seen. */
 const EIGHTHS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'] as const;
 
@@ -36,39 +36,46 @@ export function renderWaterfall(spans: readonly Span[], ink: Ink): string[] {
   });
 }
 
-/** Puts each span under its parent, by start; its events come right after it, before its children. */
+/** Puts each span under its parent, with the parent's events between its children, all by time. */
 export function layOut(spans: readonly Span[]): Row[] {
   const known = new Set(spans.map((span) => span.spanId));
   const children = Map.groupBy(spans, (span) => (known.has(span.parentSpanId) ? span.parentSpanId : ''));
   const rows: Row[] = [];
-  const visit = (parent: string, depth: number): void => {
-    const here = (children.get(parent) ?? []).toSorted((a, b) => a.startMicros - b.startMicros);
-    for (const span of here) {
-      rows.push({
-        depth,
-        label: span.kind === 'client' ? `→ ${shortName(span.name)}` : shortName(span.name),
-        startMicros: span.startMicros,
-        durationMicros: span.endMicros - span.startMicros,
-        failed: span.failed,
-      });
-      for (const event of span.events) {
-        const row = {
-          depth: depth + 1,
-          label: `· ${event.name}`,
-          startMicros: event.atMicros,
-          durationMicros: undefined,
-        };
-        rows.push({ ...row, failed: false });
-      }
-      // A span cannot be its own ancestor in what a tracer makes; what arrives is not trusted to be that.
-      if (depth < MAX_DEPTH) visit(span.spanId, depth + 1);
-    }
+  const visit = (span: Span, depth: number): void => {
+    rows.push(rowOf(span, depth));
+    // A span cannot be its own ancestor in what a tracer makes; what arrives is not trusted to be that.
+    if (depth === MAX_DEPTH) return;
+    const below = children.get(span.spanId) ?? [];
+    const shown = new Set(below.map((child) => (child.kind === 'client' ? UPSTREAM_GATE : child.name)));
+    const events = span.events.filter((event) => !shown.has(event.name));
+    // Of the same microsecond, an event comes first: it ends a gate, and a span begins one.
+    const entries = [
+      ...events.map((event) => ({ at: event.atMicros, show: () => rows.push(eventRow(event, depth + 1)) })),
+      ...below.map((child) => ({ at: child.startMicros, show: () => visit(child, depth + 1) })),
+    ];
+    for (const entry of entries.toSorted((a, b) => a.at - b.at)) entry.show();
   };
-  visit('', 0);
+  for (const root of (children.get('') ?? []).toSorted((a, b) => a.startMicros - b.startMicros)) visit(root, 0);
   return rows;
 }
 
+function rowOf(span: Span, depth: number): Row {
+  return {
+    depth,
+    label: `${span.kind === 'client' ? '→ ' : ''}${shortName(span.name)}`,
+    startMicros: span.startMicros,
+    durationMicros: span.endMicros - span.startMicros,
+    failed: span.failed,
+  };
+}
+
+function eventRow(event: SpanEvent, depth: number): Row {
+  return { depth, label: shortName(event.name), startMicros: event.atMicros, durationMicros: undefined, failed: false };
+}
+
 const MAX_DEPTH = 16;
+/** The gate whose time the client span tells. */
+const UPSTREAM_GATE = 'bulkhead.gate.upstream';
 
 /** `1.23 ms`, `45 µs`, `2.10 s`. */
 export function formatMicros(micros: number): string {
@@ -77,8 +84,9 @@ export function formatMicros(micros: number): string {
   return `${(micros / 1_000_000).toFixed(2)} s`;
 }
 
+/** `inference.GRPCInferenceService/ModelInfer` is known by its method, a gate by its own name. */
 function shortName(name: string): string {
-  return name.replace(/^[A-Za-z0-9_.]+\.([A-Za-z0-9_]+\/)/, '$1');
+  return name.replace(/^[A-Za-z0-9_.]+\//, '').replace(/^bulkhead\.gate\./, '');
 }
 
 function marker(offset: number): string {

@@ -16,6 +16,9 @@ import { summarizeAudit, USAGE_COLUMNS, usageRows } from '../usage.ts';
 const DELIVERY_TIMEOUT_MS = 10_000;
 const VERIFY_TIMEOUT_MS = 20_000;
 
+/** Attributes of the server span that are shown below the waterfall. */
+const SHOWN = ['bulkhead.decision', 'bulkhead.decision.rule', 'bulkhead.caller.id', 'bulkhead.model.name'];
+
 /** The trace of acme's first call. */
 export const trace: Step = {
   title: 'The trace of acme’s first call',
@@ -33,7 +36,11 @@ export const trace: Step = {
     const tenant = server?.attributes['bulkhead.tenant.id'] ?? '';
     const lasted = formatMicros((server?.endMicros ?? 0) - (server?.startMicros ?? 0));
     return {
-      lines: renderWaterfall(spans, ink),
+      lines: [
+        ...renderWaterfall(spans, ink),
+        '',
+        ...SHOWN.map((name) => ink.dim(`${name.padEnd(24)} ${server?.attributes[name] ?? ''}`)),
+      ],
       checks: [
         check(
           `trace ${server?.traceId}`,

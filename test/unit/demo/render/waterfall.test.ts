@@ -34,7 +34,7 @@ describe('layOut', () => {
       server,
     ]);
     expect(rows.map((row) => [row.depth, row.label])).toEqual([
-      [0, 'GRPCInferenceService/ModelInfer'],
+      [0, 'ModelInfer'],
       [1, 'early'],
       [1, 'late'],
     ]);
@@ -49,10 +49,21 @@ describe('layOut', () => {
     expect(rows).toHaveLength(1);
   });
 
-  it('lists events under their span', () => {
-    const event = { name: 'quota.reserved', atMicros: 30, attributes: {} };
-    const rows = layOut([{ ...server, events: [event] }]);
-    expect(rows[1]).toMatchObject({ depth: 1, label: '· quota.reserved', durationMicros: undefined });
+  it('lists the events of a span between its children, by time', () => {
+    const event = { name: 'bulkhead.gate.reserve', atMicros: 30, attributes: {} };
+    const rows = layOut([
+      { ...server, events: [event] },
+      span({ spanId: 'late', parentSpanId: 's', startMicros: 40 }),
+      span({ spanId: 'early', parentSpanId: 's', startMicros: 20 }),
+    ]);
+    expect(rows.map((row) => row.label)).toEqual(['ModelInfer', 'early', 'reserve', 'late']);
+    expect(rows[2]).toMatchObject({ depth: 1, durationMicros: undefined });
+  });
+
+  it('leaves out an event that a child span of the same name tells in full', () => {
+    const event = { name: 'bulkhead.gate.authenticate', atMicros: 30, attributes: {} };
+    const child = span({ spanId: 'a', name: 'bulkhead.gate.authenticate', parentSpanId: 's' });
+    expect(layOut([{ ...server, events: [event] }, child])).toHaveLength(2);
   });
 });
 
@@ -60,8 +71,8 @@ describe('renderWaterfall', () => {
   it('draws bars to scale and says how long each lasted', () => {
     const child = span({ spanId: 'upstream', kind: 'client', parentSpanId: 's', startMicros: 500, endMicros: 1_000 });
     const [root, below] = renderWaterfall([server, child], plainInk);
-    expect(root).toBe(`${'GRPCInferenceService/ModelInfer'.padEnd(34)} │${'█'.repeat(40)} │   1.00 ms`);
-    expect(below).toBe(`${'  → upstream'.padEnd(34)} │${' '.repeat(20)}${'█'.repeat(20)} │    500 µs`);
+    expect(root).toBe(`${'ModelInfer'.padEnd(18)} │${'█'.repeat(56)} │   1.00 ms`);
+    expect(below).toBe(`${'  → upstream'.padEnd(18)} │${' '.repeat(28)}${'█'.repeat(28)} │    500 µs`);
   });
 
   it('draws a span that is too short for a character as a sliver', () => {
@@ -71,7 +82,7 @@ describe('renderWaterfall', () => {
 
   it('marks an event as a point', () => {
     const event = { name: 'e', atMicros: 500, attributes: {} };
-    expect(renderWaterfall([{ ...server, events: [event] }], plainInk)[1]).toContain(`│${' '.repeat(20)}◆`);
+    expect(renderWaterfall([{ ...server, events: [event] }], plainInk)[1]).toContain(`│${' '.repeat(28)}◆`);
   });
 });
 
