@@ -62,6 +62,8 @@ export class CallView {
   clientTraceAt = 0;
   /** Offset of the certificate's SHA-256, 0 when there is none. */
   certificateAt = 0;
+  /** Where what seldom changes begins: the certificate and the first eight texts. It ends with the text `upstream`. */
+  stableAt = 0;
   durationMicros = 0;
   peerPort = 0;
   requestBytes = 0;
@@ -110,7 +112,6 @@ export class CallView {
     this.startedAt = startedAt;
     this.traceIdAt = start + 12;
     this.clientTraceAt = this.#skip((this.flags & FLAG_CLIENT_TRACE) === 0 ? 0 : 24);
-    this.certificateAt = this.#skip((this.flags & FLAG_CERTIFICATE) === 0 ? 0 : 32);
     this.durationMicros = this.#varint();
     this.peerPort = this.#varint();
     this.requestBytes = this.#varint();
@@ -120,6 +121,8 @@ export class CallView {
     this.generation = this.#varint();
     const problem = this.#gates();
     if (problem !== undefined) return problem;
+    this.stableAt = this.#at;
+    this.certificateAt = this.#skip((this.flags & FLAG_CERTIFICATE) === 0 || this.#at < 0 ? 0 : 32);
     for (let i = 0; i < CALL_TEXTS.length; i++) this.#text(i);
     if (this.#at < 0) return 'a number or text is malformed';
     return this.#at === end ? undefined : 'bytes after the record';

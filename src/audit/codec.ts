@@ -7,10 +7,10 @@
  * have written.
  *
  *     call     1, flags, outcome, status, startedAt u64, trace id 16, span id 8, upstream span id 8,
- *              [client trace id 16, client span id 8], [certificate SHA-256 32],
+ *              [client trace id 16, client span id 8],
  *              varints: duration, port, request bytes, response bytes, request messages, response messages, generation,
  *              gates (count, then each: gate × 4 + verdict, from, length),
- *              stable texts: tenant, caller, peer address, method, model, version, rule, upstream,
+ *              what seldom changes: [certificate SHA-256 32], texts: tenant, caller, peer address, method, model, version, rule, upstream,
  *              other texts: method as sent, reason, detail
  *     refusal  2, at u64, count varint, texts: reason, server name, tenant claim, peer address, detail
  *     event    3, at u64, texts: event, detail
@@ -85,10 +85,6 @@ function encodeCall(record: CallRecord, target: Buffer, at: number): number {
     writeHex(target, end + 16, client.spanId, 8);
     end += 24;
   }
-  if (hasCertificate) {
-    writeHex(target, end, record.certificateSha256, 32);
-    end += 32;
-  }
   end = writeVarint(target, end, record.durationMicros);
   end = writeVarint(target, end, record.peerPort);
   end = writeVarint(target, end, record.requestBytes);
@@ -97,6 +93,10 @@ function encodeCall(record: CallRecord, target: Buffer, at: number): number {
   end = writeVarint(target, end, record.responseMessages);
   end = writeVarint(target, end, record.generation);
   end = writeGates(target, end, record.gates);
+  if (hasCertificate) {
+    writeHex(target, end, record.certificateSha256, 32);
+    end += 32;
+  }
   end = writeText(target, end, record.tenant);
   end = writeText(target, end, record.caller);
   end = writeText(target, end, record.peerAddress);

@@ -41,10 +41,9 @@ export function recoverChain(directory: string, writer: string): ChainEnd {
 
 /** All segments were delivered and removed: the cursor still knows the chain's last hash. */
 function afterCursor(directory: string, writer: string): ChainEnd {
-  const cursor = readCursor(directory, writer);
+  const cursor = readCursor(directory, writer, 'logs');
   if (cursor === undefined) return { nextSequence: 1, lastHash: ZERO_HASH, recovered: undefined };
-  const lastHash = cursor.hash === '' ? ZERO_HASH : cursor.hash;
-  return { nextSequence: cursor.sequence + 1, lastHash, recovered: undefined };
+  return { nextSequence: cursor.sequence + 1, lastHash: cursor.hash, recovered: undefined };
 }
 
 /** The last segment has no usable header: the crash came while it was made. Its number is taken again. */

@@ -1,7 +1,7 @@
 /** Which segments a directory has, and which of them may go. */
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { readCursor } from './cursor.ts';
+import { readCursor, SIGNALS } from './cursor.ts';
 import { parseSegmentFileName, type SegmentName } from './segment.ts';
 
 export interface SegmentFile extends SegmentName {
@@ -34,15 +34,19 @@ export function listWriters(directory: string): readonly string[] {
 }
 
 /**
- * The segments that the collector has acknowledged to their end, in the order in which they may be removed: a writer's
+ * The segments that the collector has acknowledged to their end, as logs and as traces, in the order in which they may be removed: a writer's
  * older ones always before its newer ones, so that no chain ever has a hole.
  */
 export function deliveredSegments(directory: string, segments: readonly SegmentFile[]): SegmentFile[] {
   const cursors = new Map<string, number>();
   const delivered = segments.filter(({ writer, sequence }) => {
-    const cursor = cursors.get(writer) ?? readCursor(directory, writer)?.sequence ?? 0;
+    const cursor = cursors.get(writer) ?? deliveredBefore(directory, writer);
     cursors.set(writer, cursor);
     return sequence < cursor;
   });
   return delivered.sort((a, b) => a.sequence - b.sequence);
+}
+
+function deliveredBefore(directory: string, writer: string): number {
+  return Math.min(...SIGNALS.map((signal) => readCursor(directory, writer, signal)?.sequence ?? 0));
 }

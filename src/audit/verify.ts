@@ -53,7 +53,7 @@ export async function verifyDirectory(directory: string): Promise<VerifyReport> 
 
 async function verifyWriter(directory: string, writer: string): Promise<WriterReport> {
   const segments = listSegments(directory, writer);
-  const tally = new Tally(readCursor(directory, writer));
+  const tally = new Tally(readCursor(directory, writer, 'logs'));
   for (const [index, segment] of segments.entries()) {
     tally.segment(segment, segments[index + 1] === undefined, writer);
     if (tally.bad !== undefined) break;

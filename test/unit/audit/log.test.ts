@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { writeCursor } from '../../../src/audit/cursor.ts';
+import { type Cursor, SIGNALS, writeCursor } from '../../../src/audit/cursor.ts';
 import { AuditLog } from '../../../src/audit/log.ts';
 import { verifyDirectory } from '../../../src/audit/verify.ts';
 import { openLog, readAll, write } from '../../fakes/audit-logs.ts';
@@ -90,7 +90,7 @@ describe('writing', () => {
 
     const moved = temporaryDirectory();
     const hash = report.writers[0]?.headHash ?? '';
-    writeCursor(moved, 'worker-0', { sequence: 3, offset: 1_000, record: 2, hash });
+    writeCursor(moved, 'worker-0', 'logs', { sequence: 3, offset: 1_000, record: 2, hash });
     openLog(moved).close();
     expect(segmentsIn(moved)).toEqual(['worker-0-0000000004.bkal']);
     expect(readFileSync(join(moved, 'worker-0-0000000004.bkal')).toString('hex')).toContain(hash);
@@ -235,6 +235,10 @@ describe('a disk that is full, with drop', () => {
   });
 });
 
+function deliver(directory: string, writer: string, cursor: Cursor): void {
+  for (const signal of SIGNALS) writeCursor(directory, writer, signal, cursor);
+}
+
 describe('the size of the directory', () => {
   /** Three segments of 40 records each. */
   function filled(directory: string, writer: string): number {
@@ -272,8 +276,8 @@ describe('the size of the directory', () => {
     filled(directory, 'worker-0');
     const bytes = filled(directory, 'worker-1');
     const segmentBytes = bytes / 6;
-    writeCursor(directory, 'worker-0', { sequence: 2, offset: 97, record: 0, hash: ZEROS });
-    writeCursor(directory, 'worker-1', { sequence: 3, offset: 97, record: 0, hash: ZEROS });
+    deliver(directory, 'worker-0', { sequence: 2, offset: 97, record: 0, hash: ZEROS });
+    deliver(directory, 'worker-1', { sequence: 3, offset: 97, record: 0, hash: ZEROS });
     const log = openLog(directory, { maxBytes: bytes + HEADER_BYTES, segmentBytes: 1e6 });
     write(log, record);
     expect(segmentsIn(directory)).not.toContain('worker-0-0000000001.bkal');

@@ -218,11 +218,11 @@ describe('tampering is found and named', () => {
   it('when records that the collector has are no longer there', async () => {
     const chain = new Chain();
     const hash = 'a'.repeat(64);
-    writeCursor(chain.directory, 'worker-0', { sequence: 3, offset: 1_500, record: 5, hash });
+    writeCursor(chain.directory, 'worker-0', 'logs', { sequence: 3, offset: 1_500, record: 5, hash });
     expect(await chain.bad()).toMatchObject({ record: 5, why: expect.stringContaining('delivered') });
-    writeCursor(chain.directory, 'worker-0', { sequence: 3, offset: 1_500, record: 6, hash });
+    writeCursor(chain.directory, 'worker-0', 'logs', { sequence: 3, offset: 1_500, record: 6, hash });
     expect(await chain.bad()).toMatchObject({ record: 6, why: expect.stringContaining('up to record 6') });
-    writeCursor(chain.directory, 'worker-0', { sequence: 4, offset: 1_500, record: 6, hash });
+    writeCursor(chain.directory, 'worker-0', 'logs', { sequence: 4, offset: 1_500, record: 6, hash });
     expect(await chain.bad()).toMatchObject({ file: 'worker-0-0000000004.bkal' });
   });
 });

@@ -1,0 +1,116 @@
+/**
+ * The attributes that a call's span and its audit log have in common, as ready blocks.
+ *
+ * Two kinds of block serve nearly every call without writing an attribute: one for what a call's end can be (status, outcome,
+ * verified or not), and one for who called what (tenant, caller, model, …), which is recognised by its run of bytes in the
+ * record.
+ */
+import { CallView, TEXT } from '../audit/call-view.ts';
+import { FLAG_TENANT_VERIFIED, OUTCOMES } from '../audit/codec.ts';
+import {
+  AttributeKey,
+  blockOf,
+  booleanAttribute,
+  integerAttribute,
+  stringAttribute,
+  textAttribute,
+} from './attributes.ts';
+import { ATTRIBUTE, STATUS_NAMES } from './names.ts';
+import type { OtlpBytes } from './otlp-bytes.ts';
+
+export const KEY = Object.freeze(
+  Object.fromEntries(Object.entries(ATTRIBUTE).map(([name, text]) => [name, new AttributeKey(text)])),
+) as Readonly<Record<keyof typeof ATTRIBUTE, AttributeKey>>;
+
+/** Different callers, models, … whose blocks are kept. Beyond it the cache starts anew. */
+export const MAX_CACHED_BLOCKS = 4_096;
+
+/** SERVER spans are errors only for these (gRPC semantic conventions): a refusal that works as meant is none. */
+const SERVER_ERRORS: ReadonlySet<number> = new Set([2, 4, 12, 13, 14, 15]);
+
+export function isServerError(status: number): boolean {
+  return SERVER_ERRORS.has(status);
+}
+
+/** Writes a call's common attributes under one field number (a span's or a log's). */
+export class CallAttributes {
+  readonly #field: number;
+  readonly #ends: (Buffer | undefined)[] = [];
+  #stable = new Map<string, Buffer>();
+
+  constructor(field: number) {
+    this.#field = field;
+  }
+
+  write(out: OtlpBytes, view: CallView): void {
+    const field = this.#field;
+    const end = this.#end(view);
+    const stable = this.#stableBlock(view);
+    out.reserve(end.length + stable.length);
+    out.block(end);
+    out.block(stable);
+    integerAttribute(out, field, KEY.peerPort, view.peerPort);
+    integerAttribute(out, field, KEY.requestBytes, view.requestBytes);
+    integerAttribute(out, field, KEY.responseBytes, view.responseBytes);
+    integerAttribute(out, field, KEY.requestMessages, view.requestMessages);
+    integerAttribute(out, field, KEY.responseMessages, view.responseMessages);
+    integerAttribute(out, field, KEY.generation, view.generation);
+    this.#text(out, view, KEY.rpcMethodOriginal, TEXT.methodOriginal);
+    this.#text(out, view, KEY.decisionReason, TEXT.reason);
+    this.#text(out, view, KEY.decisionDetail, TEXT.detail);
+  }
+
+  #text(out: OtlpBytes, view: CallView, key: AttributeKey, text: number): void {
+    textAttribute(out, this.#field, key, view.bytes, view.textStart[text] ?? 0, view.textEnd[text] ?? 0);
+  }
+
+  #end(view: CallView): Buffer {
+    const verified = view.flags & FLAG_TENANT_VERIFIED;
+    const index = (view.grpcStatus * OUTCOMES.length + view.outcome) * 2 + verified;
+    let block = this.#ends[index];
+    if (block === undefined) {
+      block = endBlock(this.#field, view.grpcStatus, OUTCOMES[view.outcome] ?? 'failed', verified !== 0);
+      this.#ends[index] = block;
+    }
+    return block;
+  }
+
+  #stableBlock(view: CallView): Buffer {
+    const key = view.bytes.toString('latin1', view.stableAt, view.textEnd[TEXT.upstream]);
+    let block = this.#stable.get(key);
+    if (block === undefined) {
+      block = blockOf((out) => this.#writeStable(out, view));
+      if (this.#stable.size >= MAX_CACHED_BLOCKS) this.#stable = new Map();
+      this.#stable.set(key, block);
+    }
+    return block;
+  }
+
+  #writeStable(out: OtlpBytes, view: CallView): void {
+    this.#text(out, view, KEY.tenantId, TEXT.tenant);
+    this.#text(out, view, KEY.callerId, TEXT.caller);
+    this.#text(out, view, KEY.peerAddress, TEXT.peerAddress);
+    this.#text(out, view, KEY.rpcMethod, TEXT.method);
+    this.#text(out, view, KEY.modelName, TEXT.model);
+    this.#text(out, view, KEY.modelVersion, TEXT.modelVersion);
+    this.#text(out, view, KEY.decisionRule, TEXT.rule);
+    this.#text(out, view, KEY.upstream, TEXT.upstream);
+    if (view.certificateAt !== 0) {
+      const hex = view.bytes.toString('hex', view.certificateAt, view.certificateAt + 32);
+      stringAttribute(out, this.#field, KEY.certificateSha256, hex);
+    }
+  }
+}
+
+function endBlock(field: number, status: number, outcome: (typeof OUTCOMES)[number], verified: boolean): Buffer {
+  const name = STATUS_NAMES[status] ?? 'UNKNOWN';
+  return blockOf((out) => {
+    stringAttribute(out, field, KEY.rpcSystemName, 'grpc');
+    stringAttribute(out, field, KEY.rpcResponseStatusCode, name);
+    stringAttribute(out, field, KEY.rpcStatusCode, name);
+    if (isServerError(status)) stringAttribute(out, field, KEY.errorType, name);
+    booleanAttribute(out, field, KEY.tenantVerified, verified);
+    stringAttribute(out, field, KEY.decision, outcome === 'denied' ? 'deny' : 'allow');
+    stringAttribute(out, field, KEY.outcome, outcome);
+  });
+}

@@ -1,0 +1,59 @@
+/**
+ * The telemetry thread: turns what the data-plane threads have written down into OTLP logs and traces, and delivers them. It
+ * only reads segments, so a failure here costs no call and loses no record.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { SIGNALS } from '../audit/cursor.ts';
+import { Delivery } from './delivery.ts';
+import { OtlpExporter } from './otlp-export.ts';
+import { OtlpBatch } from './otlp-request.ts';
+import { resourceBytes } from './resource.ts';
+import type { FromTelemetry, TelemetryBirth, TelemetryStatus, ToTelemetry } from './thread-messages.ts';
+
+const STATUS_MS = 1_000;
+
+if (parentPort === null) throw new Error('thread.ts is started by the supervisor, as a thread');
+const port = parentPort;
+// The supervisor is the only one who starts this file, with exactly this.
+const birth = workerData as TelemetryBirth;
+const { auditDirectory, telemetry, serviceVersion, instanceId } = birth;
+if (telemetry.otlp === undefined) throw new Error('the telemetry thread has nowhere to deliver to');
+const { otlp } = telemetry;
+
+const resource = resourceBytes({
+  serviceName: telemetry.serviceName,
+  serviceVersion,
+  instanceId,
+  processId: process.pid,
+});
+const deliveries = SIGNALS.map(
+  (signal) =>
+    new Delivery({
+      signal,
+      directory: auditDirectory,
+      batch: new OtlpBatch(resource, 'bulkhead', serviceVersion),
+      exporter: new OtlpExporter(signal, otlp),
+    }),
+);
+
+function status(): TelemetryStatus {
+  return {
+    deliveredRecords: Math.min(...deliveries.map((delivery) => delivery.deliveredRecords)),
+    rejectedRecords: deliveries.reduce((sum, delivery) => sum + delivery.rejectedRecords, 0),
+    backlogBytes: Math.max(...deliveries.map((delivery) => delivery.backlogBytes())),
+    lastError: deliveries.map((delivery) => delivery.lastError).find((error) => error !== undefined),
+  };
+}
+
+const say = (message: FromTelemetry): void => port.postMessage(message);
+const timer = setInterval(() => say({ type: 'status', status: status() }), STATUS_MS);
+
+port.on('message', (message: ToTelemetry) => {
+  for (const delivery of deliveries) delivery.drain(message.timeoutMs);
+});
+
+await Promise.all(deliveries.map((delivery) => delivery.run()));
+clearInterval(timer);
+say({ type: 'status', status: status() });
+say({ type: 'drained', undeliveredBytes: status().backlogBytes });
+port.close();
