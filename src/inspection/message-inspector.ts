@@ -15,7 +15,8 @@ import type { MethodEntry } from './method-table.ts';
  * - `more`: no message ends here; all of it may be forwarded.
  * - `message`: one ends at `end` (exclusive); `[offset, end)` waits for the verdict on `model` and `version`. Then, if anything is
  *   left, `scan(chunk, end)`.
- * - `inflating`: nothing can be said before `ready`; then call again with the same chunk and offset.
+ * - `inflating`: nothing can be said before `ready`; then call again with the same bytes, in the same chunk or one that begins
+ *   at `offset`.
  * - `reject`: `denial` says why. Final.
  */
 export type ScanOutcome = 'more' | 'message' | 'inflating' | 'reject';
@@ -39,6 +40,8 @@ export class MessageInspector {
   #inMessage = false;
   #remaining = 0;
   #gzip: GzipMessage | undefined;
+  /** From `offset` to the end of the message that is being inflated, once its end has come. */
+  #heldBytes = 0;
   #end = 0;
   #messages = 0;
   #model = '';
@@ -91,7 +94,7 @@ export class MessageInspector {
       if (this.#headerBytes < FRAME_HEADER_BYTES) return this.#denial === undefined ? 'more' : 'reject';
       if (!this.#beginMessage()) return 'reject';
     }
-    if (this.#gzip !== undefined) return this.#scanCompressed(this.#gzip, chunk, at);
+    if (this.#gzip !== undefined) return this.#scanCompressed(this.#gzip, chunk, offset, at);
     const stop = Math.min(at + this.#remaining, chunk.length);
     if (this.#scanner !== undefined && !this.#scanner.push(chunk, at, stop)) return this.#rejectScan(this.#scanner);
     this.#remaining -= stop - at;
@@ -149,13 +152,13 @@ export class MessageInspector {
     return this.#denial === undefined;
   }
 
-  #scanCompressed(gzip: GzipMessage, chunk: Buffer, at: number): ScanOutcome {
+  #scanCompressed(gzip: GzipMessage, chunk: Buffer, offset: number, at: number): ScanOutcome {
     if (gzip.busy) return 'inflating';
     if (gzip.denial === undefined && this.#remaining > 0) {
       const stop = Math.min(at + this.#remaining, chunk.length);
       gzip.feed(chunk, at, stop);
       this.#remaining -= stop - at;
-      this.#end = stop;
+      this.#heldBytes = stop - offset;
       // More of it may go on its way meanwhile; the end may not.
       if (gzip.denial === undefined && this.#remaining > 0) return 'more';
       if (gzip.busy) return 'inflating';
@@ -165,7 +168,7 @@ export class MessageInspector {
       return 'reject';
     }
     this.#gzip = undefined;
-    return this.#endMessage(this.#end);
+    return this.#endMessage(offset + this.#heldBytes);
   }
 
   #endMessage(end: number): ScanOutcome {

@@ -295,6 +295,21 @@ describe('a compressed message', () => {
     expect(gunzipSync(Buffer.concat([first, second])).includes('secret')).toBe(true);
   });
 
+  it('ends where it ends also when the caller kept only the rest of the chunk', async () => {
+    const plain = frame(inferRequest({ model_name: 'a' }));
+    const zipped = frame(gzipSync(inferRequest({ model_name: 'b' })), 1);
+    const chunk = Buffer.concat([plain, zipped, plain]);
+    const subject = inspector('ModelStreamInfer', 'gzip');
+    expect(subject.scan(chunk, 0)).toBe('message');
+    expect(subject.scan(chunk, subject.end)).toBe('inflating');
+    await subject.ready;
+    const rest = chunk.subarray(plain.length);
+    expect(subject.scan(rest, 0)).toBe('message');
+    expect(subject).toMatchObject({ model: 'b', end: zipped.length });
+    expect(subject.scan(rest, subject.end)).toBe('message');
+    expect(subject).toMatchObject({ model: 'a', end: rest.length });
+  });
+
   it('waits with its next piece while one is being inflated', () => {
     const subject = inspector('ModelInfer', 'gzip');
     const bytes = frame(gzipSync(request()), 1);
