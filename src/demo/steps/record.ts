@@ -9,6 +9,7 @@ import { renderTable } from '../render/table.ts';
 import { formatMicros, renderWaterfall } from '../render/waterfall.ts';
 import type { Stage } from '../stage.ts';
 import { type Check, check, type Step } from '../step.ts';
+import type { ExportTally } from '../telemetry/otlp-forwarder.ts';
 import { traceOfClient } from '../telemetry/span.ts';
 import { summarizeAudit, USAGE_COLUMNS, usageRows } from '../usage.ts';
 
@@ -126,22 +127,19 @@ export const audit: Step = {
   },
 };
 
-/** Says whether the spans have also reached the collector that the environment names. */
+/** Says whether the spans have also reached the collector that the environment names; it need not take logs. */
 async function forwardedCheck(stage: Stage): Promise<Check[]> {
   const { forwarder } = stage;
   if (forwarder === undefined) return [];
   await forwarder.settle();
-  const { accepted, refused, lastError } = forwarder;
-  const seen =
-    refused === 0 ? `${accepted} exports accepted` : `${refused} of ${accepted + refused} refused: ${lastError}`;
-  return [
-    check(
-      `the same to ${forwarder.endpoint} (${forwarder.protocol})`,
-      seen,
-      accepted > 0 && refused === 0,
-      'all accepted',
-    ),
-  ];
+  const { traces, logs } = forwarder.tallies;
+  const seen = `traces: ${tellTally(traces)}; logs: ${tellTally(logs)}`;
+  const passed = traces.accepted > 0 && traces.refused === 0;
+  return [check(`the same to ${forwarder.endpoint} (${forwarder.protocol})`, seen, passed, 'all traces accepted')];
+}
+
+function tellTally({ accepted, refused, lastError }: ExportTally): string {
+  return refused === 0 ? `${accepted} accepted` : `${refused} of ${accepted + refused} refused (${lastError})`;
 }
 
 /** Copies the log and flips one bit in the middle of its largest segment; returns that segment's name. */

@@ -18,16 +18,25 @@ const GRPC_METHODS: Readonly<Record<Signal, string>> = {
   metrics: '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export',
 };
 
+export interface ExportTally {
+  /** Exports that were acknowledged. */
+  accepted: number;
+  /** Exports that were not, and what was said of the last one. */
+  refused: number;
+  lastError: string;
+}
+
 type Send = (signal: Signal, body: Buffer) => Promise<void>;
 
 export class OtlpForwarder implements Forwarder {
   readonly endpoint: string;
   readonly protocol: 'grpc' | 'http/protobuf';
-  /** Exports that were acknowledged. */
-  accepted = 0;
-  /** Exports that were not, by what was said of the last one. */
-  refused = 0;
-  lastError = '';
+  /** What became of the exports; by signal, since Jaeger takes traces and nothing else. */
+  readonly tallies: Readonly<Record<Signal, ExportTally>> = {
+    traces: { accepted: 0, refused: 0, lastError: '' },
+    logs: { accepted: 0, refused: 0, lastError: '' },
+    metrics: { accepted: 0, refused: 0, lastError: '' },
+  };
   readonly #send: Send;
   readonly #inFlight = new Set<Promise<void>>();
 
@@ -52,15 +61,17 @@ export class OtlpForwarder implements Forwarder {
   }
 
   async forward(signal: Signal, body: Buffer): Promise<void> {
-    if (this.#inFlight.size >= MAX_IN_FLIGHT) {
-      this.#refuse('too many exports on their way');
-      return;
-    }
+    const tally = this.tallies[signal];
+    const refuse = (why: string): void => {
+      tally.refused += 1;
+      tally.lastError = why;
+    };
+    if (this.#inFlight.size >= MAX_IN_FLIGHT) return refuse('too many exports on their way');
     const sending = this.#send(signal, body).then(
       () => {
-        this.accepted += 1;
+        tally.accepted += 1;
       },
-      (cause: unknown) => this.#refuse(cause instanceof Error ? cause.message : String(cause)),
+      (cause: unknown) => refuse(cause instanceof Error ? cause.message : String(cause)),
     );
     this.#inFlight.add(sending);
     await sending;
@@ -70,11 +81,6 @@ export class OtlpForwarder implements Forwarder {
   /** Waits for what is on its way. */
   async settle(): Promise<void> {
     await Promise.all(this.#inFlight);
-  }
-
-  #refuse(why: string): void {
-    this.refused += 1;
-    this.lastError = why;
   }
 }
 

@@ -136,7 +136,7 @@ describe('OtlpForwarder', () => {
     });
     const sink = await sinkThat(forwarder);
     await post(sink, '/v1/traces', traces);
-    await sink.waitFor(() => (forwarder?.accepted === 1 ? true : undefined), 2_000);
+    await sink.waitFor(() => (forwarder?.tallies.traces.accepted === 1 ? true : undefined), 2_000);
     expect(got).toEqual([{ url: '/v1/traces', key: 'a b', body: traces }]);
   });
 
@@ -171,14 +171,15 @@ describe('OtlpForwarder', () => {
       OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc',
     });
     await forwarder?.forward('logs', logs);
-    expect(forwarder).toMatchObject({ accepted: 1, refused: 0 });
+    expect(forwarder?.tallies.logs).toMatchObject({ accepted: 1, refused: 0 });
     expect(got).toEqual([logs]);
   });
 
   it('counts what was refused, and says why', async () => {
     const forwarder = OtlpForwarder.fromEnvironment({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' });
     await forwarder?.forward('traces', traces);
-    expect(forwarder).toMatchObject({ accepted: 0, refused: 1 });
-    expect(forwarder?.lastError).not.toBe('');
+    expect(forwarder?.tallies.traces).toMatchObject({ accepted: 0, refused: 1 });
+    expect(forwarder?.tallies.traces.lastError).not.toBe('');
+    expect(forwarder?.tallies.logs).toMatchObject({ accepted: 0, refused: 0 });
   });
 });
