@@ -14,7 +14,7 @@ import {
   status,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
-import type { Result } from '../../kernel/result.ts';
+import { err, type Result } from '../../kernel/result.ts';
 import type { InferRequest, InferResponse, ModelRequest, StreamInferResponse } from '../inference-protocol.ts';
 import type { InferenceFailure, ModelRepository } from './model-repository.ts';
 
@@ -50,10 +50,7 @@ export function inferenceService(
     ) =>
     (call: ServerUnaryCall<Q, A>, callback: sendUnaryData<A>): void => {
       seen(describe(method, modelOf(call.request), call.metadata));
-      Promise.resolve(answer(call.request)).then(
-        (result) => (result.ok ? callback(null, result.value) : callback(errorOf(result.error))),
-        (cause: unknown) => callback({ code: status.INTERNAL, details: String(cause) }),
-      );
+      void reply(() => answer(call.request), callback);
     };
   const always = <A>(method: string, value: A) =>
     unary(
@@ -118,6 +115,22 @@ async function streamInfer(
     if (!call.write(response) && !call.cancelled) await once(call, 'drain');
   }
   call.end();
+}
+
+/** Calls back with the answer, once. Never rejects: what was thrown is INTERNAL. */
+async function reply<A>(
+  answer: () => Promise<Result<A, InferenceFailure>> | Result<A, InferenceFailure>,
+  callback: sendUnaryData<A>,
+): Promise<void> {
+  let result: Result<A, Partial<ServiceError>>;
+  try {
+    const answered = await answer();
+    result = answered.ok ? answered : err(errorOf(answered.error));
+  } catch (cause) {
+    result = err({ code: status.INTERNAL, details: String(cause) });
+  }
+  if (result.ok) callback(null, result.value);
+  else callback(result.error);
 }
 
 function errorOf(failure: InferenceFailure): Partial<ServiceError> {

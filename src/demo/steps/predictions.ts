@@ -182,11 +182,15 @@ async function nextInference(stage: Stage, count: number): Promise<LogLine | und
 
 function toldCheck(told: LogLine | undefined, tenant: string, principal: string): Check {
   const credentials = Array.isArray(told?.['credentials']) ? told['credentials'] : ['?'];
-  const describe = (aTenant: unknown, aPrincipal: unknown, names: readonly unknown[]): string =>
+  const describe = (aTenant: string, aPrincipal: string, names: readonly unknown[]): string =>
     `${aTenant}, ${aPrincipal}; ${names.length === 0 ? 'no credential' : names.join(', ')}`;
-  const seen = describe(told?.['tenant'], told?.['principal'], credentials);
+  const seen = describe(textOf(told?.['tenant']), textOf(told?.['principal']), credentials);
   const expected = describe(tenant, principal, []);
   return check('the model server was told', seen, seen === expected, expected);
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '?';
 }
 
 function sampleOf(model: 'digits', truth: number, nth: number): Sample {

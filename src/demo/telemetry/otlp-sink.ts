@@ -36,28 +36,26 @@ export class OtlpSink {
   readonly #server: Server;
   #logRecords = 0;
 
-  private constructor(server: Server) {
+  private constructor(server: Server, forwarder: Forwarder | undefined) {
     this.#server = server;
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      receive(request, response, (signal, body) => {
+        this.#take(signal, body);
+        void forwarder?.forward(signal, body);
+      });
+    });
     // Boundary: a server that listens on a TCP port has such an address.
     this.endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   }
 
   /** Starts to listen on a free port. */
   static async listen(forwarder: Forwarder | undefined): Promise<OtlpSink> {
-    let take: ((signal: Signal, body: Buffer) => void) | undefined;
-    const server = createServer((request, response) => {
-      receive(request, response, (signal, body) => {
-        take?.(signal, body);
-        void forwarder?.forward(signal, body);
-      });
-    });
+    const server = createServer();
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(0, '127.0.0.1', resolve);
     });
-    const sink = new OtlpSink(server);
-    take = (signal, body) => sink.#take(signal, body);
-    return sink;
+    return new OtlpSink(server, forwarder);
   }
 
   /** Audit records that have arrived as log records. */

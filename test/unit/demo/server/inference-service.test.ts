@@ -87,7 +87,7 @@ describe('the model server', () => {
   it('counts what it has done', async () => {
     const before = await statistics();
     await call('ModelInfer', wine);
-    await expect(call('ModelInfer', rowOf(12))).rejects.toThrow();
+    await expect(call('ModelInfer', rowOf(12))).rejects.toMatchObject({ code: 3 });
     const after = await statistics();
     expect(after.rows - before.rows).toBe(truths.length);
     expect(after.runs - before.runs).toBe(1);
