@@ -5,11 +5,13 @@
  * happens once for a file with something to say and never for the ten thousand others.
  */
 import { type Document, isMap, isNode, isPair, LineCounter, type Node, parseAllDocuments, visit } from 'yaml';
-import type { Finding, Place, ValuePath } from './finding.ts';
-import { formatPath } from './finding.ts';
+import { type Finding, formatPath, MAX_FINDINGS_PER_FILE, type Place, type ValuePath } from './finding.ts';
 
 /** Aliases may repeat parts of the file up to so many times in all: more is an expansion attack, not a configuration. */
 const MAX_ALIASES = 100;
+
+/** The library's check for keys that stand twice compares each with each; ours does not. */
+const PARSING = { prettyErrors: false, version: '1.2', uniqueKeys: false } as const;
 
 export interface Position {
   readonly line: number;
@@ -35,15 +37,15 @@ export class YamlDocument {
   /** The plain value of the document, or what the syntax has wrong. */
   read(): { readonly value: unknown; readonly findings: readonly Finding[] } {
     const lines = new LineCounter();
-    const documents = parseAllDocuments(this.text, { lineCounter: lines, prettyErrors: false, version: '1.2' });
+    const documents = parseAllDocuments(this.text, { ...PARSING, lineCounter: lines });
     const first = documents[0];
     if (first === undefined || ('empty' in documents && documents.empty)) {
       return { value: undefined, findings: [this.#whole('the file is empty', 'write the settings into it')] };
     }
     this.#tree = { document: first, lines };
-    const findings = [...first.errors, ...first.warnings].map((problem) =>
-      this.#at(lines.linePos(problem.pos[0]), '', problem.message, 'correct the YAML at this place'),
-    );
+    const findings = [...first.errors, ...first.warnings]
+      .slice(0, MAX_FINDINGS_PER_FILE)
+      .map((problem) => this.#at(lines.linePos(problem.pos[0]), '', problem.message, 'correct the YAML at this place'));
     const second = documents[1];
     if (second !== undefined) {
       const position = lines.linePos(second.range[0]);
@@ -84,7 +86,7 @@ export class YamlDocument {
 
   #parse(): Tree {
     const lines = new LineCounter();
-    const documents = parseAllDocuments(this.text, { lineCounter: lines, prettyErrors: false, version: '1.2' });
+    const documents = parseAllDocuments(this.text, { ...PARSING, lineCounter: lines });
     const document = documents[0];
     if (document === undefined) throw new Error(`${this.file} has no document to find a position in`);
     this.#tree = { document, lines };
@@ -92,16 +94,25 @@ export class YamlDocument {
   }
 
   /**
-   * YAML that means something else than it looks like: keys that are not plain text (`? [a, b]`, `1:`, `__proto__`), aliases of
-   * nothing, and numbers that are not read back as written (`1.10`, `0x10`, `1e3`).
+   * YAML that means something else than it looks like: keys that stand twice or are not plain text (`? [a, b]`, `1:`,
+   * `__proto__`), aliases of nothing, and numbers that are not read back as written (`1.10`, `0x10`, `1e3`).
    */
   #oddities(document: Document.Parsed, lines: LineCounter): readonly Finding[] {
     const findings: Finding[] = [];
     const report = (node: unknown, message: string, fix: string): void => {
+      if (findings.length >= MAX_FINDINGS_PER_FILE) return;
       const position = lines.linePos(isNode(node) ? (node.range?.[0] ?? 0) : 0);
       findings.push(this.#at(position, '', message, fix));
     };
     visit(document, {
+      Map: (_, map) => {
+        const seen = new Set<unknown>();
+        for (const { key } of map.items) {
+          const name = keyOf(key);
+          if (seen.has(name)) report(key, `${String(name)} stands twice in this mapping`, 'remove one of the two');
+          seen.add(name);
+        }
+      },
       Pair: (_, pair) => {
         const key: unknown = isNode(pair.key) ? pair.key.toJS(document) : pair.key;
         if (typeof key === 'string' && key !== '__proto__') return;

@@ -17,7 +17,7 @@ import {
 } from './certificates.ts';
 import type { YamlDocument } from './document.ts';
 import type { FileCache } from './file-cache.ts';
-import type { Finding, Place, ValuePath } from './finding.ts';
+import { type Finding, MAX_FINDINGS_PER_FILE, moreFindings, type Place, type ValuePath } from './finding.ts';
 import type { KeyPairPem } from './generation.ts';
 
 /** A certificate's life, and the place that names its file. */
@@ -29,7 +29,9 @@ export interface PlacedValidity {
 
 export class FileScope {
   readonly document: YamlDocument;
-  readonly findings: Finding[] = [];
+  readonly #findings: Finding[] = [];
+  #unlisted = 0;
+  #unlistedErrors = false;
   readonly validities: PlacedValidity[] = [];
   /** Absolute paths of the files that were named. */
   readonly dependents = new Set<string>();
@@ -49,7 +51,32 @@ export class FileScope {
   }
 
   report(place: Place, message: string, fix: string, severity: Finding['severity'] = 'error'): void {
-    this.findings.push(this.document.finding(place, message, fix, severity));
+    if (!this.full) this.add([this.document.finding(place, message, fix, severity)]);
+    else {
+      this.#unlisted += 1;
+      this.#unlistedErrors ||= severity === 'error';
+    }
+  }
+
+  /** Adds findings that have their place already. */
+  add(findings: readonly Finding[]): void {
+    this.#findings.push(...findings);
+  }
+
+  /** Whether there are so many findings that further ones are only counted: whoever looks for them in a loop may stop. */
+  get full(): boolean {
+    return this.#findings.length >= MAX_FINDINGS_PER_FILE;
+  }
+
+  /** What was reported so far. */
+  get findings(): readonly Finding[] {
+    if (this.#unlisted === 0) return this.#findings;
+    const more = moreFindings(this.document.file, this.#unlisted, this.#unlistedErrors ? 'error' : 'warning');
+    return [...this.#findings, more];
+  }
+
+  get failed(): boolean {
+    return this.#unlistedErrors || this.#findings.some((finding) => finding.severity === 'error');
   }
 
   /** The text of a file that is named at a path of this one. */

@@ -17,6 +17,15 @@ export interface Finding {
   readonly severity: 'error' | 'warning';
 }
 
+/** A file with more findings than this has one mistake many times over, or is no configuration. */
+export const MAX_FINDINGS_PER_FILE = 200;
+
+/** The finding that stands for all that are not listed. */
+export function moreFindings(file: string, count: number, severity: Finding['severity']): Finding {
+  const message = `has ${count} more findings, which are not listed`;
+  return { file, line: 0, column: 0, path: '', message, fix: 'mend those that are, and check again', severity };
+}
+
 /** Keys and indexes from the top of a document to one of its values. */
 export type ValuePath = readonly (string | number)[];
 

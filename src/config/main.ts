@@ -30,14 +30,13 @@ export interface BuiltMain {
 export function buildMain(document: YamlDocument, path: string, cache: FileCache, environment: Environment): BuiltMain {
   const scope = new FileScope(document, path, cache);
   const checked = checkSchema(document, mainSchema, 'main');
-  scope.findings.push(...checked.findings);
+  scope.add(checked.findings);
   const draft = checked.value === undefined ? undefined : build(scope, checked.value, environment);
   // The tenants are looked at even when something else in the main file is wrong: all findings at once.
   const tenants = checked.value?.tenants ?? tenantsOf(checked.raw);
-  const failed = scope.findings.some((finding) => finding.severity === 'error');
   return {
     document,
-    draft: failed ? undefined : draft,
+    draft: scope.failed ? undefined : draft,
     findings: scope.findings,
     validities: scope.validities,
     tenantsDirectory: tenants === undefined ? undefined : scope.resolve(tenants),

@@ -7,21 +7,22 @@ import { READ_METHODS, READ_SERVICE, readsModel, SENSITIVE_METHODS } from './kno
 import type { TenantSource } from './schema-tenant.ts';
 import { nearest } from './suggestion.ts';
 
-/** Makes a tenant's roles and bindings. `place` writes where a line of the file is, for the audit record. */
+/** Makes a tenant's roles and bindings. `displayFile` is how the audit record names the file that they stand in. */
 export function buildRoles(
   scope: FileScope,
   source: TenantSource,
   displayFile: string,
 ): { readonly roles: readonly RoleConfig[]; readonly bindings: readonly BindingConfig[] } {
-  const at = (path: readonly (string | number)[]): string => `${displayFile}:${scope.document.position({ path }).line}`;
+  const at = (list: string, index: number): string =>
+    `${displayFile}:${scope.document.position({ path: [list, index] }).line} ${list}[${index}]`;
   const roles = source.roles.map((role, index): RoleConfig => {
     const methods = role.methods.map((method, position) =>
       expandMethod(scope, source, method, ['roles', index, 'methods', position]),
     );
-    return { name: role.name, methods, models: role.models, versions: role.versions, source: at(['roles', index]) };
+    return { name: role.name, methods, models: role.models, versions: role.versions, source: at('roles', index) };
   });
   const bindings = source.bindings.map(
-    (binding, index): BindingConfig => ({ ...binding, source: at(['bindings', index]) }),
+    (binding, index): BindingConfig => ({ ...binding, source: at('bindings', index) }),
   );
   judgeRoles(scope, source);
   judgeBindings(scope, source);
@@ -95,19 +96,20 @@ function needsModel(method: string): boolean {
 }
 
 function judgeBindings(scope: FileScope, source: TenantSource): void {
-  const roleNames = source.roles.map((role) => role.name);
-  const keyIds = source.apiKeys.map((key) => key.id);
+  const roleNames = new Set(source.roles.map((role) => role.name));
+  const keyIds = new Set(source.apiKeys.map((key) => key.id));
   for (const [index, binding] of source.bindings.entries()) {
-    if (!roleNames.includes(binding.role)) {
+    if (scope.full) return;
+    if (!roleNames.has(binding.role)) {
       const near = nearest(binding.role, roleNames);
       const fix =
         near === undefined
-          ? `write one of: ${roleNames.join(', ') || '(there are no roles yet)'}`
+          ? `write one of: ${[...roleNames].join(', ') || '(there are no roles yet)'}`
           : `did you mean ${near}?`;
       scope.report({ path: ['bindings', index, 'role'] }, `there is no role ${binding.role}`, fix);
     }
     for (const [position, key] of binding.keys.entries()) {
-      if (key === '*' || keyIds.includes(key)) continue;
+      if (key === '*' || keyIds.has(key) || scope.full) continue;
       const near = nearest(key, keyIds);
       const fix = near === undefined ? 'add it to apiKeys, or remove it here' : `did you mean ${near}?`;
       scope.report({ path: ['bindings', index, 'keys', position] }, `there is no API key ${key}`, fix);
@@ -130,10 +132,16 @@ function judgeReach(scope: FileScope, source: TenantSource, index: number): void
       'add the issuer of their tokens, or remove it',
     );
   }
+  const { trustDomain } = source;
+  if (trustDomain === undefined) return;
   for (const [position, certificate] of binding.certificates.entries()) {
+    const path = ['bindings', index, 'certificates', position];
     const domain = /^spiffe:\/\/([^/]+)\//.exec(certificate)?.[1];
-    if (domain === undefined || source.trustDomain === undefined || domain === source.trustDomain) continue;
-    const message = `${certificate} is not of the trust domain ${source.trustDomain}`;
-    scope.report({ path: ['bindings', index, 'certificates', position] }, message, 'correct one of the two');
+    if (certificate.startsWith('dns:')) {
+      const message = `${certificate} is no SPIFFE id, which trustDomain demands of every client`;
+      scope.report({ path }, message, 'write spiffe://…, or remove trustDomain');
+    } else if (domain !== undefined && domain !== trustDomain) {
+      scope.report({ path }, `${certificate} is not of the trust domain ${trustDomain}`, 'correct one of the two');
+    }
   }
 }

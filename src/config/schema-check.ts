@@ -4,7 +4,7 @@
 import type { z } from 'zod';
 import type { YamlDocument } from './document.ts';
 import type { Finding, ValuePath } from './finding.ts';
-import { formatPath } from './finding.ts';
+import { formatPath, MAX_FINDINGS_PER_FILE, moreFindings } from './finding.ts';
 import { type FileKind, jsonSchema } from './json-schema.ts';
 import { quote } from './schema-values.ts';
 import { nearest } from './suggestion.ts';
@@ -31,8 +31,16 @@ export function checkSchema<S extends z.ZodType>(
   const parsed = schema.safeParse(raw);
   if (parsed.success) return { value: parsed.data, raw, findings };
   const root = jsonSchema(kind);
-  const misfits = parsed.error.issues.flatMap((issue) => describe(document, raw, root, issue, []));
+  const issues = parsed.error.issues.flatMap(oneByOne);
+  const misfits = issues.slice(0, MAX_FINDINGS_PER_FILE).flatMap((issue) => describe(document, raw, root, issue, []));
+  const more = issues.length - MAX_FINDINGS_PER_FILE;
+  if (more > 0) misfits.push(moreFindings(document.file, more, 'error'));
   return { value: undefined, raw, findings: [...findings, ...misfits] };
+}
+
+/** An issue for each unknown key, so that they can be counted. */
+function oneByOne(issue: Issue): readonly Issue[] {
+  return issue.code === 'unrecognized_keys' ? issue.keys.map((key) => ({ ...issue, keys: [key] })) : [issue];
 }
 
 function describe(

@@ -179,7 +179,7 @@ export const tenantSchema = z
       'a trust domain (lower-case letters, digits, dots, hyphens and underscores)',
       /^[a-z0-9._-]{1,255}$/,
       'acme.example',
-      'SPIFFE trust domain that client certificates must be of. Default: any under the client CA.',
+      'Client certificates must have a SPIFFE id of this trust domain. Default: any name under the client CA.',
     ).optional(),
     accept: list(
       z.enum(['certificate', 'token', 'api-key']),

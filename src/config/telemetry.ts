@@ -161,5 +161,5 @@ function reportVariable(
   fix: string,
   severity: 'error' | 'warning' = 'error',
 ): void {
-  scope.findings.push({ file: 'environment', line: 0, column: 0, path: name, message, fix, severity });
+  scope.add([{ file: 'environment', line: 0, column: 0, path: name, message, fix, severity }]);
 }

@@ -41,12 +41,12 @@ export interface BuiltTenant {
 export function buildTenant(document: YamlDocument, path: string, displayFile: string, cache: FileCache): BuiltTenant {
   const scope = new FileScope(document, path, cache);
   const checked = checkSchema(document, tenantSchema, 'tenant');
-  scope.findings.push(...checked.findings);
+  scope.add(checked.findings);
   const built = checked.value === undefined ? undefined : build(scope, checked.value, displayFile);
   document.release();
   return {
     document,
-    draft: scope.findings.some((finding) => finding.severity === 'error') ? undefined : built?.draft,
+    draft: scope.failed ? undefined : built?.draft,
     facts: built?.facts,
     findings: scope.findings,
     validities: scope.validities,

@@ -58,7 +58,7 @@ const manyAliases = `a: &a [x]\nb: &b [${'*a,'.repeat(40)}]\nc: &c [${'*b,'.repe
 
 const SYNTAX: readonly Case[] = [
   ['an unclosed list', acme('[acme.test, alt.acme.test]', '[acme.test'), '3:1', /end with a \]/, /correct the YAML/],
-  ['a key twice', acme('tenant: acme\n', 'tenant: acme\ntenant: b\n'), '2:1', /must be unique/, /correct the YAML/],
+  ['a key twice', acme('tenant: acme\n', 'tenant: acme\ntenant: b\n'), '2:1', /tenant stands twice/, /remove one/],
   ['a second document', acme('tenant: acme\n', 'tenant: acme\n---\nx: 1\n'), '2:1', /second document/, /one document/],
   ['a tag', acme('tenant: acme\n', 'tenant: !secret acme\n'), '1:9', /Unresolved tag: !secret/, /correct the YAML/],
   ['an alias of nothing', acme('tenant: acme\n', 'tenant: *x\n'), '1:9', /\*x names no anchor/, /write &x before/],
@@ -264,6 +264,18 @@ describe('the schema', () => {
     expect(JSON.stringify(lines)).not.toContain('hunter2');
   });
 
+  test('of very many mistakes 200 are listed and the others counted', async () => {
+    const extra = (count: number): Spoil =>
+      acme('tenant: acme\n', `tenant: acme\n${Array.from({ length: count }, (_, index) => `k${index}: 1\n`).join('')}`);
+    expect((await findingsOf(spoilt(extra(200)))).lines.length).toBe(200);
+    const { lines } = await findingsOf(spoilt(extra(201)));
+    expect(lines.length).toBe(201);
+    expect(lines[0]).toMatchObject({
+      at: 'tenants/acme.yaml:0:0',
+      message: 'has 1 more findings, which are not listed',
+    });
+  });
+
   test('everything that is wrong in a file is found at once', async () => {
     const { lines } = await findingsOf(
       spoilt((directory) => {
@@ -364,6 +376,13 @@ const REFERENCES: readonly Case[] = [
     '24:20 bindings[0].certificates[0]',
     /trust domain acme/,
     /correct one/,
+  ],
+  [
+    'a DNS name under a trust domain',
+    acme('subjects: [alice]', 'certificates: ["dns:a.test"]'),
+    '24:20 bindings[0].certificates[0]',
+    /dns:a\.test is no SPIFFE id/,
+    /remove trustDomain/,
   ],
   [
     'the read service passed through',
