@@ -22,10 +22,10 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 const missing = whatIsMissing();
 if (missing !== undefined) {
-  say(`installing dependencies with npm ci: ${missing}`);
+  say(`installing dependencies: ${missing}`);
   await install();
   const still = whatIsMissing();
-  if (still !== undefined) fail(`after npm ci still: ${still}`);
+  if (still !== undefined) fail(`after the installation still: ${still}`);
 }
 const command = process.argv.slice(2);
 if (command.length > 0) run(command);
@@ -46,6 +46,8 @@ function whatIsMissing() {
   const installed = packagesOf(join('node_modules', '.package-lock.json'));
   if (installed === undefined) return 'node_modules is missing';
   for (const [path, entry] of Object.entries(installed)) {
+    // Binaries for platforms that the lock file could not name.
+    if (wanted[path] === undefined && entry.optional === true) continue;
     if (wanted[path] === undefined) return `${path} is installed but not in package-lock.json`;
     if (wanted[path].version !== entry.version || wanted[path].integrity !== entry.integrity) {
       return `${path} is ${entry.version}, package-lock.json has ${wanted[path].version}`;
@@ -61,11 +63,15 @@ function neededOf(wanted) {
   return Object.keys(wanted).filter((path) => path !== '' && (wanted[path].optional !== true || path === pinnedNode));
 }
 
-/** Runs npm with its errors shown, and says every few seconds how far it is. */
+/**
+ * Runs npm with its errors shown, and says every few seconds how far it is. `npm ci` would refuse a lock file that lacks an
+ * optional package of another platform; `install --no-save` takes what the lock file has, checks its integrity, and leaves it
+ * as it is.
+ */
 async function install() {
   const started = Date.now();
   const needed = neededOf(packagesOf('package-lock.json'));
-  const npm = spawn('npm', ['ci', '--no-audit', '--no-fund', '--no-progress', '--loglevel=error'], {
+  const npm = spawn('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--no-progress', '--loglevel=error'], {
     cwd: root,
     stdio: ['ignore', 'ignore', 'inherit'],
   });
@@ -78,7 +84,7 @@ async function install() {
     npm.once('close', (...end) => resolve(end));
   });
   clearInterval(progress);
-  if (code !== 0) fail(`npm ci ended with ${code === null ? signal : `exit code ${code}`}`);
+  if (code !== 0) fail(`npm install ended with ${code === null ? signal : `exit code ${code}`}`);
   say(`installed in ${seconds(started)} s`);
 }
 

@@ -12,6 +12,12 @@ export interface CliIo {
   readonly colours: boolean;
 }
 
+/** `bulkhead … | head`: whoever read us has seen enough. */
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
+
 /** The process's own streams. */
 export const processIo: CliIo = {
   out: (text) => void process.stdout.write(text),

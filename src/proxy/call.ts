@@ -143,8 +143,11 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
   }
 
   onWritten(_stream: Stream, bytes: number): void {
-    this.#responseHeld -= bytes;
-    this.#tenant.account.release(bytes);
+    // At the call's end everything was given back at once; the model server's window is still owed.
+    if (this.#phase.at !== 'done') {
+      this.#responseHeld -= bytes;
+      this.#tenant.account.release(bytes);
+    }
     const leg = this.#leg;
     if (leg === undefined) return;
     if (this.#tenant.account.full) this.#tenant.account.whenRelieved(() => leg.credit(bytes));
@@ -266,7 +269,8 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     if (this.#legFrom !== undefined) this.#trail.upstream(this.#legFrom, 'fail');
     this.#request.stop();
     this.#leg?.cancel();
-    const reply = this.#headersSent ? trailersFor(denial) : trailersOnly(denial);
+    const tenant = this.#trail.caller?.tenant.id ?? '';
+    const reply = this.#headersSent ? trailersFor(denial, tenant) : trailersOnly(denial, tenant);
     this.#phase = { at: 'ending', denial, status: reply.status };
     this.#stream.sendHeaders(reply.block, true);
     if (!this.#stream.remoteEnded) this.#stream.refuseRest();

@@ -1,6 +1,7 @@
 /**
  * The tenants' door: TLS with a client certificate, one tenant per server name, HTTP/2 only.
  */
+import { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { Generation } from '../config/generation.ts';
 import { Http2Connection } from '../http2/connection.ts';
@@ -23,6 +24,9 @@ export interface ListenerOptions {
   services(): CallServices;
 }
 
+/** A tenant's TLS context that no handshake has asked for in so long is compiled anew when one does. */
+const CONTEXT_IDLE_MS = 300_000;
+
 export class Listener implements SessionHost {
   readonly refusals: Refusals;
   readonly #options: ListenerOptions;
@@ -30,6 +34,9 @@ export class Listener implements SessionHost {
   readonly #sessions = new Set<Session>();
   readonly #server: Server;
   #generation: Generation;
+  /** Node forgets a socket's address when it refuses its certificate. */
+  readonly #addresses = new WeakMap<object, string>();
+  readonly #idleSweep: NodeJS.Timeout;
   #whenEmpty: (() => void) | undefined;
 
   constructor(options: ListenerOptions) {
@@ -50,10 +57,17 @@ export class Listener implements SessionHost {
       noDelay: true,
     });
     this.#server.maxConnections = limits.maxConnections;
+    this.#idleSweep = setInterval(() => this.#contexts.dropIdle(), CONTEXT_IDLE_MS).unref();
+    this.#server.on('connection', (socket: Socket) => this.#addresses.set(socket, socket.remoteAddress ?? ''));
     this.#server.on('secureConnection', (socket: TLSSocket) => this.#accept(socket));
     this.#server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
       const { serverName, reason, detail } = handshakeRefusal(error, socket);
-      this.#note(socket, serverName, reason, detail);
+      // The TLS socket's parent is the one that was accepted; it is the only way back to it that Node has.
+      const accepted: unknown = Reflect.get(socket, '_parent');
+      const known = accepted instanceof Socket ? this.#addresses.get(accepted) : undefined;
+      this.#note({ remoteAddress: socket.remoteAddress ?? known }, serverName, reason, detail);
+      // Node leaves a handshake that timed out open.
+      socket.destroy();
     });
     this.#server.on('drop', (data) => {
       this.#note(data, '', 'CONNECTION_LIMIT', `more than ${limits.maxConnections} connections`);
@@ -111,6 +125,7 @@ export class Listener implements SessionHost {
    * their own end.
    */
   async drain(timeoutMs: number): Promise<number> {
+    clearInterval(this.#idleSweep);
     this.#server.close();
     for (const session of this.#sessions) session.drain();
     if (this.#sessions.size > 0) {

@@ -71,6 +71,7 @@ export class RequestSide {
   stop(): void {
     this.#state = { at: 'stopped' };
     this.#held.length = 0;
+    this.#inspector?.close();
   }
 
   #resume(): void {

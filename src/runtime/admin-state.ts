@@ -72,7 +72,9 @@ function gauges(supervisor: Supervisor): void {
     const labels = { worker: `worker-${worker.index}` };
     metrics.setGauge('bulkhead_connections', worker.gauges.connections, labels);
     metrics.setGauge('bulkhead_calls_in_progress', worker.gauges.calls, labels);
-    metrics.setGauge('bulkhead_audit_blocked', worker.gauges.auditBlocked === undefined ? 0 : 1, labels);
+    metrics.setGauge('bulkhead_audit_blocked', worker.gauges.auditBlocked === undefined ? 0 : 1, {
+      writer: `worker-${worker.index}`,
+    });
   }
   for (const tenant of generation.tenants) {
     const usage = tenantUsage(supervisor.shared, tenant.slot);

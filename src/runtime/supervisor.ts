@@ -75,7 +75,11 @@ export class Supervisor {
       instanceId: `${hostname()}-${process.pid}`,
       log: options.log,
     });
-    this.#admin = new AdminServer({ ...generation.admin, state: adminState(this) });
+    this.#admin = new AdminServer({
+      ...generation.admin,
+      state: adminState(this),
+      onError: (cause) => options.log.error({ err: cause }, 'an admin request failed'),
+    });
   }
 
   get generation(): Generation {

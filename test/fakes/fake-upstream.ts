@@ -83,6 +83,7 @@ export class FakeUpstream {
       reset: false,
     };
     this.calls.push(call);
+    const { answer } = this;
     stream.on('error', () => undefined);
     stream.on('data', (chunk: Buffer) => {
       call.body = Buffer.concat([call.body, chunk]);
@@ -92,9 +93,9 @@ export class FakeUpstream {
     });
     stream.on('end', () => {
       call.ended = !call.reset;
-      if (this.answer === undefined && call.ended && !stream.destroyed) respond(stream);
+      if (answer === undefined && call.ended && !stream.destroyed) respond(stream);
     });
-    this.answer?.(stream, call);
+    answer?.(stream, call);
   }
 
   async stop(): Promise<void> {
