@@ -10,8 +10,12 @@ import { ModelUpstream } from './harness/model-upstream.ts';
 import { peerFile } from './harness/peer-file.ts';
 import { Sidecar } from './harness/sidecar.ts';
 
-/** What is reached today; it only ever rises. */
-const FLOOR = 130;
+/**
+ * What is reached; it only ever rises. h2spec sends GET and POST without a gRPC content type and wants an answer with a body, or one
+ * that waits for the request's end; a gRPC sidecar answers 415 at once, without a body. The 15 cases that cannot begin that way
+ * are judged on the engine alone, with a route that answers (`test/conformance/h2-echo.ts`).
+ */
+const FLOOR = 131;
 const CASES = 146;
 
 let upstream: ModelUpstream;
