@@ -69,12 +69,14 @@ export class Turn {
   }
 
   #end(): void {
+    if (this.#gate()) {
+      const batch = this.#pending;
+      this.#pending = this.#spare;
+      this.#spare = batch;
+      for (const flushable of batch) flushable.flush();
+      batch.length = 0;
+    }
+    // Last: what reads the time while it flushes must not make another turn of the loop for it.
     this.#now = undefined;
-    if (!this.#gate()) return;
-    const batch = this.#pending;
-    this.#pending = this.#spare;
-    this.#spare = batch;
-    for (const flushable of batch) flushable.flush();
-    batch.length = 0;
   }
 }
