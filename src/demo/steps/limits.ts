@@ -64,6 +64,7 @@ export const burst: Step = {
 
 const TENSOR_MIB = 64;
 const BYTES_PER_ROW = 64 * 4;
+const WARM_UP_ROWS = (16 * 1024 ** 2) / BYTES_PER_ROW;
 const ROWS = (TENSOR_MIB * 1024 ** 2) / BYTES_PER_ROW;
 /** What the sidecar's memory may rise by: far below the tensor, and the promise for a tensor of any size. */
 const MAX_RISE_BYTES = 32 * 1024 ** 2;
@@ -76,6 +77,8 @@ export const largeTensor: Step = {
   async run(stage) {
     const samples = SAMPLES.digits;
     const single = readPredictions((await stage.acme.withToken.infer(batchRequest('digits', samples))).response);
+    // The first large message takes the buffers that all later ones use again: they are not what is measured here.
+    await stage.acme.withToken.infer(repeatedRequest('digits', samples, WARM_UP_ROWS));
     const request = repeatedRequest('digits', samples, ROWS);
     const { pid } = stage.sidecar;
     const before = residentBytes(pid);

@@ -4,6 +4,7 @@
 import { execFile } from 'node:child_process';
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { renderTable } from '../render/table.ts';
 import { formatMicros, renderWaterfall } from '../render/waterfall.ts';
@@ -11,10 +12,11 @@ import type { Stage } from '../stage.ts';
 import { type Check, check, type Step } from '../step.ts';
 import type { ExportTally } from '../telemetry/otlp-forwarder.ts';
 import { traceOfClient } from '../telemetry/span.ts';
-import { summarizeAudit, USAGE_COLUMNS, usageRows } from '../usage.ts';
+import { type AuditSummary, summarizeAudit, USAGE_COLUMNS, usageRows } from '../usage.ts';
 
 /** How long spans and audit records may take to arrive at the collector. */
 const DELIVERY_TIMEOUT_MS = 10_000;
+const GATHERING_TIMEOUT_MS = 3_000;
 const VERIFY_TIMEOUT_MS = 20_000;
 
 /** Attributes of the server span that are shown below the waterfall. */
@@ -66,7 +68,7 @@ export const usage: Step = {
   title: 'Usage per tenant, counted from the audit records',
   proves: 'Exactly one record for each call, whatever became of it, under the tenant that made it.',
   async run(stage, ink) {
-    const summary = await summarizeAudit(stage.workplace.auditDirectory);
+    const summary = await settledSummary(stage);
     const names = summary.tenants.map((tenant) => tenant.tenant).join(', ');
     const made = stage.counter.calls;
     const refusals = [...summary.refusals].map(([reason, count]) => `${reason} ×${count}`).join(', ');
@@ -85,6 +87,16 @@ export const usage: Step = {
     };
   },
 };
+
+/** The summary once it has the refused handshakes, which are gathered by the second before they are written. */
+async function settledSummary(stage: Stage): Promise<AuditSummary> {
+  const deadline = performance.now() + GATHERING_TIMEOUT_MS;
+  for (;;) {
+    const summary = await summarizeAudit(stage.workplace.auditDirectory);
+    if (summary.refusals.size > 0 || performance.now() > deadline) return summary;
+    await setTimeout(100);
+  }
+}
 
 /** The chain, verified; and what the verifier says when one bit is changed. */
 export const audit: Step = {
