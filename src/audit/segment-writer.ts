@@ -76,7 +76,7 @@ export class SegmentWriter {
       try {
         this.#reclaim(bytes);
       } catch (error) {
-        return `the log is full, and delivered segments cannot be removed: ${error instanceof Error ? error.message : error}`;
+        return `the log is full, and delivered segments cannot be removed: ${error instanceof Error ? error.message : String(error)}`;
       }
       if (this.totalBytes + bytes <= this.#options.maxBytes) return undefined;
       this.#reclaimFailedAt = now;

@@ -2,6 +2,7 @@
  * The command line: one file per command, put together here.
  */
 import { Command } from 'commander';
+import { registerAudit } from './audit.ts';
 import { registerCheck } from './check.ts';
 import { registerConfigSchema } from './config-schema.ts';
 import { registerHealth } from './health.ts';
@@ -36,6 +37,7 @@ Examples:
   registerConfigSchema(program, io);
   registerHealth(program, io);
   registerInject(program, io);
+  registerAudit(program, io);
   registerVersion(program, io);
   return program;
 }

@@ -5,7 +5,7 @@
  * verified or not), and one for who called what (tenant, caller, model, …), which is recognised by its run of bytes in the
  * record.
  */
-import { CallView, TEXT } from '../audit/call-view.ts';
+import { type CallView, TEXT } from '../audit/call-view.ts';
 import { FLAG_TENANT_VERIFIED, OUTCOMES } from '../audit/codec.ts';
 import {
   AttributeKey,
@@ -15,7 +15,7 @@ import {
   stringAttribute,
   textAttribute,
 } from './attributes.ts';
-import { ATTRIBUTE, STATUS_NAMES } from './names.ts';
+import { ATTRIBUTE, statusText } from './names.ts';
 import type { OtlpBytes } from './otlp-bytes.ts';
 
 export const KEY = Object.freeze(
@@ -103,7 +103,7 @@ export class CallAttributes {
 }
 
 function endBlock(field: number, status: number, outcome: (typeof OUTCOMES)[number], verified: boolean): Buffer {
-  const name = STATUS_NAMES[status] ?? 'UNKNOWN';
+  const name = statusText(status);
   return blockOf((out) => {
     stringAttribute(out, field, KEY.rpcSystemName, 'grpc');
     stringAttribute(out, field, KEY.rpcResponseStatusCode, name);

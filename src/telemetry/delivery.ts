@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readCursor, type Signal, writeCursor } from '../audit/cursor.ts';
 import { listAllSegments, listWriters } from '../audit/segment-list.ts';
 import type { ExportOutcome, OtlpRequest } from './otlp-export.ts';
-import { OtlpBatch } from './otlp-request.ts';
+import type { OtlpBatch } from './otlp-request.ts';
 import { type RecordEncoder, recordEncoder } from './record-encoder.ts';
 import { type TailFrame, WriterTail } from './writer-tail.ts';
 

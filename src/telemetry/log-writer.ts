@@ -2,7 +2,7 @@
  * Audit logs as OTLP log records with an EventName. Each carries its place in the chain (writer, segment, number, hash), so
  * that what the collector keeps can be held against the segments.
  */
-import { CallView } from '../audit/call-view.ts';
+import type { CallView } from '../audit/call-view.ts';
 import { OUTCOMES } from '../audit/codec.ts';
 import type { EventRecord, RefusalRecord } from '../audit/record.ts';
 import {
@@ -14,7 +14,7 @@ import {
   textAttribute,
 } from './attributes.ts';
 import { CallAttributes, KEY } from './call-attributes.ts';
-import { AUDIT_EVENT, STATUS_NAMES } from './names.ts';
+import { AUDIT_EVENT, statusText } from './names.ts';
 import type { OtlpBytes } from './otlp-bytes.ts';
 import { hasTrace, isTraced, SAMPLED } from './span-writer.ts';
 
@@ -127,7 +127,7 @@ export class LogWriter {
     let block = this.#heads[index];
     if (block === undefined) {
       const outcome = OUTCOMES[view.outcome] ?? 'failed';
-      const body = `call ${outcome} ${STATUS_NAMES[view.grpcStatus] ?? 'UNKNOWN'}`;
+      const body = `call ${outcome} ${statusText(view.grpcStatus)}`;
       block = headBlock(AUDIT_EVENT.call, severityOf(outcome), body);
       this.#heads[index] = block;
     }

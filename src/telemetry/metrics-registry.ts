@@ -14,7 +14,7 @@ import {
   type GaugeName,
   OTHER_TENANT,
   OVERFLOW,
-  STATUS_NAMES,
+  statusText,
 } from './names.ts';
 
 /** Tenants that have series of their own. Beyond it memory and scrapes would grow with the number of tenants that ever were. */
@@ -93,7 +93,7 @@ export class MetricsRegistry {
     const tenant = this.#tenantLabel(delta.tenant);
     for (const [method, codes] of delta.calls) {
       for (const [status, count] of codes.entries()) {
-        const code = STATUS_NAMES[status] ?? 'UNKNOWN';
+        const code = statusText(status);
         if (count > 0) this.count('bulkhead_calls_total', { tenant, method, code }, count);
       }
     }

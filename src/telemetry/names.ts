@@ -24,6 +24,11 @@ export const STATUS_NAMES = [
   'UNAUTHENTICATED',
 ] as const;
 
+/** The name of a gRPC status; one that gRPC does not define counts as UNKNOWN, as clients read it. */
+export function statusText(status: number): string {
+  return STATUS_NAMES[status] ?? 'UNKNOWN';
+}
+
 /** Upper bounds in seconds, the semantic conventions' for `rpc.server.call.duration`; the last bucket is +Inf. */
 export const DURATION_BUCKETS_SECONDS = [
   0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10,

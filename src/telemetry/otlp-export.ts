@@ -146,8 +146,9 @@ function metricsHelper(signal: Signal): { name: 'span' | 'log'; countItems: (req
 function failure(error: unknown): ExportOutcome {
   const why = error instanceof Error ? error.message : String(error);
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  const text = code === undefined ? why : `${code}: ${why}`;
   const isGrpc = error instanceof Error && 'details' in error;
+  // gRPC's messages begin with the code, HTTP's do not have it.
+  const text = typeof code === 'number' && !isGrpc ? `HTTP ${code}: ${why}` : why;
   const tooLarge = isGrpc && code === GRPC_RESOURCE_EXHAUSTED && /larger than max/i.test(why);
   const final = isGrpc ? code === GRPC_INVALID_ARGUMENT || tooLarge : code === 400 || code === 413 || code === 422;
   return { kind: final ? 'refused' : 'unavailable', why: text };

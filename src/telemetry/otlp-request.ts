@@ -12,9 +12,11 @@ export const FULL_BATCH_BYTES = 1024 * 1024;
 
 export class OtlpBatch {
   /** Where records write their entries (spans or log records, field 2 of the scope). */
-  readonly entries = new OtlpBytes(FULL_BATCH_BYTES + 128 * 1024);
+  readonly entries: OtlpBytes;
   readonly #resource: Buffer;
   readonly #scope: Buffer;
+  /** Room before the entries for what comes before them in a request, so that a whole batch is sent without being copied. */
+  readonly #headRoom: number;
   #ends: number[] = [];
 
   constructor(resource: Buffer, scopeName: string, scopeVersion: string) {
@@ -25,6 +27,9 @@ export class OtlpBatch {
       out.stringField(2, scopeVersion);
       out.end(scope);
     });
+    this.#headRoom = this.#resource.length + this.#scope.length + MAX_HEAD_FRAMING_BYTES;
+    this.entries = new OtlpBytes(this.#headRoom + FULL_BATCH_BYTES + 128 * 1024);
+    this.clear();
   }
 
   /** Records in the batch; records without an entry are not counted. */
@@ -33,31 +38,45 @@ export class OtlpBatch {
   }
 
   get isFull(): boolean {
-    return this.entries.length >= FULL_BATCH_BYTES;
+    return this.entries.length - this.#headRoom >= FULL_BATCH_BYTES;
   }
 
   clear(): void {
     this.entries.clear();
+    this.entries.skip(this.#headRoom);
     this.#ends = [];
   }
 
   /** Called after a record's entries were written. */
   endRecord(): void {
-    if (this.entries.length > (this.#ends.at(-1) ?? 0)) this.#ends.push(this.entries.length);
+    if (this.entries.length > (this.#ends.at(-1) ?? this.#headRoom)) this.#ends.push(this.entries.length);
   }
 
-  /** The request for the records from `from` up to but not including `to`. */
+  /** The request for the records from `from` up to but not including `to`; valid until `clear`. */
   request(from: number, to: number): Buffer {
-    const entries = this.entries.view(from === 0 ? 0 : (this.#ends[from - 1] ?? 0), this.#ends[to - 1] ?? 0);
-    const scopeBytes = this.#scope.length + entries.length;
+    const start = from === 0 ? this.#headRoom : (this.#ends[from - 1] ?? 0);
+    const end = this.#ends[to - 1] ?? start;
+    const head = this.#head(end - start);
+    if (from > 0) return Buffer.concat([head, this.entries.view(start, end)]);
+    const request = this.entries.view(start - head.length, end);
+    request.set(head);
+    return request;
+  }
+
+  #head(entryBytes: number): Buffer {
+    const scopeBytes = this.#scope.length + entryBytes;
     const outerBytes = this.#resource.length + 1 + varintBytes(scopeBytes) + scopeBytes;
-    const head = new OtlpBytes(this.#resource.length + this.#scope.length + 64);
-    head.tag(1, 2);
-    head.varint(outerBytes);
-    head.block(this.#resource);
-    head.tag(2, 2);
-    head.varint(scopeBytes);
-    head.block(this.#scope);
-    return Buffer.concat([head.view(0, head.length), entries]);
+    return blockOf((out) => {
+      out.reserve(this.#headRoom);
+      out.tag(1, 2);
+      out.varint(outerBytes);
+      out.block(this.#resource);
+      out.tag(2, 2);
+      out.varint(scopeBytes);
+      out.block(this.#scope);
+    });
   }
 }
+
+/** Two tags and two lengths. */
+const MAX_HEAD_FRAMING_BYTES = 16;

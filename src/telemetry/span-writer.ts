@@ -2,7 +2,7 @@
  * A call's spans, straight from its audit record: a SERVER span with an event per gate, a child span for each gate that took
  * time, and the CLIENT span of the upstream leg (OpenTelemetry semantic conventions for gRPC).
  */
-import { CallView, TEXT } from '../audit/call-view.ts';
+import { type CallView, TEXT } from '../audit/call-view.ts';
 import {
   FLAG_CLIENT_TRACE,
   FLAG_CLIENT_TRACE_IS_PARENT,
@@ -13,7 +13,7 @@ import {
 } from '../audit/codec.ts';
 import { ATTRIBUTES_OF, blockOf, stringAttribute, textAttribute } from './attributes.ts';
 import { CallAttributes, isServerError, KEY } from './call-attributes.ts';
-import { STATUS_NAMES } from './names.ts';
+import { statusText } from './names.ts';
 import type { OtlpBytes } from './otlp-bytes.ts';
 
 // opentelemetry/proto/trace/v1/trace.proto
@@ -161,7 +161,7 @@ export class SpanWriter {
     const index = status * 2 + (failed ? 1 : 0);
     let block = this.#clientEnds[index];
     if (block === undefined) {
-      const name = STATUS_NAMES[status] ?? 'UNKNOWN';
+      const name = statusText(status);
       block = blockOf((out) => {
         stringAttribute(out, ATTRIBUTES_OF.span, KEY.rpcSystemName, 'grpc');
         stringAttribute(out, ATTRIBUTES_OF.span, KEY.rpcResponseStatusCode, name);
