@@ -2,8 +2,6 @@
  * `bulkhead run`: the sidecar itself.
  */
 import type { Command } from 'commander';
-import { Supervisor } from '../runtime/supervisor.ts';
-import { createLogger } from '../telemetry/logger.ts';
 import { printFindings } from './findings.ts';
 import type { CliIo } from './io.ts';
 import { packageVersion } from './version.ts';
@@ -30,6 +28,9 @@ Example:
 }
 
 async function run(mainFile: string, io: CliIo): Promise<void> {
+  // Loaded only here: the other commands need none of it.
+  const { Supervisor } = await import('../runtime/supervisor.ts');
+  const { createLogger } = await import('../telemetry/logger.ts');
   const log = createLogger({ level: 'info' });
   const created = await Supervisor.create({ mainFile, version: packageVersion(), log });
   if (!created.ok) {

@@ -25,7 +25,12 @@ export type Denial =
   | { readonly kind: 'method_denied'; readonly method: string; readonly caller: string }
   /** The caller's roles have the method, but not for this model or version. */
   | { readonly kind: 'model_denied'; readonly method: string; readonly model: string; readonly version: string }
-  | { readonly kind: 'rate_limited'; readonly scope: 'tenant' | 'caller'; readonly limit: RateLimitFacts; readonly retryAfterMs: number }
+  | {
+      readonly kind: 'rate_limited';
+      readonly scope: 'tenant' | 'caller';
+      readonly limit: RateLimitFacts;
+      readonly retryAfterMs: number;
+    }
   | { readonly kind: 'concurrency_limited'; readonly limit: number; readonly retryAfterMs: number }
   | { readonly kind: 'message_too_large'; readonly bytes: number; readonly limitBytes: number }
   /** The tenant's byte account is full and cannot take what the call needs. */

@@ -15,8 +15,8 @@ import { err, ok, type Result } from '../kernel/result.ts';
 import { capacityFor, createSharedState, type SharedState } from '../quota/shared-state.ts';
 import { MetricsRegistry } from '../telemetry/metrics.ts';
 import { adminState } from './admin-state.ts';
-import { settleSlots } from './tenant-slots.ts';
 import { TelemetryHandle } from './telemetry-handle.ts';
+import { settleSlots } from './tenant-slots.ts';
 import { WorkerPool } from './worker-pool.ts';
 
 export interface SupervisorOptions {

@@ -24,6 +24,7 @@ export class WorkerHandle {
   #nextQuestion = 1;
   #appliedWaiters: { readonly number: number; readonly done: () => void }[] = [];
   #drained: ((unfinishedCalls: number) => void) | undefined;
+  #exitedAlready = false;
   listening = false;
 
   constructor(birth: WorkerBirth, events: WorkerEvents) {
@@ -75,10 +76,16 @@ export class WorkerHandle {
     });
   }
 
-  /** Ends the thread at once. */
-  async terminate(): Promise<void> {
-    this.#asked = true;
-    await this.#thread.terminate();
+  /** Waits for a drained thread to end by itself; after the grace it is ended. */
+  async ended(graceMs: number): Promise<void> {
+    if (this.#exitedAlready) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(() => void this.#thread.terminate(), graceMs);
+      this.#thread.once('exit', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
   }
 
   #tell(message: ToWorker): void {
@@ -114,6 +121,7 @@ export class WorkerHandle {
   }
 
   #exited(): void {
+    this.#exitedAlready = true;
     this.listening = false;
     this.#settleApplied(Number.POSITIVE_INFINITY);
     for (const answer of this.#answers.values()) answer();

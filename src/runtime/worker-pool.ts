@@ -16,6 +16,8 @@ const RESTART_FIRST_MS = 50;
 const RESTART_MAX_MS = 5_000;
 const LIVED_LONG_MS = 30_000;
 const START_TIMEOUT_MS = 30_000;
+/** A worker that has drained has nothing left to do but to end. */
+const END_GRACE_MS = 2_000;
 
 export class WorkerPool {
   readonly #shared: SharedState;
@@ -80,7 +82,7 @@ export class WorkerPool {
     this.#stopping = true;
     for (const timer of this.#restarts.values()) clearTimeout(timer);
     const cut = await Promise.all(this.workers.map((handle) => handle.drain(timeoutMs)));
-    await Promise.all(this.workers.map((handle) => handle.terminate()));
+    await Promise.all(this.workers.map((handle) => handle.ended(END_GRACE_MS)));
     return cut.reduce((sum, calls) => sum + calls, 0);
   }
 

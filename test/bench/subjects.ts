@@ -134,7 +134,13 @@ const everything: Subject = {
     return pinned(
       'the sidecar',
       NODE,
-      [join(here, '../../src/main.ts'), 'run', '--config', join(ground.directory, 'bulkhead.yaml')],
+      [
+        ...(process.env['BENCH_NODE_FLAGS']?.split(' ') ?? []),
+        join(here, '../../src/main.ts'),
+        'run',
+        '--config',
+        join(ground.directory, 'bulkhead.yaml'),
+      ],
       port,
     );
   },

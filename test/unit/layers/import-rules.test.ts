@@ -53,7 +53,10 @@ describe('the import rules of the layers', () => {
   });
 
   it('let a domain import the kernel', () => {
-    const verdict = lint('src/authz/fine.ts', "import { deny } from '../kernel/denial.ts';\nexport const fine = deny;\n");
+    const verdict = lint(
+      'src/authz/fine.ts',
+      "import { deny } from '../kernel/denial.ts';\nexport const fine = deny;\n",
+    );
     expect(verdict.output).not.toMatch(/no-restricted/);
     expect(verdict.passes).toBe(true);
   });
