@@ -4,10 +4,10 @@
  *     npm run demo                 plays it, checks it, cleans up
  *     npm run demo -- --keep       stays up afterwards, with commands to paste
  */
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { pasteCommands } from './paste-commands.ts';
+import { displayPath, pasteCommands } from './paste-commands.ts';
 import { makeInk } from './render/ink.ts';
 import { runSteps } from './runner.ts';
 import { SCENARIO } from './scenario.ts';
@@ -89,13 +89,12 @@ async function main(): Promise<number> {
 }
 
 function whatNext(directory: string): string[] {
-  return [
-    '',
-    ink.bold('What next'),
-    `  ${ink.accent('npm run demo -- --keep')}   the same, left running, with grpcurl and buf commands to paste`,
-    `  ${directory}/tenants/acme.yaml   what a tenant's file looks like`,
-    `  src/manual/architecture.md   a call's way through the source`,
+  const ways = [
+    ['npm run demo -- --keep', 'the same, left running, with grpcurl and buf commands to paste'],
+    [join(displayPath(directory), 'tenants', 'acme.yaml'), 'what a tenant’s file looks like'],
+    ['src/manual/architecture.md', 'a call’s way through the source'],
   ];
+  return ['', ink.bold('What next'), ...ways.map(([what = '', why = '']) => `  ${ink.accent(what.padEnd(28))} ${why}`)];
 }
 
 /** The options; or the exit code, when there is nothing to do but to end. */

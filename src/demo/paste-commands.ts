@@ -12,13 +12,9 @@ const PROTO = 'inference/grpc_inference_service.proto';
 
 /** The lines to print. */
 export function pasteCommands(stage: Stage, ink: Ink): string[] {
-  const here = (path: string): string => {
-    const way = relative(process.cwd(), path) || '.';
-    return way.startsWith('..') ? path : way;
-  };
   const root = fileURLToPath(new URL('../../', import.meta.url));
-  const place = here(stage.workplace.directory);
-  const protos = here(`${root}proto`);
+  const place = displayPath(stage.workplace.directory);
+  const protos = displayPath(`${root}proto`);
   const { acme, globex, port, adminPort } = stage;
   const token = `-H "authorization: Bearer $(cat ${place}/pki/acme/token)"`;
   const key = `-H "x-api-key: $(cat ${place}/pki/globex/api-key)"`;
@@ -39,11 +35,17 @@ export function pasteCommands(stage: Stage, ink: Ink): string[] {
     '',
     ink.dim('# what the operator sees'),
     `curl -s http://127.0.0.1:${adminPort}/metrics`,
-    `node_modules/.bin/node ${here(`${root}src/main.ts`)} audit verify ${place}/audit`,
+    `node_modules/.bin/node ${displayPath(`${root}src/main.ts`)} audit verify ${place}/audit`,
     '',
     `Change ${place}/tenants/globex.yaml (say, add digits to its models): it takes effect at once, and no call is dropped.`,
     `Logs: ${place}/logs. Ctrl-C ends everything.`,
   ];
+}
+
+/** A path as one would type it here: relative, unless that leads out of here. */
+export function displayPath(path: string): string {
+  const way = relative(process.cwd(), path) || '.';
+  return way.startsWith('..') ? path : way;
 }
 
 /** How an INT64 label looks in JSON: little-endian bytes in base64. */

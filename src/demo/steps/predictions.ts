@@ -27,6 +27,8 @@ export const setting: Step = {
   async run(stage, ink) {
     const ready = await fetch(`http://127.0.0.1:${stage.adminPort}/readyz`);
     await ready.body?.cancel();
+    const served = modelsServed(stage);
+    const expected = PROVENANCE.map((model) => model.name).toSorted();
     const wrong = PROVENANCE.filter((model) => digestOf(model) !== model.sha256);
     return {
       lines: renderTable(
@@ -47,10 +49,10 @@ export const setting: Step = {
       checks: [
         check('model files are the ones in provenance.json', 'SHA-256 agrees', wrong.length === 0, 'SHA-256 agrees'),
         check(
-          `model server, pid ${stage.modelServer.pid}`,
-          'KServe V2 over gRPC, ONNX Runtime, plaintext on loopback',
-          true,
-          '',
+          `model server, pid ${stage.modelServer.pid}, has loaded`,
+          served.join(', '),
+          served.join() === expected.join(),
+          expected.join(', '),
         ),
         check(`sidecar, pid ${stage.sidecar.pid}, /readyz`, String(ready.status), ready.status === 200, '200'),
       ],
@@ -76,6 +78,7 @@ export const digits: Step = {
       lines: [
         ...renderDigits(drawn.map((sample) => sample.features)).map(ink.accent),
         captionDigits(drawn.map((sample, row) => caption(sample, predictions[row]))),
+        ink.dim('prediction, its confidence, and in brackets what the writer meant'),
       ],
       checks: [
         expectOutcome(`ModelInfer digits, ${stage.acme.credentials.subject}`, outcome, 'OK'),
@@ -169,6 +172,12 @@ export const shared: Step = {
     };
   },
 };
+
+/** The models that the model server said it has loaded. */
+function modelsServed(stage: Stage): readonly string[] {
+  const models = stage.modelServer.lines.find((line) => line['event'] === 'ready')?.['models'];
+  return Array.isArray(models) ? models.map(String).toSorted() : [];
+}
 
 /** What the model server was told of inferences so far. */
 export function inferencesSeen(stage: Stage): readonly LogLine[] {

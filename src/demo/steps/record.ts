@@ -19,6 +19,9 @@ const DELIVERY_TIMEOUT_MS = 10_000;
 const GATHERING_TIMEOUT_MS = 3_000;
 const VERIFY_TIMEOUT_MS = 20_000;
 
+/** Every gate that an allowed inference passes, in order. */
+const GATES = ['identify', 'authenticate', 'authorize', 'reserve', 'inspect', 'upstream'];
+
 /** Attributes of the server span that are shown below the waterfall. */
 const SHOWN = ['bulkhead.decision', 'bulkhead.decision.rule', 'bulkhead.caller.id', 'bulkhead.model.name'];
 
@@ -37,6 +40,8 @@ export const trace: Step = {
       return { lines: [], checks: [check('spans of the call', 'none came', false, 'a server span and a client span')] };
     const [server] = spans;
     const tenant = server?.attributes['bulkhead.tenant.id'] ?? '';
+    const told = new Set(spans.flatMap((span) => [span.name, ...span.events.map((event) => event.name)]));
+    const gates = GATES.filter((gate) => told.has(`bulkhead.gate.${gate}`));
     const lasted = formatMicros((server?.endMicros ?? 0) - (server?.startMicros ?? 0));
     return {
       lines: [
@@ -57,6 +62,7 @@ export const trace: Step = {
           tenant === 'acme' && server?.links.includes(clientTraceId) === true,
           'acme, true',
         ),
+        check('gates in it', gates.join(', '), gates.length === GATES.length, GATES.join(', ')),
         ...(await forwardedCheck(stage)),
       ],
     };
