@@ -104,9 +104,12 @@ export class AuditLog {
     return this.#segment.totalBytes;
   }
 
-  /** Encodes a record and links it into the chain. It is written with the next `flush`. */
+  /** Encodes a record and links it into the chain. It is written with the next `flush`; after `close` it is only counted. */
   append(record: AuditRecord): void {
-    if (this.#closed) throw new Error('the audit log is closed');
+    if (this.#closed) {
+      this.#dropped++;
+      return;
+    }
     if (this.#buffer.length - this.#end < MAX_PAYLOAD_BYTES + FRAME_OVERHEAD_BYTES && !this.#makeRoom()) {
       this.#countLoss(1, 'more records held back than memory is set aside for');
       return;

@@ -4,7 +4,7 @@
  * there is one batch in memory, and everything else stays where it is, in the segments.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readCursor, type Signal, writeCursor } from '../audit/cursor.ts';
+import { type Cursor, CursorFile, readCursor, type Signal } from '../audit/cursor.ts';
 import { listAllSegments, listWriters } from '../audit/segment-list.ts';
 import type { ExportOutcome, OtlpRequest } from './otlp-export.ts';
 import type { OtlpBatch } from './otlp-request.ts';
@@ -23,8 +23,18 @@ export interface Exporter {
   export(request: OtlpRequest): Promise<ExportOutcome>;
 }
 
-/** How often the segments are looked at: the age that a record may have before it is sent. */
-const POLL_MS = 50;
+interface Followed {
+  readonly tail: WriterTail;
+  readonly file: CursorFile;
+  /** What the file says. */
+  readonly written: Cursor | undefined;
+}
+
+/** How often the segments are looked at while there is much to send, so that it is sent in small portions. */
+const BUSY_POLL_MS = 50;
+/** And while there is little: the age that a record may have before it is sent. A request costs more than the records in it. */
+const QUIET_POLL_MS = 150;
+const BUSY_BATCH_BYTES = 128 * 1024;
 /** How often new writers are looked for: they appear at starts only. */
 const DISCOVER_MS = 1_000;
 /** Between attempts while the collector is away, doubling. The first ones are quick: most outages are restarts. */
@@ -36,7 +46,7 @@ export class Delivery {
   readonly #options: DeliveryOptions;
   readonly #encode: RecordEncoder;
   readonly #buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
-  readonly #tails = new Map<string, WriterTail>();
+  readonly #followed = new Map<string, Followed>();
   readonly #wake = new AbortController();
   #discoveredAt = Number.NEGATIVE_INFINITY;
   #firstTail = 0;
@@ -87,11 +97,14 @@ export class Delivery {
           if (!(await this.#send(0, this.#options.batch.size))) return;
           this.#commit();
         } else if (this.#isDraining()) return;
-        if (!more) await this.#pause(POLL_MS);
+        if (!more) await this.#pause(this.#options.batch.bytes >= BUSY_BATCH_BYTES ? BUSY_POLL_MS : QUIET_POLL_MS);
         if (performance.now() >= this.#drainUntil) return;
       }
     } finally {
-      for (const tail of this.#tails.values()) tail.close();
+      for (const { tail, file } of this.#followed.values()) {
+        tail.close();
+        file.close();
+      }
     }
   }
 
@@ -107,11 +120,11 @@ export class Delivery {
     const { batch } = this.#options;
     batch.clear();
     this.#batchRecords = 0;
-    const tails = this.#discover();
+    const followed = this.#discover();
     // Each round begins with another writer, so that a busy one does not keep the others waiting.
-    for (let i = 0; i < tails.length; i++) {
-      const tail = tails[(this.#firstTail + i) % tails.length];
-      tail?.read((frame) => this.#take(frame));
+    for (let i = 0; i < followed.length; i++) {
+      const next = followed[(this.#firstTail + i) % followed.length];
+      next?.tail.read((frame) => this.#take(frame));
       if (batch.isFull) {
         this.#firstTail += i + 1;
         return true;
@@ -132,18 +145,19 @@ export class Delivery {
     return !batch.isFull;
   }
 
-  #discover(): readonly WriterTail[] {
+  #discover(): readonly Followed[] {
     const { directory, signal } = this.#options;
     const now = performance.now();
     if (now - this.#discoveredAt >= DISCOVER_MS) {
       this.#discoveredAt = now;
       for (const writer of listWriters(directory)) {
-        if (this.#tails.has(writer)) continue;
-        const cursor = readCursor(directory, writer, signal);
-        this.#tails.set(writer, new WriterTail(directory, writer, cursor, this.#buffer));
+        if (this.#followed.has(writer)) continue;
+        const written = readCursor(directory, writer, signal);
+        const tail = new WriterTail(directory, writer, written, this.#buffer);
+        this.#followed.set(writer, { tail, file: new CursorFile(directory, writer, signal), written });
       }
     }
-    return [...this.#tails.values()];
+    return [...this.#followed.values()];
   }
 
   /** Sends the records of the batch until they are taken or refused for good; false when draining ran out of time. */
@@ -170,7 +184,7 @@ export class Delivery {
         }
         case 'unavailable':
           this.#lastError = outcome.why;
-          await this.#pause(this.#isDraining() ? POLL_MS : backoffMs);
+          await this.#pause(backoffMs);
           if (performance.now() >= this.#drainUntil) return false;
       }
     }
@@ -194,20 +208,13 @@ export class Delivery {
   }
 
   #commit(): void {
-    const { directory, signal } = this.#options;
     this.#delivered += this.#batchRecords;
-    for (const tail of this.#tails.values()) {
-      if (tail.cursor !== undefined) this.#write(directory, tail.writer, signal, tail.cursor);
+    for (const { tail, file, written } of this.#followed.values()) {
+      // A tail makes a new cursor whenever it moves.
+      if (tail.cursor === undefined || tail.cursor === written) continue;
+      file.write(tail.cursor);
+      this.#followed.set(tail.writer, { tail, file, written: tail.cursor });
     }
-  }
-
-  readonly #written = new Map<string, object>();
-
-  #write(...[directory, writer, signal, cursor]: Parameters<typeof writeCursor>): void {
-    // A tail makes a new cursor whenever it moves.
-    if (this.#written.get(writer) === cursor) return;
-    writeCursor(directory, writer, signal, cursor);
-    this.#written.set(writer, cursor);
   }
 
   #isDraining(): boolean {
@@ -216,7 +223,7 @@ export class Delivery {
 
   /** Waits, or less when draining begins. While draining, waits are short and never skipped: they bound the loop. */
   async #pause(milliseconds: number): Promise<void> {
-    if (this.#isDraining()) await sleep(Math.min(milliseconds, POLL_MS));
+    if (this.#isDraining()) await sleep(Math.min(milliseconds, BUSY_POLL_MS));
     else await pause(milliseconds, this.#wake.signal);
   }
 }

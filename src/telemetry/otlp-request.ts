@@ -37,8 +37,13 @@ export class OtlpBatch {
     return this.#ends.length;
   }
 
+  /** Bytes of all entries. */
+  get bytes(): number {
+    return this.entries.length - this.#headRoom;
+  }
+
   get isFull(): boolean {
-    return this.entries.length - this.#headRoom >= FULL_BATCH_BYTES;
+    return this.bytes >= FULL_BATCH_BYTES;
   }
 
   clear(): void {

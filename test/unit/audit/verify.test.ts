@@ -1,11 +1,10 @@
 import { copyFileSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { writeCursor } from '../../../src/audit/cursor.ts';
 import { segmentFileName } from '../../../src/audit/segment.ts';
 import { type Frame, scanSegment } from '../../../src/audit/segment-scan.ts';
 import { type BadRecord, verifyDirectory } from '../../../src/audit/verify.ts';
-import { openLog, write } from '../../fakes/audit-logs.ts';
+import { openLog, write, writeCursor } from '../../fakes/audit-logs.ts';
 import { callRecord, eventRecord, micros } from '../../fakes/audit-records.ts';
 import { temporaryDirectory } from '../../fakes/temporary-directory.ts';
 

@@ -1,4 +1,4 @@
-import { existsSync, unlinkSync } from 'node:fs';
+import { unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -239,7 +239,7 @@ describe('following segments', () => {
     deliver('logs', config(endpoint));
     await sleep(200);
     expect(sink.requests.length).toBeGreaterThan(0);
-    expect(existsSync(join(directory, 'worker-0.logs.cursor'))).toBe(false);
+    expect(readCursor(directory, 'worker-0', 'logs')).toBeUndefined();
     sink.refuse = () => undefined;
     await sink.until(() => sink.logs.length >= 10);
     log.close();
