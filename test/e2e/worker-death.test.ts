@@ -46,8 +46,8 @@ describe('a data-plane thread that dies', () => {
     const loads = clients.map((client) => new SteadyLoad([client], 2, 'digits', 50));
     await until('load', () => (loads.every((load) => load.calls.length > 4) ? true : undefined), 10_000);
     const spread = [await connections(0), await connections(1)];
-    expect(spread[0] ?? 0, `spread ${spread}`).toBeGreaterThan(0);
-    expect(spread[1] ?? 0, `spread ${spread}`).toBeGreaterThan(0);
+    expect(spread[0] ?? 0, `spread ${spread.join()}`).toBeGreaterThan(0);
+    expect(spread[1] ?? 0, `spread ${spread.join()}`).toBeGreaterThan(0);
 
     await killThread(inspectorPort, /worker\.ts/);
     await auditRecord(sidecar, 'the death', (record) => record.type === 'event' && record.event === 'worker_died');

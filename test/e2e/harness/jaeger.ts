@@ -75,7 +75,7 @@ export class Jaeger {
   /** Traces of a service that have all these tags on one span. */
   async find(service: string, tags: Readonly<Record<string, string>>): Promise<readonly JaegerTrace[]> {
     const query = new URLSearchParams({ service, tags: JSON.stringify(tags), limit: '1000', lookback: '1h' });
-    const response = await fetch(`http://127.0.0.1:${this.#queryPort}/api/traces?${query}`);
+    const response = await fetch(`http://127.0.0.1:${this.#queryPort}/api/traces?${query.toString()}`);
     if (!response.ok) throw new Error(`Jaeger answered ${response.status}: ${await response.text()}`);
     // Boundary: Jaeger's own answer, whose form its API documents.
     const body = (await response.json()) as { readonly data: readonly JaegerTrace[] | null };
