@@ -2,7 +2,7 @@
  * An ordinary gRPC client of the KServe V2 protocol: grpc-js with a certificate, nothing of Bulkhead's in it.
  */
 import { randomBytes } from 'node:crypto';
-import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { type ChannelCredentials, Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import {
   INFERENCE_SERVICE,
   type InferRequest,
@@ -22,7 +22,8 @@ export interface ClientOptions {
   readonly target: string;
   /** Name asked for in the handshake (SNI), which the server's certificate must carry. */
   readonly serverName: string;
-  readonly caPem: string;
+  /** Undefined: plaintext. */
+  readonly caPem: string | undefined;
   /** Undefined: no client certificate is shown. */
   readonly certificate: { readonly certPem: string; readonly keyPem: string } | undefined;
   /** Sent with every call: a token or an API key. */
@@ -55,13 +56,7 @@ export class InferenceClient {
   readonly #counter: CallCounter | undefined;
 
   constructor(options: ClientOptions) {
-    const { certificate } = options;
-    const channelCredentials = credentials.createSsl(
-      Buffer.from(options.caPem),
-      certificate === undefined ? null : Buffer.from(certificate.keyPem),
-      certificate === undefined ? null : Buffer.from(certificate.certPem),
-    );
-    this.#client = new Client(options.target, channelCredentials, {
+    this.#client = new Client(options.target, channelCredentials(options), {
       'grpc.ssl_target_name_override': options.serverName,
       'grpc.default_authority': options.serverName,
       'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
@@ -122,6 +117,12 @@ export class InferenceClient {
 /** Serializes a ModelInfer request. */
 export function serializeInferRequest(request: InferRequest): Buffer {
   return definitionOf('ModelInfer').requestSerialize(request);
+}
+
+function channelCredentials({ caPem, certificate }: ClientOptions): ChannelCredentials {
+  if (caPem === undefined) return credentials.createInsecure();
+  if (certificate === undefined) return credentials.createSsl(Buffer.from(caPem));
+  return credentials.createSsl(Buffer.from(caPem), Buffer.from(certificate.keyPem), Buffer.from(certificate.certPem));
 }
 
 function definitionOf(method: string): (typeof service)[string] {

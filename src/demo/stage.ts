@@ -37,6 +37,8 @@ export interface Stage {
   readonly workplace: Workplace;
   readonly modelServer: Child;
   readonly sidecar: Child;
+  /** `host:port` of the model server. */
+  readonly upstream: string;
   /** Where the sidecar listens. */
   readonly port: number;
   readonly adminPort: number;
@@ -76,8 +78,9 @@ export async function setStage(directory: string, started: Started, env: NodeJS.
   started.children.push(modelServer);
   const ready = await modelServer.waitFor((line) => line['event'] === 'ready', START_TIMEOUT_MS);
 
+  const upstream = `127.0.0.1:${portOf(ready, 'port')}`;
   workplace.write({
-    upstream: `127.0.0.1:${portOf(ready, 'port')}`,
+    upstream,
     otlpEndpoint: sink.endpoint,
     requests: Object.fromEntries(
       (
@@ -116,6 +119,7 @@ export async function setStage(directory: string, started: Started, env: NodeJS.
     workplace,
     modelServer,
     sidecar,
+    upstream,
     port,
     adminPort: portOf(serving, 'adminPort'),
     sink,

@@ -22,12 +22,16 @@ import type { InferenceFailure, ModelRepository } from './model-repository.ts';
 export interface SeenCall {
   readonly method: string;
   readonly model: string;
+  /** The request's own id; empty when it has none. */
+  readonly id: string;
   readonly tenant: string;
   readonly principal: string;
   readonly traceparent: string;
   /** Names of credential headers that arrived; a sidecar in front must leave none. */
   readonly credentials: readonly string[];
 }
+
+type RequestFacts = Pick<SeenCall, 'model' | 'id'>;
 
 const CREDENTIAL_HEADERS = ['authorization', 'x-api-key', 'cookie', 'proxy-authorization'];
 
@@ -45,20 +49,20 @@ export function inferenceService(
   const unary =
     <Q, A>(
       method: string,
-      modelOf: (request: Q) => string,
+      about: (request: Q) => RequestFacts,
       answer: (request: Q) => Promise<Result<A, InferenceFailure>> | Result<A, InferenceFailure>,
     ) =>
     (call: ServerUnaryCall<Q, A>, callback: sendUnaryData<A>): void => {
-      seen(describe(method, modelOf(call.request), call.metadata));
+      seen(describe(method, about(call.request), call.metadata));
       void reply(() => answer(call.request), callback);
     };
   const always = <A>(method: string, value: A) =>
     unary(
       method,
-      () => '',
+      () => ({ model: '', id: '' }),
       () => ({ ok: true, value }),
     );
-  const modelName = (request: ModelRequest): string => request.name;
+  const aboutModel = (request: ModelRequest): RequestFacts => ({ model: request.name, id: '' });
   const infer = async (request: InferRequest): Promise<Result<InferResponse, InferenceFailure>> => {
     const model = repository.find(request.modelName, request.modelVersion ?? '');
     return model.ok ? model.value.infer(request) : model;
@@ -71,15 +75,15 @@ export function inferenceService(
       version: process.version,
       extensions: ['statistics', 'model_repository'],
     }),
-    ModelReady: unary('ModelReady', modelName, (request: ModelRequest) => ({
+    ModelReady: unary('ModelReady', aboutModel, (request: ModelRequest) => ({
       ok: true,
       value: { ready: repository.find(request.name, request.version).ok },
     })),
-    ModelMetadata: unary('ModelMetadata', modelName, (request: ModelRequest) => {
+    ModelMetadata: unary('ModelMetadata', aboutModel, (request: ModelRequest) => {
       const model = repository.find(request.name, request.version);
       return model.ok ? { ok: true, value: model.value.metadata } : model;
     }),
-    ModelStatistics: unary('ModelStatistics', modelName, (request: ModelRequest) => {
+    ModelStatistics: unary('ModelStatistics', aboutModel, (request: ModelRequest) => {
       if (request.name === '')
         return { ok: true, value: { modelStats: repository.models.map((model) => model.statistics.toMessage()) } };
       const model = repository.find(request.name, request.version);
@@ -88,9 +92,9 @@ export function inferenceService(
     RepositoryIndex: always('RepositoryIndex', {
       models: repository.models.map(({ name, version }) => ({ name, version, state: 'READY', reason: '' })),
     }),
-    ModelInfer: unary('ModelInfer', (request: InferRequest) => request.modelName, infer),
+    ModelInfer: unary('ModelInfer', aboutInference, infer),
     ModelStreamInfer: (call: ServerDuplexStream<InferRequest, StreamInferResponse>): void => {
-      streamInfer(call, infer, (model) => seen(describe('ModelStreamInfer', model, call.metadata))).catch(
+      streamInfer(call, infer, (about) => seen(describe('ModelStreamInfer', about, call.metadata))).catch(
         (cause: unknown) => call.destroy(cause instanceof Error ? cause : new Error(String(cause))),
       );
     },
@@ -101,13 +105,13 @@ export function inferenceService(
 async function streamInfer(
   call: ServerDuplexStream<InferRequest, StreamInferResponse>,
   infer: (request: InferRequest) => Promise<Result<InferResponse, InferenceFailure>>,
-  seen: (model: string) => void,
+  seen: (about: RequestFacts) => void,
 ): Promise<void> {
   // An iterator that ends destroys its stream, and the last answers with it, unless it is told not to.
   for await (const message of call.iterator({ destroyOnReturn: false })) {
     // Boundary: a Readable's items have no type; the deserializer made this one.
     const request = message as InferRequest;
-    seen(request.modelName);
+    seen(aboutInference(request));
     const result = await infer(request);
     const response = result.ok
       ? { errorMessage: '', inferResponse: result.value }
@@ -137,11 +141,16 @@ function errorOf(failure: InferenceFailure): Partial<ServiceError> {
   return { code: STATUS_OF[failure.kind], details: failure.message };
 }
 
-function describe(method: string, model: string, metadata: Metadata): SeenCall {
+function aboutInference(request: InferRequest): RequestFacts {
+  return { model: request.modelName, id: request.id ?? '' };
+}
+
+function describe(method: string, { model, id }: RequestFacts, metadata: Metadata): SeenCall {
   const first = (name: string): string => String(metadata.get(name)[0] ?? '');
   return {
     method,
     model,
+    id,
     tenant: first('x-bulkhead-tenant-id'),
     principal: first('x-bulkhead-principal'),
     traceparent: first('traceparent'),

@@ -6,9 +6,9 @@ import { newClientTrace } from '../inference-client.ts';
 import { digestOf, PROVENANCE, provenanceOf, SAMPLES, type Sample } from '../models/samples.ts';
 import { captionDigits, renderDigits } from '../render/digit.ts';
 import { renderTable } from '../render/table.ts';
-import type { LogLine } from '../setup/children.ts';
 import type { Stage } from '../stage.ts';
-import { type Check, check, expectOutcome, type Step } from '../step.ts';
+import { check, expectOutcome, type Step } from '../step.ts';
+import { toldCheck } from './model-server-log.ts';
 
 /** Which held-out digits are drawn: by position among the samples of their class, `[truth, nth]`. */
 const DRAWN = [
@@ -67,10 +67,8 @@ export const digits: Step = {
   async run(stage, ink) {
     const drawn = DRAWN.map(([truth, nth]) => sampleOf('digits', truth, nth));
     const trace = newClientTrace();
-    const before = inferencesSeen(stage).length;
-    const outcome = await stage.acme.withToken.infer(batchRequest('digits', drawn), trace);
+    const outcome = await stage.acme.withToken.infer({ ...batchRequest('digits', drawn), id: 'acme-digits' }, trace);
     const predictions = readPredictions(outcome.response);
-    const told = await nextInference(stage, before);
     const all = readPredictions((await stage.acme.withToken.infer(batchRequest('digits', SAMPLES.digits))).response);
     const right = all.filter((prediction, row) => prediction.label === SAMPLES.digits[row]?.truth).length;
     stage.notes.tracedCall = trace;
@@ -88,7 +86,7 @@ export const digits: Step = {
           right >= 19,
           'at least 19 of 20 right',
         ),
-        toldCheck(told, 'acme', `token:${stage.acme.credentials.subject}`),
+        await toldCheck(stage, 'acme-digits', 'acme', `token:${stage.acme.credentials.subject}`),
       ],
     };
   },
@@ -100,9 +98,10 @@ export const wine: Step = {
   proves: 'Another tenant, another kind of credential, another model, over the same port and the same model server.',
   async run(stage, ink) {
     const samples = SAMPLES['wine-cultivar'];
-    const before = inferencesSeen(stage).length;
-    const outcome = await stage.globex.withApiKey.infer(batchRequest('wine-cultivar', samples));
-    const told = await nextInference(stage, before);
+    const outcome = await stage.globex.withApiKey.infer({
+      ...batchRequest('wine-cultivar', samples),
+      id: 'globex-wine',
+    });
     const predictions = readPredictions(outcome.response);
     const right = predictions.filter((prediction, row) => prediction.label === samples[row]?.truth).length;
     const { labels } = provenanceOf('wine-cultivar');
@@ -134,7 +133,7 @@ export const wine: Step = {
           right >= samples.length - 1,
           'at most one wrong',
         ),
-        toldCheck(told, 'globex', `key:${stage.globex.credentials.apiKeyId}`),
+        await toldCheck(stage, 'globex-wine', 'globex', `key:${stage.globex.credentials.apiKeyId}`),
       ],
     };
   },
@@ -147,11 +146,8 @@ export const shared: Step = {
   async run(stage) {
     const samples = SAMPLES['breast-cancer'];
     const request = batchRequest('breast-cancer', samples);
-    const before = inferencesSeen(stage).length;
-    const acme = await stage.acme.withApiKey.infer(request);
-    const toldOfAcme = await nextInference(stage, before);
-    const globex = await stage.globex.withApiKey.infer(request);
-    const toldOfGlobex = await nextInference(stage, before + 1);
+    const acme = await stage.acme.withApiKey.infer({ ...request, id: 'acme-shared' });
+    const globex = await stage.globex.withApiKey.infer({ ...request, id: 'globex-shared' });
     const [a, b] = [readPredictions(acme.response), readPredictions(globex.response)];
     const right = a.filter((prediction, row) => prediction.label === samples[row]?.truth).length;
     const same = a.length === samples.length && JSON.stringify(a) === JSON.stringify(b);
@@ -159,9 +155,9 @@ export const shared: Step = {
       lines: [],
       checks: [
         expectOutcome('ModelInfer breast-cancer, acme', acme, 'OK'),
-        toldCheck(toldOfAcme, 'acme', `key:${stage.acme.credentials.apiKeyId}`),
+        await toldCheck(stage, 'acme-shared', 'acme', `key:${stage.acme.credentials.apiKeyId}`),
         expectOutcome('ModelInfer breast-cancer, globex', globex, 'OK'),
-        toldCheck(toldOfGlobex, 'globex', `key:${stage.globex.credentials.apiKeyId}`),
+        await toldCheck(stage, 'globex-shared', 'globex', `key:${stage.globex.credentials.apiKeyId}`),
         check(
           'same rows, same answers',
           same ? `identical, ${right} of ${a.length} right` : 'they differ',
@@ -177,29 +173,6 @@ export const shared: Step = {
 function modelsServed(stage: Stage): readonly string[] {
   const models = stage.modelServer.lines.find((line) => line['event'] === 'ready')?.['models'];
   return Array.isArray(models) ? models.map(String).toSorted() : [];
-}
-
-/** What the model server was told of inferences so far. */
-export function inferencesSeen(stage: Stage): readonly LogLine[] {
-  return stage.modelServer.lines.filter((line) => line['event'] === 'call' && line['method'] === 'ModelInfer');
-}
-
-/** What it was told of the one after `count`; its line may come a moment after the answer. */
-async function nextInference(stage: Stage, count: number): Promise<LogLine | undefined> {
-  return stage.sink.waitFor(() => inferencesSeen(stage)[count], 1_000);
-}
-
-function toldCheck(told: LogLine | undefined, tenant: string, principal: string): Check {
-  const credentials = Array.isArray(told?.['credentials']) ? told['credentials'] : ['?'];
-  const describe = (aTenant: string, aPrincipal: string, names: readonly unknown[]): string =>
-    `${aTenant}, ${aPrincipal}; ${names.length === 0 ? 'no credential' : names.join(', ')}`;
-  const seen = describe(textOf(told?.['tenant']), textOf(told?.['principal']), credentials);
-  const expected = describe(tenant, principal, []);
-  return check('the model server was told', seen, seen === expected, expected);
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '?';
 }
 
 function sampleOf(model: 'digits', truth: number, nth: number): Sample {

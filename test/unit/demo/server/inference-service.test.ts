@@ -105,11 +105,12 @@ describe('the model server', () => {
     metadata.set('x-bulkhead-tenant-id', 'acme');
     metadata.set('x-bulkhead-principal', 'token:ada');
     metadata.set('authorization', 'Bearer secret');
-    await call('ModelInfer', wine, metadata);
+    await call('ModelInfer', { ...wine, id: 'r7' }, metadata);
     expect(seen).toEqual([
       {
         method: 'ModelInfer',
         model: 'wine-cultivar',
+        id: 'r7',
         tenant: 'acme',
         principal: 'token:ada',
         traceparent: '',
