@@ -5,11 +5,17 @@
  */
 import type { HeaderBlock } from './contract.ts';
 
-interface Remembered {
-  readonly octets: Buffer;
-  readonly version: number;
+/** What a header block means. */
+export interface BlockMeaning {
   readonly block: HeaderBlock;
   readonly traits: number;
+  /** What content-length says, or -1. */
+  readonly contentLength: number;
+}
+
+interface Remembered extends BlockMeaning {
+  readonly octets: Buffer;
+  readonly version: number;
 }
 
 export class BlockMemo {
@@ -31,17 +37,17 @@ export class BlockMemo {
     return undefined;
   }
 
-  /** Remembers a block, and returns it for use: frozen if it is remembered. */
-  remember(bytes: Buffer, start: number, end: number, version: number, block: string[], traits: number): HeaderBlock {
-    if (end - start > MAX_OCTETS) return block;
+  /** Remembers what a block meant, and freezes it. */
+  remember(bytes: Buffer, start: number, end: number, version: number, meaning: BlockMeaning): void {
+    if (end - start > MAX_OCTETS) return;
     // A peer whose blocks never repeat must not pay for a copy of each of them.
-    if (++this.#missesInARow > SLOTS * 4 && this.#missesInARow % 16 !== 0) return block;
+    if (++this.#missesInARow > SLOTS * 4 && this.#missesInARow % 16 !== 0) return;
     const octets = Buffer.allocUnsafeSlow(end - start);
     bytes.copy(octets, 0, start, end);
+    const { block, traits, contentLength } = meaning;
     Object.freeze(block);
-    this.#slots[this.#next] = { octets, version, block, traits };
+    this.#slots[this.#next] = { octets, version, block, traits, contentLength };
     this.#next = (this.#next + 1) % SLOTS;
-    return block;
   }
 }
 

@@ -262,7 +262,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
 
   /** The owner hears of it when it has returned from sending. */
   onBlockTooLarge(stream: Http2Stream): void {
-    process.nextTick(() => {
+    queueMicrotask(() => {
       if (stream.closed) return;
       this.#sendReset(stream, BLOCK_TOO_LARGE.code);
       this.#lose(stream, { by: 'us', ...BLOCK_TOO_LARGE });

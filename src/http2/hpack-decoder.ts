@@ -8,7 +8,7 @@
 import { BlockMemo } from './block-memo.ts';
 import type { HeaderBlock } from './contract.ts';
 import { FIELD_OVERHEAD_BYTES, FieldTable, type HeaderField } from './field-table.ts';
-import { classify, joinTraits } from './header-traits.ts';
+import { classify, joinTraits, Trait } from './header-traits.ts';
 import { decodeHuffman, maxDecodedLength } from './huffman.ts';
 import { STATIC_FIELDS, staticTable } from './static-table.ts';
 
@@ -34,6 +34,7 @@ export class HpackDecoder {
   #listBytes = 0;
   #repeatable = true;
   #decoded: HeaderBlock = [];
+  #contentLength = -1;
 
   constructor(limits: HeaderListLimits) {
     this.#limits = limits;
@@ -47,6 +48,11 @@ export class HpackDecoder {
   /** The union of its fields' traits, with their order taken into account. */
   get traits(): number {
     return this.#traits;
+  }
+
+  /** What its content-length says, or -1. */
+  get contentLength(): number {
+    return this.#contentLength;
   }
 
   /** The limit that the last block exceeded. Its fields are then not to be used. */
@@ -66,6 +72,7 @@ export class HpackDecoder {
     if (known !== undefined) {
       this.#decoded = known.block;
       this.#traits = known.traits;
+      this.#contentLength = known.contentLength;
       this.#listBytes = 0;
       this.#block = NOTHING;
       return undefined;
@@ -77,13 +84,14 @@ export class HpackDecoder {
     this.#block = [];
     this.#decoded = this.#block;
     this.#traits = 0;
+    this.#contentLength = -1;
     this.#listBytes = 0;
     this.#repeatable = true;
     this.#readSizeUpdates();
     while (this.#at < end && this.#fault === undefined) this.#readField();
     this.#bytes = EMPTY;
     if (this.#fault === undefined && this.#repeatable && this.exceeded === undefined) {
-      this.#decoded = this.#memo.remember(bytes, start, end, this.#table.version, this.#block, this.#traits);
+      this.#memo.remember(bytes, start, end, this.#table.version, this);
     }
     return this.#fault;
   }
@@ -124,6 +132,7 @@ export class HpackDecoder {
 
   #keep(field: HeaderField): void {
     this.#traits = joinTraits(this.#traits, field.traits);
+    if ((field.traits & Trait.CONTENT_LENGTH) !== 0) this.#contentLength = Number(field.value);
     this.#listBytes += field.name.length + field.value.length + FIELD_OVERHEAD_BYTES;
     // One more than allowed is kept: that is how `exceeded` knows.
     if (this.#listBytes <= this.#limits.maxHeaderListBytes && this.#block.length <= this.#limits.maxHeaderFields * 2) {

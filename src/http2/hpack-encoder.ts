@@ -37,6 +37,18 @@ export class HpackEncoder {
     this.#resize = { smallest: Math.min(this.#resize?.smallest ?? size, size), last: size };
   }
 
+  /** What `encode` would write, when that is known and changes nothing. */
+  recall(block: HeaderBlock): Uint8Array | undefined {
+    if (this.#resize !== undefined) return undefined;
+    const memo = this.#memo;
+    for (let index = 0; index < memo.length; index++) {
+      const slot = memo[index];
+      if (slot !== undefined && slot.block === block)
+        return slot.version === this.#table.version ? slot.octets : undefined;
+    }
+    return undefined;
+  }
+
   /** The most octets that `block` can take. */
   bound(block: HeaderBlock): number {
     let bytes = 2 * MAX_INTEGER_BYTES;
@@ -46,12 +58,6 @@ export class HpackEncoder {
 
   /** Encodes `block` at `at`, where `bound(block)` octets must be free, and returns the offset behind it. */
   encode(block: HeaderBlock, into: Buffer, at: number): number {
-    const known = this.#recall(block);
-    if (known !== undefined) {
-      const octets = known.octets;
-      for (let index = 0; index < octets.length; index++) into[at + index] = octets[index] ?? 0;
-      return at + octets.length;
-    }
     let position = this.#resize === undefined ? at : this.#writeResize(into, at);
     const version = this.#table.version;
     const repeatable = position === at;
@@ -107,16 +113,6 @@ export class HpackEncoder {
     }
     this.#table.resize(resize.last);
     return writeInteger(into, position, 0x20, 5, resize.last);
-  }
-
-  #recall(block: HeaderBlock): Encoded | undefined {
-    if (this.#resize !== undefined) return undefined;
-    const memo = this.#memo;
-    for (let index = 0; index < memo.length; index++) {
-      const slot = memo[index];
-      if (slot !== undefined && slot.block === block) return slot.version === this.#table.version ? slot : undefined;
-    }
-    return undefined;
   }
 
   /** Only frozen blocks are known by identity: any other may have other fields the next time. */

@@ -5,7 +5,7 @@
 import type { ConnectionCore } from './connection-core.ts';
 import { ErrorCode } from './error-code.ts';
 import { Flag, uint8, uint31 } from './frame.ts';
-import { fieldValue, requestFault, responseFault, trailerFault } from './header-rules.ts';
+import { requestFault, responseFault, trailerFault } from './header-rules.ts';
 import { Trait } from './header-traits.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
 import type { Http2Stream } from './stream.ts';
@@ -126,25 +126,24 @@ export class InboundHeaders {
 
   #onRequest(streamId: number, endStream: boolean): void {
     const core = this.#core;
-    const { block, traits } = this.#decoder;
+    const { block, traits, contentLength } = this.#decoder;
     if (requestFault(block, traits) !== undefined) return core.refuse(streamId, ErrorCode.PROTOCOL_ERROR);
-    const expectedBytes = contentLength(this.#decoder);
-    if (endStream && expectedBytes > 0) return core.refuse(streamId, ErrorCode.PROTOCOL_ERROR);
+    if (endStream && contentLength > 0) return core.refuse(streamId, ErrorCode.PROTOCOL_ERROR);
     const stream = core.newStream(streamId, true);
-    stream.expectedBytes = expectedBytes;
+    stream.expectedBytes = contentLength;
     stream.remoteEnded = endStream;
     core.adopt(stream, core.owner.onStream(stream, block, endStream));
   }
 
   #onResponse(stream: Http2Stream, endStream: boolean): void {
     const core = this.#core;
-    const { block, traits } = this.#decoder;
+    const { block, traits, contentLength } = this.#decoder;
     const fault = responseFault(block, traits, endStream);
     if (fault !== undefined) return core.streamError(stream, ErrorCode.PROTOCOL_ERROR, fault);
     if ((traits & Trait.INFORMATIONAL) === 0) {
       stream.responded = true;
       const bodyless = stream.isHead || (traits & Trait.NO_CONTENT) !== 0;
-      stream.expectedBytes = bodyless ? 0 : contentLength(this.#decoder);
+      stream.expectedBytes = bodyless ? 0 : contentLength;
     }
     this.#deliver(stream, endStream);
   }
@@ -177,8 +176,3 @@ interface Assembly {
 }
 
 const DEPENDS_ON_ITSELF = 'a stream that depends on itself';
-
-function contentLength(decoder: HpackDecoder): number {
-  if ((decoder.traits & Trait.CONTENT_LENGTH) === 0) return -1;
-  return Number(fieldValue(decoder.block, 'content-length'));
-}

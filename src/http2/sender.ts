@@ -197,10 +197,27 @@ export class Sender {
       return;
     }
     stream.announced = true;
+    const known = this.#encoder.recall(block);
+    if (known === undefined) this.#writeNewBlock(stream, block, endStream);
+    else this.#writeKnownBlock(stream, known, endStream);
+    if (endStream) this.#listener.onEndSent(stream);
+  }
+
+  #writeNewBlock(stream: Http2Stream, block: HeaderBlock, endStream: boolean): void {
     const bound = this.#encoder.bound(block);
     if (bound <= DEFAULT_MAX_FRAME_BYTES) this.#writeWholeBlock(stream, block, bound, endStream);
     else this.#writeSplitBlock(stream, block, bound, endStream);
-    if (endStream) this.#listener.onEndSent(stream);
+  }
+
+  #writeKnownBlock(stream: Http2Stream, octets: Uint8Array, endStream: boolean): void {
+    const writer = this.#writer;
+    const length = octets.length;
+    const at = writer.reserve(FRAME_HEADER_BYTES + length);
+    const flags = Flag.END_HEADERS | (endStream ? Flag.END_STREAM : 0);
+    const payload = putFrameHeader(writer.buffer, at, length, FrameType.HEADERS, flags, stream.id);
+    const into = writer.buffer;
+    for (let index = 0; index < length; index++) into[payload + index] = octets[index] ?? 0;
+    writer.commit(payload + length);
   }
 
   #writeWholeBlock(stream: Http2Stream, block: HeaderBlock, bound: number, endStream: boolean): void {

@@ -1,8 +1,8 @@
 /**
  * A connection's way out: frames are gathered in a pooled buffer and leave in one write per turn of the event loop.
  *
- * While a write is under way, the next one is gathered in a second buffer and no more: `isFull` then keeps what is held back
- * by flow control where it is. Small payloads are copied; large ones are passed to the socket as they are.
+ * While a write is under way, the next one is gathered in one buffer and no more: `isFull` then keeps what flow control can
+ * hold back where it is. Small payloads are copied; large ones are passed to the socket as they are.
  */
 import type { Duplex } from 'node:stream';
 import type { Flushable, Turn } from '../kernel/turn.ts';
@@ -60,7 +60,8 @@ export class SocketWriter implements Flushable {
 
   /** True when what flow control can hold back must wait. */
   get isFull(): boolean {
-    return this.#segmentBytes + this.#position - this.#start >= FULL_BYTES;
+    const bytes = this.#segmentBytes + this.#position - this.#start;
+    return bytes >= (this.#writing ? FULL_WHILE_WRITING_BYTES : FULL_BYTES);
   }
 
   /** Makes room for `bytes` (at most an output buffer) in `buffer` and returns where they go. */
@@ -205,4 +206,7 @@ export class SocketWriter implements Flushable {
 }
 
 const EMPTY = Buffer.alloc(0);
-const FULL_BYTES = OUTPUT_BUFFER_BYTES;
+/** What one turn may gather: about what a busy turn reads. */
+const FULL_BYTES = 4 * OUTPUT_BUFFER_BYTES;
+/** What a peer that reads slowly may hold beside the write that it holds up. */
+const FULL_WHILE_WRITING_BYTES = OUTPUT_BUFFER_BYTES;

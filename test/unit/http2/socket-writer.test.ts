@@ -136,16 +136,23 @@ describe('a socket writer', () => {
     expect(socket.writableEnded).toBe(true);
   });
 
-  test('is full at an output buffer, and gives everything back when it is closed', async () => {
-    const { put, output, buffersOut } = writer();
-    put('x'.repeat(65_535));
+  test('is full at four output buffers, at one while a write is under way, and gives everything back', async () => {
+    const { socket, put, output, buffersOut } = writer();
+    const fill = (bytes: number): void => put('x'.repeat(bytes));
+    for (let index = 0; index < 3; index++) fill(65_536);
+    fill(65_535);
     expect(output.isFull).toBe(false);
-    put('x');
+    fill(1);
     expect(output.isFull).toBe(true);
-    put('y');
-    expect(buffersOut()).toBe(2);
-    output.close();
-    expect(buffersOut()).toBe(0);
     await immediate();
+    fill(65_535);
+    expect(output.isFull).toBe(false);
+    fill(1);
+    expect(output.isFull).toBe(true);
+    expect(buffersOut()).toBe(5);
+    output.close();
+    socket.complete();
+    await immediate();
+    expect(buffersOut()).toBe(0);
   });
 });
