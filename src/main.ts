@@ -1,15 +1,17 @@
 #!/usr/bin/env node
 /**
  * The entry of the command line.
+ *
+ * The compiled program is kept under node_modules/.cache: the next start neither strips types nor compiles again, which saves
+ * time and, in every thread, the memory of the compiler. Where the folder cannot be written, only that is lost.
  */
-import { CommanderError } from 'commander';
-import { processIo } from './cli/io.ts';
-import { createProgram } from './cli/program.ts';
+import { enableCompileCache } from 'node:module';
+import { join } from 'node:path';
 
-try {
-  await createProgram(processIo).parseAsync();
-} catch (cause) {
-  // The program has said what was wrong with its arguments; everything else is a fault of ours.
-  if (!(cause instanceof CommanderError)) throw cause;
-  process.exitCode = cause.exitCode;
-}
+const cache = process.env['NODE_COMPILE_CACHE'] ?? join(import.meta.dirname, '../node_modules/.cache/bulkhead');
+enableCompileCache(cache);
+// The threads that it starts find the cache by this.
+process.env['NODE_COMPILE_CACHE'] = cache;
+
+const { runProgram } = await import('./cli/program.ts');
+await runProgram();

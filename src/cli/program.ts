@@ -1,13 +1,13 @@
 /**
  * The command line: one file per command, put together here.
  */
-import { Command } from 'commander';
+import { Command, CommanderError } from 'commander';
 import { registerAudit } from './audit.ts';
 import { registerCheck } from './check.ts';
 import { registerConfigSchema } from './config-schema.ts';
 import { registerHealth } from './health.ts';
 import { registerInject } from './inject.ts';
-import type { CliIo } from './io.ts';
+import { type CliIo, processIo } from './io.ts';
 import { registerRun } from './run.ts';
 import { packageVersion, registerVersion } from './version.ts';
 
@@ -40,4 +40,14 @@ Examples:
   registerAudit(program, io);
   registerVersion(program, io);
   return program;
+}
+
+/** Runs the command that the process was called with. Wrong arguments end in their exit code, said by the program itself. */
+export async function runProgram(): Promise<void> {
+  try {
+    await createProgram(processIo).parseAsync();
+  } catch (cause) {
+    if (!(cause instanceof CommanderError)) throw cause;
+    process.exitCode = cause.exitCode;
+  }
 }
