@@ -77,7 +77,7 @@ export class AuditLog {
       const files = options.files ?? diskFiles;
       const { directory, writer, segmentBytes, maxBytes } = options;
       this.#segment = new SegmentWriter({ directory, writer, segmentBytes, maxBytes, files }, chain, this.#clock.now());
-      this.#buffer.write(this.#segment.lastHash, 0, 'hex');
+      this.#buffer.write(this.#segment.headerHash, 0, 'hex');
       if (chain.recovered !== undefined) this.#appendEvent('audit.tail_recovered', chain.recovered);
       if (!this.flush()) throw new Error(`audit log cannot be written: ${this.#blocked}`);
     } catch (error) {
@@ -163,14 +163,17 @@ export class AuditLog {
     const length = this.#end - this.#start;
     const why = this.#segment.reserve(length) ?? this.#writeBytes();
     if (why !== undefined) return why;
-    const lastHash = this.#buffer.toString('hex', this.#end - HASH_BYTES, this.#end);
-    this.#segment.written(length, this.#heldRecords, lastHash);
+    this.#segment.written(length, this.#heldRecords);
     this.#buffer.copyWithin(0, this.#end - HASH_BYTES, this.#end);
     this.#emptyBuffer();
-    if (this.#segment.isFull && this.#segment.rotate(this.#clock.now())) {
-      this.#buffer.write(this.#segment.lastHash, 0, 'hex');
-    }
+    if (this.#segment.isFull) this.#rotate();
     return undefined;
+  }
+
+  #rotate(): void {
+    const lastHash = this.#buffer.toString('hex', 0, HASH_BYTES);
+    const headerHash = this.#segment.rotate(lastHash, this.#clock.now());
+    if (headerHash !== undefined) this.#buffer.write(headerHash, 0, 'hex');
   }
 
   #writeBytes(): string | undefined {

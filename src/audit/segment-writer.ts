@@ -34,7 +34,7 @@ export class SegmentWriter {
   #sequence: number;
   #bytes = 0;
   #records = 0;
-  #lastHash: string;
+  #headerHash = '';
   #dirty = false;
   #syncing = false;
   #rotationFailed = false;
@@ -44,8 +44,7 @@ export class SegmentWriter {
   constructor(options: SegmentWriterOptions, chain: ChainEnd, now: EpochMicros) {
     this.#options = options;
     this.#sequence = chain.nextSequence - 1;
-    this.#lastHash = chain.lastHash;
-    this.#create(now);
+    this.#create(chain.lastHash, now);
     this.#list();
   }
 
@@ -54,8 +53,9 @@ export class SegmentWriter {
     return this.#records;
   }
 
-  get lastHash(): string {
-    return this.#lastHash;
+  /** Hash of the segment's header, hex: what its first record is chained to. */
+  get headerHash(): string {
+    return this.#headerHash;
   }
 
   /** Of all segments in the directory; what other writers wrote in the last second may not be in it. */
@@ -91,10 +91,9 @@ export class SegmentWriter {
   }
 
   /** Whole records were taken. */
-  written(bytes: number, records: number, lastHash: string): void {
+  written(bytes: number, records: number): void {
     this.#bytes += bytes;
     this.#records += records;
-    this.#lastHash = lastHash;
   }
 
   /** Takes back what was written of records that are to be forgotten. */
@@ -103,21 +102,22 @@ export class SegmentWriter {
   }
 
   /**
-   * Starts the next segment. False: it could not be made, and the present one is written on; tried again in a second.
+   * Starts the next segment, chained to this one's last hash, and returns its header's hash. Undefined: it could not be made,
+   * and the present one is written on; tried again in a second.
    */
-  rotate(now: EpochMicros): boolean {
+  rotate(lastHash: string, now: EpochMicros): string | undefined {
     const finishedBytes = this.#bytes;
     const descriptor = this.#descriptor;
     try {
-      this.#create(now);
+      this.#create(lastHash, now);
     } catch {
       this.#rotationFailed = true;
-      return false;
+      return undefined;
     }
     this.#otherBytes += finishedBytes;
     const { files } = this.#options;
     files.sync(descriptor, () => files.close(descriptor));
-    return true;
+    return this.#headerHash;
   }
 
   /** Called once a second: has the disk take what was written since. */
@@ -143,11 +143,11 @@ export class SegmentWriter {
     }
   }
 
-  #create(now: EpochMicros): void {
+  #create(previousHash: string, now: EpochMicros): void {
     const { directory, writer, files } = this.#options;
     const name = { writer, sequence: this.#sequence + 1 };
     const path = join(directory, segmentFileName(name));
-    const header = encodeHeader(name, now, this.#lastHash);
+    const header = encodeHeader(name, now, previousHash);
     const descriptor = files.create(path);
     try {
       const written = files.write(descriptor, header, 0, header.length);
@@ -162,7 +162,7 @@ export class SegmentWriter {
     this.#sequence = name.sequence;
     this.#bytes = header.length;
     this.#records = 0;
-    this.#lastHash = header.toString('hex', header.length - HASH_BYTES);
+    this.#headerHash = header.toString('hex', header.length - HASH_BYTES);
     this.#dirty = true;
   }
 

@@ -15,7 +15,6 @@ import {
 } from '@opentelemetry/otlp-exporter-base/node-http';
 import type { Signal } from '../audit/cursor.ts';
 import type { OtlpConfig } from '../config/generation.ts';
-import { GrpcTransport } from './grpc-transport.ts';
 
 export type ExportOutcome =
   /** Acknowledged. `rejected`: how many entries of it the collector did not want (OTLP's partial success). */
@@ -45,13 +44,21 @@ const PATHS: Readonly<Record<Signal, { readonly http: string; readonly grpc: str
 /** Exports one signal, one request at a time. */
 export class OtlpExporter {
   readonly #delegate: IOtlpExportDelegate<OtlpRequest>;
-  readonly #response = new ResponseReader();
+  readonly #response: ResponseReader;
 
-  constructor(signal: Signal, config: OtlpConfig) {
-    this.#delegate =
+  /** Loads what the protocol needs, and only that: grpc-js takes several megabytes in each thread that loads it. */
+  static async create(signal: Signal, config: OtlpConfig): Promise<OtlpExporter> {
+    const response = new ResponseReader();
+    const delegate =
       config.protocol === 'grpc'
-        ? grpcDelegate(signal, config, this.#response)
-        : httpDelegate(signal, config, this.#response);
+        ? await grpcDelegate(signal, config, response)
+        : httpDelegate(signal, config, response);
+    return new OtlpExporter(delegate, response);
+  }
+
+  private constructor(delegate: IOtlpExportDelegate<OtlpRequest>, response: ResponseReader) {
+    this.#delegate = delegate;
+    this.#response = response;
   }
 
   /** Sends a request; never rejects. Call it again only when it has resolved. */
@@ -110,11 +117,12 @@ function httpDelegate(
   );
 }
 
-function grpcDelegate(
+async function grpcDelegate(
   signal: Signal,
   config: OtlpConfig,
   serializer: ResponseReader,
-): IOtlpExportDelegate<OtlpRequest> {
+): Promise<IOtlpExportDelegate<OtlpRequest>> {
+  const { GrpcTransport } = await import('./grpc-transport.ts');
   const options = sharedOptions(signal, config);
   const metrics = new ExporterMetrics({
     componentType: 'otlp_grpc_exporter',

@@ -26,14 +26,16 @@ const resource = resourceBytes({
   instanceId,
   processId: process.pid,
 });
-const deliveries = SIGNALS.map(
-  (signal) =>
-    new Delivery({
-      signal,
-      directory: auditDirectory,
-      batch: new OtlpBatch(resource, 'bulkhead', serviceVersion),
-      exporter: new OtlpExporter(signal, otlp),
-    }),
+const deliveries = await Promise.all(
+  SIGNALS.map(
+    async (signal) =>
+      new Delivery({
+        signal,
+        directory: auditDirectory,
+        batch: new OtlpBatch(resource, 'bulkhead', serviceVersion),
+        exporter: await OtlpExporter.create(signal, otlp),
+      }),
+  ),
 );
 
 function status(): TelemetryStatus {

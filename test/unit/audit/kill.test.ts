@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import { expect, it } from 'vitest';
 import { verifyDirectory } from '../../../src/audit/verify.ts';
-import { openLog, readAll } from '../../fakes/audit-logs.ts';
+import { openLog, readAll, write } from '../../fakes/audit-logs.ts';
+import { eventRecord } from '../../fakes/audit-records.ts';
 import { temporaryDirectory } from '../../fakes/temporary-directory.ts';
 
 const CHILD = fileURLToPath(new URL('../../fakes/audit-writer-child.ts', import.meta.url));
@@ -43,4 +45,22 @@ it('kill -9 while writing loses no record whose flush was acknowledged, and the 
   const report = await verifyDirectory(directory);
   expect(report).toMatchObject({ ok: true, writers: [{ firstSequence: 1 }] });
   expect(report.writers[0]?.segments).toBeGreaterThan(KILLS);
+});
+
+it('a thread that ended without closing its log leaves the name to the next, and one that lives does not', async () => {
+  const directory = temporaryDirectory();
+  const thread = new Worker(new URL('../../fakes/audit-writer-thread.ts', import.meta.url), {
+    workerData: { directory },
+  });
+  expect(await once(thread, 'message')).toEqual([true]);
+  expect(() => openLog(directory)).toThrow('is held by');
+  await thread.terminate();
+  const log = openLog(directory);
+  write(log, eventRecord({ event: 'next.wrote' }));
+  log.close();
+  expect((await readAll(directory)).map(({ record }) => record)).toMatchObject([
+    { event: 'thread.wrote' },
+    { event: 'next.wrote' },
+  ]);
+  expect((await verifyDirectory(directory)).ok).toBe(true);
 });

@@ -44,9 +44,9 @@ function config(endpoint: string, protocol: OtlpConfig['protocol'] = 'grpc'): Ot
   };
 }
 
-function deliver(signal: Signal, otlp: OtlpConfig): { delivery: Delivery; batch: OtlpBatch; done: Promise<void> } {
+async function deliver(signal: Signal, otlp: OtlpConfig) {
   const batch = new OtlpBatch(RESOURCE, 'bulkhead', '0.1.0');
-  const delivery = new Delivery({ signal, directory, batch, exporter: new OtlpExporter(signal, otlp) });
+  const delivery = new Delivery({ signal, directory, batch, exporter: await OtlpExporter.create(signal, otlp) });
   const started = { delivery, batch, done: delivery.run() };
   running.push(started);
   return started;
@@ -81,7 +81,7 @@ describe.each(['grpc', 'http/protobuf'] as const)('delivering over %s', (protoco
   it('brings every record of every writer once, as a log and as spans, and moves the cursors to the end', async () => {
     const otlp = config(await listen(), protocol);
     const logs = [openLog(directory), openLog(directory, { writer: 'main' })] as const;
-    const [traces, audit] = [deliver('traces', otlp), deliver('logs', otlp)];
+    const [traces, audit] = [await deliver('traces', otlp), await deliver('logs', otlp)];
     write(logs[0], ...calls(0, 300));
     write(logs[1], eventRecord({}), refusalRecord({}));
     await sink.until(() => sink.logs.length >= 302 && sink.spans.length >= 300 * 7);
@@ -103,7 +103,7 @@ describe.each(['grpc', 'http/protobuf'] as const)('delivering over %s', (protoco
   it('loses nothing while the collector is away, holds one batch of it, and catches up', async () => {
     const endpoint = await listen();
     const port = Number(new URL(endpoint).port);
-    const { delivery, batch } = deliver('logs', config(endpoint, protocol));
+    const { delivery, batch } = await deliver('logs', config(endpoint, protocol));
     const log = openLog(directory, { segmentBytes: 128 * 1024 });
     write(log, ...calls(0, 100));
     await sink.until(() => sink.logs.length >= 100);
@@ -127,7 +127,7 @@ describe.each(['grpc', 'http/protobuf'] as const)('delivering over %s', (protoco
     const log = openLog(directory, { segmentBytes: 20_000 });
     for (let round = 0; round < 4; round++) {
       write(log, ...calls(round * 100, round * 100 + 100));
-      const { delivery, done } = deliver('logs', otlp);
+      const { delivery, done } = await deliver('logs', otlp);
       await sink.until(() => sink.logs.length >= (round + 1) * 100);
       delivery.drain(2_000);
       await done;
@@ -145,7 +145,7 @@ describe.each(['grpc', 'http/protobuf'] as const)('delivering over %s', (protoco
     };
     const log = openLog(directory);
     write(log, ...calls(0, 64));
-    const { delivery } = deliver('logs', otlp);
+    const { delivery } = await deliver('logs', otlp);
     await sink.until(() => sink.logs.length >= 63);
     write(log, ...calls(64, 70));
     await sink.until(() => sink.logs.length >= 69);
@@ -159,7 +159,7 @@ describe.each(['grpc', 'http/protobuf'] as const)('delivering over %s', (protoco
     sink.refuse = () => ({ kind: 'partial', rejected: 2 });
     const log = openLog(directory);
     write(log, ...calls(0, 10));
-    const { delivery } = deliver('logs', otlp);
+    const { delivery } = await deliver('logs', otlp);
     await sink.until(() => sink.logs.length >= 10 && delivery.deliveredRecords === 10);
     await sleep(150);
     log.close();
@@ -178,8 +178,8 @@ describe.each(['grpc', 'http/protobuf'] as const)('delivering over %s', (protoco
     };
     const log = openLog(directory);
     write(log, ...calls(0, 10));
-    deliver('traces', otlp);
-    const { delivery } = deliver('logs', otlp);
+    await deliver('traces', otlp);
+    const { delivery } = await deliver('logs', otlp);
     await sink.until(() => sink.spans.length >= 70);
     expect(sink.logs).toHaveLength(0);
     expect(delivery.rejectedRecords).toBe(0);
@@ -192,7 +192,7 @@ describe.each(['grpc', 'http/protobuf'] as const)('delivering over %s', (protoco
 describe('draining', () => {
   it('delivers what is there, although it came a moment ago', async () => {
     const otlp = config(await sink.listenGrpc());
-    const { delivery, done } = deliver('logs', otlp);
+    const { delivery, done } = await deliver('logs', otlp);
     await sleep(20);
     const log = openLog(directory, { writer: 'worker-3' });
     write(log, ...calls(0, 5));
@@ -206,7 +206,7 @@ describe('draining', () => {
     const log = openLog(directory);
     write(log, ...calls(0, 5));
     log.close();
-    const { delivery, done } = deliver('logs', config(await deadEndpoint()));
+    const { delivery, done } = await deliver('logs', config(await deadEndpoint()));
     await sleep(50);
     const before = performance.now();
     delivery.drain(300);
@@ -226,7 +226,7 @@ describe('following segments', () => {
       log.close();
     }
     unlinkSync(join(directory, segmentFileName({ writer: 'worker-0', sequence: 2 })));
-    deliver('logs', otlp);
+    await deliver('logs', otlp);
     await sink.until(() => sink.logs.length >= 30);
     expect(deliveredCalls()).toEqual([...numbers(0, 10), ...numbers(20, 40)]);
   });
@@ -236,7 +236,7 @@ describe('following segments', () => {
     sink.refuse = () => ({ kind: 'grpc', code: 14, details: 'later' });
     const log = openLog(directory);
     write(log, ...calls(0, 10));
-    deliver('logs', config(endpoint));
+    await deliver('logs', config(endpoint));
     await sleep(200);
     expect(sink.requests.length).toBeGreaterThan(0);
     expect(readCursor(directory, 'worker-0', 'logs')).toBeUndefined();
