@@ -8,7 +8,7 @@ import { ATTRIBUTE, AUDIT_EVENT } from '../../src/telemetry/names.ts';
 import { type CollectedLog, type CollectedSpan, Collector } from './harness/collector.ts';
 import { ModelUpstream } from './harness/model-upstream.ts';
 import { Sidecar } from './harness/sidecar.ts';
-import { tenantClient } from './harness/tenant-client.ts';
+import { cancelledInfer, tenantClient } from './harness/tenant-client.ts';
 import { until } from './harness/until.ts';
 
 const TENANTS = ['acme', 'umbrella'] as const;
@@ -16,7 +16,7 @@ type TenantName = (typeof TENANTS)[number];
 
 const SERVER_SPAN = 2;
 const CLIENT_SPAN = 3;
-const ARRIVAL_TIMEOUT_MS = 60_000;
+const ARRIVAL_TIMEOUT_MS = 120_000;
 
 /** What the test did: by the model's name, which no other call has. */
 interface MadeCall {
@@ -78,6 +78,7 @@ async function arrived(made: readonly MadeCall[]): Promise<ReadonlyMap<unknown, 
     `records of ${made.length} calls`,
     () => (new Set(callLogs().map(model)).isSupersetOf(names) ? true : undefined),
     ARRIVAL_TIMEOUT_MS,
+    1_000,
   ).catch((error: unknown) => {
     const missing = [...names.difference(new Set(callLogs().map(model)))];
     throw new Error(`${missing.length} records are missing, such as ${missing.slice(0, 5).join(', ')}`, {
@@ -94,6 +95,10 @@ async function arrived(made: readonly MadeCall[]): Promise<ReadonlyMap<unknown, 
 describe('the Collector behind the sidecar', () => {
   it('gets exactly one audit record and exactly the spans of every call', async () => {
     const made = (await Promise.all(TENANTS.map((tenant) => makeCalls(tenant, 'first', 40)))).flat();
+    for (const tenant of TENANTS) {
+      expect(await cancelledInfer(sidecar, tenant, `${tenant}-cancelled`, 300)).toBe(1);
+      made.push({ tenant, model: `${tenant}-cancelled`, code: 'CANCELLED' });
+    }
     const logs = await arrived(made);
     const { spans } = collector.collected();
 

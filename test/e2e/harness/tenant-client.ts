@@ -1,7 +1,8 @@
 /**
  * An ordinary KServe client of one tenant, connected to the sidecar under test.
  */
-import { type ClientOptions, InferenceClient } from '../../../src/demo/inference-client.ts';
+import { Client, credentials, Metadata } from '@grpc/grpc-js';
+import { type ClientOptions, InferenceClient, serializeInferRequest } from '../../../src/demo/inference-client.ts';
 import type { Sidecar } from './sidecar.ts';
 
 /** Connects with the tenant's own client certificate; `overrides` is what a test does otherwise. */
@@ -18,5 +19,32 @@ export function tenantClient(
     certificate: pki.client,
     metadata: {},
     ...overrides,
+  });
+}
+
+/** Calls ModelInfer, whose answer would take `delay:` far longer, and cancels it after so long. Gives the status, CANCELLED. */
+export function cancelledInfer(sidecar: Sidecar, tenant: string, model: string, afterMs: number): Promise<number> {
+  const { pki } = sidecar.tenant(tenant);
+  const { ca, client: own, serverName } = pki;
+  const tls = credentials.createSsl(Buffer.from(ca.certPem), Buffer.from(own.keyPem), Buffer.from(own.certPem));
+  const client = new Client(`127.0.0.1:${sidecar.port}`, tls, {
+    'grpc.ssl_target_name_override': serverName,
+    'grpc.default_authority': serverName,
+    'grpc.use_local_subchannel_pool': 1,
+  });
+  return new Promise((resolve) => {
+    const call = client.makeUnaryRequest(
+      '/inference.GRPCInferenceService/ModelInfer',
+      (bytes: Buffer) => bytes,
+      (bytes: Buffer) => bytes,
+      serializeInferRequest({ modelName: model, id: 'delay:60000', inputs: [] }),
+      new Metadata(),
+      {},
+      (error) => {
+        client.close();
+        resolve(error?.code ?? 0);
+      },
+    );
+    setTimeout(() => call.cancel(), afterMs);
   });
 }

@@ -3,17 +3,18 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Asks until the answer is not undefined, or throws after `timeoutMs`. */
+/** Asks every `everyMs` until the answer is not undefined, or throws after `timeoutMs`. */
 export async function until<T>(
   what: string,
   ask: () => Promise<T | undefined> | T | undefined,
   timeoutMs: number,
+  everyMs = 50,
 ): Promise<T> {
   const end = Date.now() + timeoutMs;
   for (;;) {
     const answer = await ask();
     if (answer !== undefined) return answer;
     if (Date.now() > end) throw new Error(`${what}: not within ${timeoutMs} ms`);
-    await sleep(50);
+    await sleep(everyMs);
   }
 }
