@@ -34,6 +34,8 @@ interface Followed {
 const BUSY_POLL_MS = 50;
 /** And while there is little: the age that a record may have before it is sent. A request costs more than the records in it. */
 const QUIET_POLL_MS = 150;
+/** A round ends after so many records also when few of them are sampled: the thread has messages to hear. */
+const MAX_BATCH_RECORDS = 20_000;
 const BUSY_BATCH_BYTES = 128 * 1024;
 /** How often new writers are looked for: they appear at starts only. */
 const DISCOVER_MS = 1_000;
@@ -125,12 +127,16 @@ export class Delivery {
     for (let i = 0; i < followed.length; i++) {
       const next = followed[(this.#firstTail + i) % followed.length];
       next?.tail.read((frame) => this.#take(frame));
-      if (batch.isFull) {
+      if (this.#isFull()) {
         this.#firstTail += i + 1;
         return true;
       }
     }
     return false;
+  }
+
+  #isFull(): boolean {
+    return this.#options.batch.isFull || this.#batchRecords >= MAX_BATCH_RECORDS;
   }
 
   #take(frame: TailFrame): boolean {
@@ -142,7 +148,7 @@ export class Delivery {
       this.#lastError = `${frame.writer} segment ${frame.sequence} record ${frame.number}: ${problem}`;
     }
     batch.endRecord();
-    return !batch.isFull;
+    return !this.#isFull();
   }
 
   #discover(): readonly Followed[] {

@@ -231,6 +231,22 @@ describe('following segments', () => {
     expect(deliveredCalls()).toEqual([...numbers(0, 10), ...numbers(20, 40)]);
   });
 
+  it('passes over tens of thousands of calls that are not sampled, in rounds, and finds the one that is', async () => {
+    const otlp = config(await sink.listenGrpc());
+    const log = openLog(directory, { segmentBytes: 4 * 1024 * 1024 });
+    write(
+      log,
+      ...Array.from({ length: 45_000 }, () => callRecord({ sampled: false })),
+      callRecord({ caller: 'key:last' }),
+    );
+    const { delivery } = await deliver('traces', otlp);
+    await sink.until(() => sink.spans.length >= 7);
+    log.close();
+    await expect.poll(() => delivery.deliveredRecords).toBe(45_001);
+    expect(sink.requests).toHaveLength(1);
+    expect(sink.spans[0]?.attributes['bulkhead.caller.id']).toBe('key:last');
+  });
+
   it('moves no cursor before the collector has answered', async () => {
     const endpoint = await sink.listenGrpc();
     sink.refuse = () => ({ kind: 'grpc', code: 14, details: 'later' });
