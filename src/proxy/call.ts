@@ -8,11 +8,13 @@ import type { LimitsConfig } from '../config/generation.ts';
 import { GrpcStatus } from '../grpc/status.ts';
 import { trailersFor, trailersOnly } from '../grpc/status-reply.ts';
 import type { HeaderBlock, ResetCause, Stream, StreamOwner } from '../http2/contract.ts';
+import { ErrorCode } from '../http2/error-code.ts';
 import type { Peer } from '../identity/peer.ts';
 import { MessageCounter } from '../inspection/message-counter.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import type { Result } from '../kernel/result.ts';
+import { CallBoundary } from './call-boundary.ts';
 import type { Deadlines, Mortal } from './deadlines.ts';
 import { describe, outcomeOf } from './describe-denial.ts';
 import { type Admission, admit, permitMessage } from './pipeline.ts';
@@ -56,6 +58,8 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
   readonly #ended: (call: Call) => void;
   readonly #response = new MessageCounter();
   readonly #request = new RequestSide(this);
+  /** What the engine, the leg and the clock hold of this call: nothing that it throws gets past it. */
+  readonly boundary = new CallBoundary(this);
   #phase: Phase = { at: 'admitting' };
   #admission: Admission | undefined;
   #leg: UpstreamLeg | undefined;
@@ -99,13 +103,13 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     const admitted = admit(block, this.#peer, this.#tenant.gates, this.#trail);
     const timeout = this.#trail.head?.timeoutMicros;
     if (timeout !== undefined) {
-      this.#deadlineSlot = this.#services.deadlines.watch(this, (this.#trail.startedAt + timeout) as EpochMicros);
+      this.#deadlineSlot = this.#services.deadlines.watch(
+        this.boundary,
+        (this.#trail.startedAt + timeout) as EpochMicros,
+      );
     }
     if (admitted instanceof Promise) {
-      admitted.then(
-        (settled) => this.#admitted(settled),
-        (cause: unknown) => this.refuse({ kind: 'internal', cause }),
-      );
+      admitted.then((settled) => this.#admitted(settled)).catch((cause: unknown) => this.fault(cause));
     } else this.#admitted(admitted);
   }
 
@@ -143,11 +147,10 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
   }
 
   onWritten(_stream: Stream, bytes: number): void {
-    // At the call's end everything was given back at once; the model server's window is still owed.
-    if (this.#phase.at !== 'done') {
-      this.#responseHeld -= bytes;
-      this.#tenant.account.release(bytes);
-    }
+    // At the call's end everything was given back at once.
+    if (this.#phase.at === 'done') return;
+    this.#responseHeld -= bytes;
+    this.#tenant.account.release(bytes);
     const leg = this.#leg;
     if (leg === undefined) return;
     if (this.#tenant.account.full) this.#tenant.account.whenRelieved(() => leg.credit(bytes));
@@ -168,12 +171,34 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
         : cause.by === 'us'
           ? cause.why
           : `connection: ${cause.end.kind}`;
-    this.#finish(cause.by === 'us' ? 'failed' : 'cancelled', GrpcStatus.CANCELLED, undefined, detail);
+    const phase = this.#phase;
+    // Who leaves before it has read its refusal was refused all the same.
+    if (phase.at === 'ending' && phase.denial !== undefined)
+      this.#finishUndelivered(phase.denial, phase.status, detail);
+    else this.#finish(cause.by === 'us' ? 'failed' : 'cancelled', GrpcStatus.CANCELLED, undefined, detail);
   }
 
   expire(): void {
     this.#deadlineSlot = 0;
-    this.refuse({ kind: 'deadline_exceeded', timeoutMs: (this.#trail.head?.timeoutMicros ?? 0) / 1000 });
+    const late: Denial = { kind: 'deadline_exceeded', timeoutMs: (this.#trail.head?.timeoutMicros ?? 0) / 1000 };
+    const ending = this.#phase.at === 'ending' ? this.#phase : undefined;
+    this.refuse(late);
+    // A reply that could not leave waits for a client that does not read, and by now is not waited for any more.
+    if (this.#isDone()) return;
+    this.#stream.reset(ErrorCode.CANCEL);
+    if (ending?.denial !== undefined) this.#finishUndelivered(ending.denial, ending.status, 'the deadline has passed');
+    else this.#finishUndelivered(late, GrpcStatus.DEADLINE_EXCEEDED, 'the client does not read');
+  }
+
+  /** Something of ours threw. The call is over, whatever state it is in, and takes nobody along. */
+  fault(cause: unknown): void {
+    const denial: Denial = { kind: 'internal', cause };
+    try {
+      this.refuse(denial);
+    } catch {
+      this.#stream.reset(ErrorCode.INTERNAL_ERROR);
+      this.#finishUndelivered(denial, GrpcStatus.INTERNAL, 'the reply failed');
+    }
   }
 
   // --- the request's way
@@ -186,7 +211,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     if (this.#phase.at !== 'open') return undefined;
     if (this.#leg === undefined) {
       this.#legFrom = this.#services.now();
-      const leg = UpstreamLeg.open(admission.permit, admission.lease, this.#tenant.pool, this);
+      const leg = UpstreamLeg.open(admission.permit, admission.lease, this.#tenant.pool, this.boundary);
       this.#leg = leg;
     }
     return this.#leg;
@@ -280,10 +305,32 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     if (this.#phase.at === 'done') return;
     if (this.#phase.at === 'open' && this.#legFrom !== undefined) this.#trail.upstream(this.#legFrom, 'fail');
     this.#phase = { at: 'done' };
-    this.#request.stop();
     this.#admission?.lease.settle();
-    if (this.#deadlineSlot !== 0) this.#services.deadlines.forget(this, this.#deadlineSlot);
-    this.#giveBack();
+    if (this.#deadlineSlot !== 0) this.#services.deadlines.forget(this.boundary, this.#deadlineSlot);
+    this.#ended(this);
+    try {
+      this.#request.stop();
+      this.#giveBack();
+    } finally {
+      this.#writeRecord(outcome, status, denial, detail);
+    }
+  }
+
+  /** The reply was decided and did not reach the client. */
+  #finishUndelivered(denial: Denial, status: number, why: string): void {
+    this.#finish(outcomeOf(denial), status, denial, `${describe(denial)} (not delivered: ${why})`.trimStart());
+  }
+
+  #isDone(): boolean {
+    return this.#phase.at === 'done';
+  }
+
+  #writeRecord(
+    outcome: CallRecord['outcome'],
+    status: number,
+    denial: Denial | undefined,
+    detail: string | undefined,
+  ): void {
     const record = this.#trail.record({
       outcome,
       grpcStatus: status,
@@ -298,14 +345,19 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     });
     this.#services.append(record);
     this.#services.count(record);
-    this.#ended(this);
   }
 
-  /** What was charged and will not move any more. */
+  /**
+   * What was charged and will not move any more, or is in the output and not worth waiting for. The model server's window goes
+   * back with it: no `onWritten` follows a reset, and a window that is not given back is missing to the connection's other calls.
+   */
   #giveBack(): void {
     if (this.#requestHeld > 0) this.onRequestTaken(this.#requestHeld);
-    if (this.#responseHeld > 0) this.#tenant.account.release(this.#responseHeld);
+    const held = this.#responseHeld;
     this.#responseHeld = 0;
+    if (held === 0) return;
+    this.#tenant.account.release(held);
+    this.#leg?.credit(held);
   }
 }
 

@@ -18,6 +18,8 @@ export interface RequestSideOwner {
   /** The way upstream, opened when first asked for; undefined when it is closed. */
   leg(admission: Admission): UpstreamLeg | undefined;
   refuse(denial: Denial): void;
+  /** Something threw where nobody else would catch it. */
+  fault(cause: unknown): void;
 }
 
 interface Held {
@@ -123,8 +125,6 @@ export class RequestSide {
       this.#state = { at: 'flowing', admission, inspector };
       this.#resume();
     };
-    (inspector.ready ?? Promise.resolve()).then(resume, (cause: unknown) =>
-      this.#owner.refuse({ kind: 'internal', cause }),
-    );
+    (inspector.ready ?? Promise.resolve()).then(resume).catch((cause: unknown) => this.#owner.fault(cause));
   }
 }

@@ -59,8 +59,12 @@ export class Session implements ConnectionOwner {
     }
     const call = new Call(this.#host.services(), tenant, this.peer, stream, block, this.#forget);
     this.#calls.add(call);
-    call.begin(block, endStream);
-    return call;
+    try {
+      call.begin(block, endStream);
+    } catch (cause) {
+      call.fault(cause);
+    }
+    return call.boundary;
   }
 
   /** Says GOAWAY; running calls end as they would. */

@@ -30,6 +30,8 @@ export class UpstreamLeg implements StreamOwner, Waiter {
   /** Permitted bytes that wait for a connection. */
   readonly #unsent: Buffer[] = [];
   #ended = false;
+  /** Our END_STREAM is in the output: the stream ends by itself when the response does. */
+  #endLeft = false;
   #closed = false;
 
   /** Opens the way: from here on, the parts of messages may travel. */
@@ -78,20 +80,30 @@ export class UpstreamLeg implements StreamOwner, Waiter {
   finish(): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (!this.#ended) this.#stream?.reset(ErrorCode.NO_ERROR);
+    if (!this.#endLeft) this.#stream?.reset(ErrorCode.NO_ERROR);
   }
 
   connected(connection: Connection): void {
     if (this.#closed) return;
     const { length } = this.#unsent;
     const bare = length === 0 && this.#ended;
-    this.#stream = connection.open(this.#owner.upstreamHeaders(), bare, this);
-    if (bare) return;
+    const stream = this.#open(connection, bare);
+    if (stream === undefined || bare) return;
     for (let i = 0; i < length; i++) {
       const chunk = this.#unsent[i];
-      if (chunk !== undefined) this.#stream.sendData(chunk, this.#ended && i === length - 1);
+      if (chunk !== undefined) stream.sendData(chunk, this.#ended && i === length - 1);
     }
     this.#unsent.length = 0;
+  }
+
+  /** A call that cannot say what its headers are must not keep the pool from serving the next that waits. */
+  #open(connection: Connection, bare: boolean): Stream | undefined {
+    try {
+      return (this.#stream = connection.open(this.#owner.upstreamHeaders(), bare, this));
+    } catch (cause) {
+      this.failed({ kind: 'internal', cause });
+      return undefined;
+    }
   }
 
   failed(denial: Denial): void {
@@ -114,7 +126,7 @@ export class UpstreamLeg implements StreamOwner, Waiter {
   }
 
   onLocalEnd(): void {
-    // The request is out; the call's end is the response's.
+    this.#endLeft = true;
   }
 
   onReset(_stream: Stream, cause: ResetCause): void {

@@ -5,6 +5,7 @@ import { rmSync } from 'node:fs';
 import { AuditLog } from '../../src/audit/log.ts';
 import { readRecords } from '../../src/audit/reader.ts';
 import type { AuditRecord, CallRecord, RefusalRecord } from '../../src/audit/record.ts';
+import { diskFiles, type SegmentFiles } from '../../src/audit/segment-files.ts';
 import { SlabReserve } from '../../src/buffers/slabs.ts';
 import type { Generation, LimitsConfig, TenantConfig } from '../../src/config/generation.ts';
 import { systemClock } from '../../src/kernel/clock.ts';
@@ -80,13 +81,15 @@ export class InProcessSidecar {
     this.#generation = parts.generation;
   }
 
-  static async start(generation: Generation): Promise<InProcessSidecar> {
+  /** `files`: the disk under the audit log, for tests of what happens when it fails. */
+  static async start(generation: Generation, files: SegmentFiles = diskFiles): Promise<InProcessSidecar> {
     const turn = new Turn(systemClock);
     const auditDirectory = emptyDirectory();
     const audit = new AuditLog({
       ...generation.audit,
       directory: auditDirectory,
       writer: 'worker-0',
+      files,
       onBlocked: () => undefined,
       onUnblocked: () => turn.release(),
     });

@@ -12,6 +12,8 @@ export interface Access {
   readonly keyPem?: string | undefined;
   /** Default true: the server's certificate must be for `serverName`. */
   readonly verifyName?: boolean;
+  /** The window that each response begins with; none of it is given back by a client that does not read. */
+  readonly initialWindowBytes?: number;
 }
 
 export interface Answer {
@@ -61,7 +63,12 @@ export class RawGrpcClient {
       socket.once('error', reject);
       socket.once('close', () => reject(new Error('closed during the handshake')));
     });
-    const session = connect(`https://${access.serverName ?? 'localhost'}`, { createConnection: () => socket });
+    const session = connect(`https://${access.serverName ?? 'localhost'}`, {
+      createConnection: () => socket,
+      ...(access.initialWindowBytes === undefined
+        ? {}
+        : { settings: { initialWindowSize: access.initialWindowBytes } }),
+    });
     session.on('error', () => undefined);
     // In TLS 1.3 a refused client certificate shows only after the client believes itself connected.
     await new Promise<void>((resolve, reject) => {
