@@ -6,6 +6,7 @@
 import type { Duplex } from 'node:stream';
 import type { Turn } from '../kernel/turn.ts';
 import { ClosedStreams } from './closed-streams.ts';
+import { ConnectionWatch } from './connection-watch.ts';
 import type {
   Connection,
   ConnectionEnd,
@@ -17,7 +18,6 @@ import type {
   StreamOwner,
 } from './contract.ts';
 import { ControlFrames } from './control-frames.ts';
-import { type DeadlineName, Deadlines } from './deadlines.ts';
 import { ErrorCode } from './error-code.ts';
 import { FloodMeter } from './flood-meter.ts';
 import { DEFAULT_WINDOW_BYTES, MAX_31_BITS } from './frame.ts';
@@ -35,13 +35,12 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
   readonly turn: Turn;
   readonly isServer: boolean;
   readonly meter: FloodMeter;
-  readonly deadlines: Deadlines;
+  readonly watch: ConnectionWatch;
   readonly control: ControlFrames;
   readonly sender: Sender;
   readonly closedStreams = new ClosedStreams();
   readonly streams = new Map<number, Http2Stream>();
   readonly receiveWindow: ReceiveWindow;
-  readonly #socket: Duplex;
   readonly #writer: SocketWriter;
 
   /** The connection is over for its owner; the socket may linger to deliver the last word. */
@@ -63,11 +62,6 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
   sendWindowBytes = DEFAULT_WINDOW_BYTES;
   /** What the peer may send on a new stream, as far as it knows: until it acknowledges our SETTINGS, the default if that is more. */
   grantedWindowBytes: number;
-  /** Something came since the last look. */
-  heard = false;
-  #probing = false;
-  /** Called when a deadline passes that is not the core's own. */
-  onDrainDue: () => void = () => {};
 
   constructor(
     face: Connection,
@@ -83,9 +77,8 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
     this.owner = owner;
     this.turn = turn;
     this.isServer = options.role === 'server';
-    this.#socket = socket;
     this.meter = new FloodMeter(this.limits);
-    this.deadlines = new Deadlines(turn, (name) => this.#onDeadline(name));
+    this.watch = new ConnectionWatch(this, socket);
     this.#writer = new SocketWriter(socket, turn, buffers, this);
     this.control = new ControlFrames(this.#writer);
     this.sender = new Sender(this.#writer, this.limits.encoderTableBytes, this);
@@ -100,7 +93,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
       sendBytes: this.sendWindowBytes,
     };
     const stream = new Http2Stream(id, this, this.turn.now(), windows, announced);
-    if (this.streams.size === 0) this.deadlines.clear('idle');
+    this.watch.streamBegins();
     this.streams.set(id, stream);
     this.meter.useful();
     return stream;
@@ -223,7 +216,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
     this.control.goaway(Math.min(this.lastPeerId, this.announcedLastId), code);
     this.#endWith(end);
     this.#writer.end();
-    this.deadlines.set('linger', this.limits.lingerMs);
+    this.watch.linger();
   }
 
   /** Closes once the last stream of a draining connection has ended. */
@@ -235,14 +228,14 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
   socketEnded(): void {
     if (!this.ended) this.#endWith({ kind: 'closed' });
     this.#writer.end();
-    this.deadlines.set('linger', this.limits.lingerMs);
+    this.watch.linger();
   }
 
   /** The socket is gone. */
   socketClosed(end: ConnectionEnd): void {
     this.#writer.close();
     if (!this.ended) this.#endWith(end);
-    this.deadlines.clearAll();
+    this.watch.stop();
   }
 
   // What the sender and the writer report.
@@ -286,8 +279,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
 
   onWriting(writing: boolean): void {
     if (writing) this.control.sent();
-    if (writing) this.deadlines.set('write', this.limits.writeStallTimeoutMs);
-    else this.deadlines.clear('write');
+    this.watch.writing(writing);
   }
 
   /** Asks the owner who a new stream is. It may have reset the stream, or ended the connection, by the time it answers. */
@@ -296,16 +288,6 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
     if (stream.localEnded) owner.onLocalEnd(stream);
     const lost = stream.lostBeforeAdopted;
     if (lost !== undefined) owner.onReset(stream, lost);
-  }
-
-  watchIdle(): void {
-    if (this.streams.size === 0 && this.options.idleTimeoutMs > 0)
-      this.deadlines.set('idle', this.options.idleTimeoutMs);
-  }
-
-  /** Looks now and then whether the peer is still there. */
-  watchSilence(): void {
-    this.deadlines.set('keepalive', this.isServer ? this.limits.serverKeepaliveMs : this.limits.clientKeepaliveMs);
   }
 
   /** Holds the answers that wait for the peer to read to their limit. */
@@ -337,7 +319,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
     this.streams.delete(stream.id);
     if (this.ended) return;
     if (stream.owedBytes > 0 && (this.isServer || stream.wasReset)) this.#settleDebt(stream);
-    this.watchIdle();
+    this.watch.streamEnded();
     this.owner.onCapacity(this.face);
     this.closeIfDrained();
   }
@@ -352,54 +334,14 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
   #endWith(end: ConnectionEnd): void {
     this.ended = true;
     this.draining = true;
-    this.deadlines.clearAll();
+    this.watch.stop();
     for (const stream of [...this.streams.values()]) {
       const unprocessed = !this.isServer && stream.id > this.peerLastId;
       this.#lose(stream, { by: 'connection', end, unprocessed });
     }
     this.owner.onEnd(this.face, end);
   }
-
-  /** A peer from which nothing was heard gets a PING, and a while to answer it. */
-  #onSilence(): void {
-    const silent = !this.heard && this.streams.size > 0;
-    this.heard = false;
-    if (silent && this.#probing) {
-      this.fail(ErrorCode.NO_ERROR, 'the peer does not answer', 'keepaliveTimeoutMs');
-      return;
-    }
-    this.#probing = silent;
-    if (!silent) return this.watchSilence();
-    this.control.ping(KEEPALIVE_PING);
-    this.deadlines.set('keepalive', this.limits.keepaliveTimeoutMs);
-  }
-
-  #onDeadline(name: DeadlineName): void {
-    switch (name) {
-      case 'idle':
-        if (this.streams.size === 0) this.goAway(ErrorCode.NO_ERROR, { kind: 'idle' });
-        return;
-      case 'settings':
-        this.fail(ErrorCode.SETTINGS_TIMEOUT, 'SETTINGS were not acknowledged in time', 'settingsAckTimeoutMs');
-        return;
-      case 'keepalive':
-        this.#onSilence();
-        return;
-      case 'write':
-        this.fail(ErrorCode.ENHANCE_YOUR_CALM, 'the peer does not read', 'writeStallTimeoutMs');
-        this.#socket.destroy();
-        return;
-      case 'drain':
-        this.onDrainDue();
-        return;
-      case 'linger':
-        this.#socket.destroy();
-        return;
-    }
-  }
 }
-
-const KEEPALIVE_PING = Buffer.from('keepaliv', 'latin1');
 
 /** Until the peer's SETTINGS say more (RFC 9113 §6.5.2 recommends no less). */
 const ASSUMED_MAX_CONCURRENT_STREAMS = 100;

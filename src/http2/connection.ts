@@ -35,11 +35,9 @@ export class Http2Connection implements Connection {
     const ownSettings = new OwnSettings(core);
     this.#core = core;
     this.#inbound = new Inbound(core, ownSettings, (bytes, start) => this.#onPingAck(bytes, start));
-    core.onDrainDue = () => this.#finishDrain();
     if (!core.isServer) core.control.preface();
     ownSettings.send();
-    core.watchIdle();
-    core.watchSilence();
+    core.watch.start();
     this.#listen(socket);
   }
 
@@ -82,7 +80,7 @@ export class Http2Connection implements Connection {
     }
     core.control.goaway(MAX_31_BITS, Code.NO_ERROR);
     core.control.ping(DRAIN_PING);
-    core.deadlines.set('drain', core.limits.drainRoundTripMs);
+    core.watch.drainBegins(() => this.#finishDrain());
   }
 
   destroy(code: ErrorCode, why: string): void {
@@ -108,7 +106,7 @@ export class Http2Connection implements Connection {
   #finishDrain(): void {
     const core = this.#core;
     if (core.ended || core.closing || !core.isServer || !core.draining) return;
-    core.deadlines.clear('drain');
+    core.watch.drainOver();
     core.closing = true;
     core.announcedLastId = core.lastPeerId;
     core.control.goaway(core.lastPeerId, Code.NO_ERROR);

@@ -33,7 +33,7 @@ export class Inbound implements FrameSink {
   /** Reads what the socket delivered. */
   read(chunk: Buffer): void {
     if (this.#core.ended) return;
-    this.#core.heard = true;
+    this.#core.watch.heard();
     this.#reader.read(chunk);
     if (this.#core.ended) this.#reader.stop();
     else this.#core.checkQueue();

@@ -19,7 +19,7 @@ export class OwnSettings {
       maxHeaderListBytes: options.maxHeaderListBytes,
     });
     this.#unacknowledged++;
-    this.#core.deadlines.set('settings', this.#core.limits.settingsAckTimeoutMs);
+    this.#core.watch.settingsSent();
     const more = options.connectionWindowBytes - DEFAULT_WINDOW_BYTES;
     if (more > 0) control.windowUpdate(0, more);
   }
@@ -29,7 +29,7 @@ export class OwnSettings {
     if (this.#unacknowledged === 0) return false;
     this.#unacknowledged--;
     const core = this.#core;
-    core.deadlines.clear('settings');
+    core.watch.settingsAcknowledged();
     // Until now the peer may have counted on the default, if that was more.
     const shift = core.options.streamWindowBytes - core.grantedWindowBytes;
     core.grantedWindowBytes = core.options.streamWindowBytes;

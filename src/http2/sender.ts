@@ -247,8 +247,11 @@ export class Sender {
   }
 }
 
-/** From so many octets a chunk is passed to the socket as it is; below, one write of one buffer costs less. Measured. */
-const PASS_FROM_BYTES = 4_096;
+/**
+ * From so many octets a chunk is passed to the socket as it is. It costs the same CPU as a copy (measured, 1 MiB in 16 KiB frames,
+ * TLS in and TCP out); below, pieces cost more than they save, above, a copy would hold the bytes twice.
+ */
+const PASS_FROM_BYTES = 8_192;
 /** Up to so many octets a loop is faster than a call. */
 const LOOP_OCTETS = 32;
 

@@ -1,0 +1,124 @@
+/**
+ * What must have happened on a connection by some time, and what follows when it has not: the peer acknowledges, reads, is
+ * there, has something to do.
+ */
+import type { Duplex } from 'node:stream';
+import type { ConnectionCore } from './connection-core.ts';
+import { type DeadlineName, Deadlines } from './deadlines.ts';
+import { ErrorCode } from './error-code.ts';
+
+export class ConnectionWatch {
+  readonly #core: ConnectionCore;
+  readonly #socket: Duplex;
+  readonly #deadlines: Deadlines;
+  #onDrainDue: () => void = () => {};
+  /** Something came since the last look. */
+  #heard = false;
+  #probing = false;
+
+  constructor(core: ConnectionCore, socket: Duplex) {
+    this.#core = core;
+    this.#socket = socket;
+    this.#deadlines = new Deadlines(core.turn, (name) => this.#onDeadline(name));
+  }
+
+  /** The connection begins: it has no streams yet, and its peer may be silent from the start. */
+  start(): void {
+    this.streamEnded();
+    this.#watchSilence();
+  }
+
+  heard(): void {
+    this.#heard = true;
+  }
+
+  settingsSent(): void {
+    this.#deadlines.set('settings', this.#core.limits.settingsAckTimeoutMs);
+  }
+
+  settingsAcknowledged(): void {
+    this.#deadlines.clear('settings');
+  }
+
+  streamBegins(): void {
+    if (this.#core.streams.size === 0) this.#deadlines.clear('idle');
+  }
+
+  streamEnded(): void {
+    const { streams, options } = this.#core;
+    if (streams.size === 0 && options.idleTimeoutMs > 0) this.#deadlines.set('idle', options.idleTimeoutMs);
+  }
+
+  writing(writing: boolean): void {
+    if (writing) this.#deadlines.set('write', this.#core.limits.writeStallTimeoutMs);
+    else this.#deadlines.clear('write');
+  }
+
+  /** Calls `onDue` unless the drain is over before. */
+  drainBegins(onDue: () => void): void {
+    this.#onDrainDue = onDue;
+    this.#deadlines.set('drain', this.#core.limits.drainRoundTripMs);
+  }
+
+  drainOver(): void {
+    this.#deadlines.clear('drain');
+  }
+
+  /** The last word is said: the socket has a while to deliver it, and nothing else matters any more. */
+  linger(): void {
+    this.#deadlines.clearAll();
+    this.#deadlines.set('linger', this.#core.limits.lingerMs);
+  }
+
+  stop(): void {
+    this.#deadlines.clearAll();
+  }
+
+  #watchSilence(): void {
+    const { isServer, limits } = this.#core;
+    this.#deadlines.set('keepalive', isServer ? limits.serverKeepaliveMs : limits.clientKeepaliveMs);
+  }
+
+  /** A peer from which nothing was heard gets a PING, and a while to answer it. */
+  #onSilence(): void {
+    const core = this.#core;
+    const silent = !this.#heard && core.streams.size > 0;
+    this.#heard = false;
+    if (silent && this.#probing) {
+      core.fail(ErrorCode.NO_ERROR, 'the peer does not answer', 'keepaliveTimeoutMs');
+      return;
+    }
+    this.#probing = silent;
+    if (!silent) return this.#watchSilence();
+    core.control.ping(KEEPALIVE_PING);
+    this.#deadlines.set('keepalive', core.limits.keepaliveTimeoutMs);
+  }
+
+  #onDeadline(name: DeadlineName): void {
+    const core = this.#core;
+    switch (name) {
+      case 'idle':
+        if (core.streams.size === 0) core.goAway(ErrorCode.NO_ERROR, { kind: 'idle' });
+        return;
+      case 'settings':
+        core.fail(ErrorCode.SETTINGS_TIMEOUT, 'SETTINGS were not acknowledged in time', 'settingsAckTimeoutMs');
+        return;
+      case 'keepalive':
+        this.#onSilence();
+        return;
+      case 'write':
+        core.fail(ErrorCode.ENHANCE_YOUR_CALM, 'the peer does not read', 'writeStallTimeoutMs');
+        // It would not read the GOAWAY either.
+        this.#socket.destroy();
+        return;
+      case 'drain':
+        this.#onDrainDue();
+        return;
+      case 'linger':
+        this.#socket.destroy();
+        return;
+    }
+  }
+}
+
+const KEEPALIVE_PING = Buffer.from('keepaliv', 'latin1');
