@@ -155,6 +155,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
   finishIfDone(stream: Http2Stream): void {
     if (!stream.localEnded || !stream.remoteEnded || stream.closed) return;
     this.closedStreams.addEnded(stream.id);
+    this.meter.finished();
     this.#forget(stream);
   }
 

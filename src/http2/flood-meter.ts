@@ -6,6 +6,7 @@ export class FloodMeter {
   readonly #buckets = new Map<RateName, Bucket>();
   /** Frames that did some work: they pay for the control frames that come with them. */
   #usefulFrames = 0;
+  #finishedStreams = 0;
 
   constructor(limits: ConnectionLimits) {
     this.#limits = limits;
@@ -16,15 +17,21 @@ export class FloodMeter {
     this.#usefulFrames++;
   }
 
+  /** Counts a stream that came to its regular end. */
+  finished(): void {
+    this.#finishedStreams++;
+  }
+
   /** Counts one at `nowMicros`. False when the rate is exceeded. */
   allows(name: RateName, nowMicros: number): boolean {
     const rate = this.#limits[name];
     let bucket = this.#buckets.get(name);
     if (bucket === undefined) {
-      bucket = { left: rate.burst, atMicros: nowMicros, usefulFrames: this.#usefulFrames };
+      bucket = { left: rate.burst, atMicros: nowMicros, earned: 0 };
       this.#buckets.set(name, bucket);
     }
-    refill(bucket, rate, nowMicros, this.#usefulFrames);
+    const earned = this.#usefulFrames * rate.perUsefulFrame + this.#finishedStreams * (rate.perFinishedStream ?? 0);
+    refill(bucket, rate, nowMicros, earned);
     if (bucket.left < 1) return false;
     bucket.left--;
     return true;
@@ -34,14 +41,13 @@ export class FloodMeter {
 interface Bucket {
   left: number;
   atMicros: number;
-  usefulFrames: number;
+  /** What the peer's work had earned it in all when the bucket was last refilled. */
+  earned: number;
 }
 
-function refill(bucket: Bucket, rate: Rate, nowMicros: number, usefulFrames: number): void {
-  const earned =
-    (Math.max(0, nowMicros - bucket.atMicros) / 1_000_000) * rate.perSecond +
-    (usefulFrames - bucket.usefulFrames) * rate.perUsefulFrame;
-  bucket.left = Math.min(rate.burst, bucket.left + earned);
+function refill(bucket: Bucket, rate: Rate, nowMicros: number, earned: number): void {
+  const byTime = (Math.max(0, nowMicros - bucket.atMicros) / 1_000_000) * rate.perSecond;
+  bucket.left = Math.min(rate.burst, bucket.left + byTime + earned - bucket.earned);
   bucket.atMicros = nowMicros;
-  bucket.usefulFrames = usefulFrames;
+  bucket.earned = earned;
 }

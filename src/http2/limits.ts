@@ -9,6 +9,8 @@ export interface Rate {
   readonly perSecond: number;
   /** Also refilled by so many for each useful frame: one that opens a stream or carries DATA, in either direction. */
   readonly perUsefulFrame: number;
+  /** Also refilled by so many for each stream that came to its regular end. Absent: 0. */
+  readonly perFinishedStream?: number;
 }
 
 export interface ConnectionLimits {
@@ -26,8 +28,8 @@ export interface ConnectionLimits {
   readonly maxContinuationFrames: number;
   /**
    * Streams that the peer resets within `youngStreamMs` of opening them (CVE-2023-44487, rapid reset: work is begun and
-   * thrown away, and never counts as concurrent). Default 100, then 50 per second. Late cancellations are not counted: they
-   * cost the peer a stream for as long.
+   * thrown away, and never counts as concurrent). Default 100, 50 per second, and one per stream that ended
+   * regularly, for clients that hedge. Late cancellations are not counted: they cost the peer a stream for as long.
    */
   readonly youngResets: Rate;
   /** Until what age of the stream a reset counts as young, in milliseconds. Default 1000. */
@@ -81,7 +83,7 @@ export const defaultLimits: ConnectionLimits = {
   maxHeaderFields: 128,
   maxHeaderBlockBytes: 65_536,
   maxContinuationFrames: 16,
-  youngResets: { burst: 100, perSecond: 50, perUsefulFrame: 0 },
+  youngResets: { burst: 100, perSecond: 50, perUsefulFrame: 0, perFinishedStream: 1 },
   youngStreamMs: 1_000,
   provokedResets: { burst: 100, perSecond: 50, perUsefulFrame: 0 },
   pings: { burst: 200, perSecond: 20, perUsefulFrame: 2 },

@@ -12,7 +12,7 @@ import { SendQueue } from '../../src/http2/send-queue.ts';
 import { parseSettings, putSettings, type Settings } from '../../src/http2/settings.ts';
 import { buffers, echo, options, REQUEST, turn } from '../unit/http2/loopback.ts';
 import { encode, frame, SETTINGS, SETTINGS_ACK, word } from '../unit/http2/raw-peer.ts';
-import { RecordingConnectionOwner } from '../unit/http2/recording-owner.ts';
+import { RecordingConnectionOwner, RecordingStreamOwner } from '../unit/http2/recording-owner.ts';
 
 const runs = (numRuns: number) => ({ numRuns, seed: 20_261_119 });
 const latin1 = fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes).toString('latin1'));
@@ -284,6 +284,47 @@ async function survives(pieces: readonly Buffer[]): Promise<void> {
     if (!finished) expect(streamOwner.resets.length, `stream ${stream.id}`).toBe(1);
   }
 }
+
+describe('a client', () => {
+  const response = fc.oneof(
+    plausible,
+    fc
+      .record({ id: fc.constantFrom(1, 3, 5, 7), end: fc.boolean(), status: fc.constantFrom('100', '200', '204', 'x') })
+      .map(({ id, end, status }) => frame(FrameType.HEADERS, 4 | (end ? 1 : 0), id, encode([':status', status]))),
+    fc
+      .record({ id: fc.constantFrom(1, 3, 5, 7) })
+      .map(({ id }) => frame(FrameType.HEADERS, 5, id, encode(['grpc-status', '0']))),
+    fc.constantFrom(0, 3, 0x7fff_ffff).map((id) => frame(FrameType.GOAWAY, 0, 0, Buffer.concat([word(id), word(0)]))),
+  );
+
+  test('survives whatever a server says, and tells every stream of its end exactly once', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(response, { maxLength: 30 }), async (frames) => {
+        const [peer, engine] = duplexPair();
+        peer.resume();
+        const owner = new RecordingConnectionOwner();
+        const limits = { lingerMs: 1 };
+        const connection = new Http2Connection(engine, options('client', { limits }), owner, turn, buffers);
+        const streams = [1, 3, 5].map((id) => {
+          const streamOwner = new RecordingStreamOwner();
+          connection.open(REQUEST, false, streamOwner).sendData(Buffer.alloc(30_000), id !== 3);
+          return streamOwner;
+        });
+        peer.write(Buffer.concat([SETTINGS, SETTINGS_ACK, ...frames]));
+        for (let round = 0; round < 4; round++) await new Promise((resolve) => setImmediate(resolve));
+        peer.destroy();
+        engine.destroy();
+        await owner.ended;
+        expect(owner.ends).toHaveLength(1);
+        for (const streamOwner of streams) {
+          const finished = streamOwner.ended && streamOwner.localEnds === 1;
+          expect(streamOwner.resets.length).toBe(finished && streamOwner.resets.length === 0 ? 0 : 1);
+        }
+      }),
+      runs(1_500),
+    );
+  });
+});
 
 describe('a server', () => {
   test('survives random octets after the preface', async () => {

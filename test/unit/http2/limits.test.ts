@@ -144,6 +144,21 @@ describe('a rapid reset', () => {
   });
 });
 
+describe('a client that hedges', () => {
+  test('may cancel a young call for each that ends regularly', async () => {
+    const youngResets: Rate = { ...rate(2), perFinishedStream: 1 };
+    const peer = RawPeer.server({ limits: { youngResets } });
+    for (let index = 0; index < 60; index += 2) {
+      peer.say(peer.headers(id(index), REQUEST, true), peer.headers(id(index + 1), REQUEST, true));
+      await peer.settle();
+      peer.owner.streams[index]?.stream.sendHeaders([':status', '200'], true);
+      peer.say(frame(FrameType.RST_STREAM, 0, id(index + 1), word(8)));
+      await peer.settle();
+    }
+    expect(peer.owner.ends).toEqual([]);
+  });
+});
+
 describe('control frames that come with real work', () => {
   test('are paid for by it', async () => {
     const pings: Rate = { burst: 2, perSecond: 0, perUsefulFrame: 2 };
