@@ -10,6 +10,12 @@ export function isGrpcContentType(value: string): boolean {
   return next === PLUS || next === SEMICOLON;
 }
 
+/** True when the messages are protobuf: no subtype, or `+proto`. Another codec's bytes may read as protobuf and mean something else. */
+export function isProtobufContentType(value: string): boolean {
+  return PROTOBUF.test(value);
+}
+
+const PROTOBUF = /^application\/grpc(?:\+proto)?(?:;|$)/;
 const GRPC = 'application/grpc';
 const PLUS = 0x2b;
 const SEMICOLON = 0x3b;

@@ -5,6 +5,7 @@
 import type { AuditRecord, CallRecord } from '../audit/record.ts';
 import type { Permit } from '../authz/authorizer.ts';
 import type { LimitsConfig } from '../config/generation.ts';
+import { isProtobufContentType } from '../grpc/content-type.ts';
 import { GrpcStatus } from '../grpc/status.ts';
 import { trailersFor, trailersOnly } from '../grpc/status-reply.ts';
 import type { HeaderBlock, ResetCause, Stream, StreamOwner } from '../http2/contract.ts';
@@ -18,7 +19,7 @@ import { CallBoundary } from './call-boundary.ts';
 import type { Deadlines, Mortal } from './deadlines.ts';
 import { describe, outcomeOf } from './describe-denial.ts';
 import { type Admission, admit, permitMessage } from './pipeline.ts';
-import { pathOf } from './request-head.ts';
+import { pathOf, type RequestHead } from './request-head.ts';
 import { RequestSide, type RequestSideOwner } from './request-side.ts';
 import { readResponse } from './response-head.ts';
 import type { TenantRuntime } from './tenant-runtime.ts';
@@ -121,11 +122,14 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     }
     if (!admitted.ok) return this.refuse(admitted.error);
     const { head, method, lease } = admitted.value;
-    if (method.readsModel && head.encoding !== 'identity' && head.encoding !== 'gzip') {
+    const unreadable = method.readsModel ? whyUnreadable(head) : undefined;
+    if (unreadable !== undefined) {
       lease.settle();
-      return this.refuse(
-        this.#trail.fail('inspect', deny({ kind: 'encoding_unsupported', encoding: head.encoding })).error,
-      );
+      return this.refuse(this.#trail.fail('inspect', deny(unreadable)).error);
+    }
+    if (head.timeoutMicros === 0) {
+      lease.settle();
+      return this.refuse({ kind: 'deadline_exceeded', timeoutMs: 0 });
     }
     this.#admission = admitted.value;
     this.#phase = { at: 'open', admission: admitted.value };
@@ -362,3 +366,10 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
 }
 
 const NOTHING = Buffer.alloc(0);
+
+/** Why the model cannot be read from the messages of such a call: what cannot be read is not let through. */
+function whyUnreadable(head: RequestHead): Denial | undefined {
+  const { contentType, encoding } = head;
+  if (!isProtobufContentType(contentType)) return { kind: 'content_type_unsupported', contentType };
+  return encoding === 'identity' || encoding === 'gzip' ? undefined : { kind: 'encoding_unsupported', encoding };
+}

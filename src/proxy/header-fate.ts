@@ -35,15 +35,16 @@ const EXACT: Readonly<Record<string, HeaderFate>> = {
   host: 'strip',
   cookie: 'strip',
   'proxy-authorization': 'strip',
-  'x-forwarded-client-cert': 'strip',
   'l5d-client-id': 'strip',
   'x-tenant-id': 'strip',
+  forwarded: 'strip',
+  'x-real-ip': 'strip',
   // DATA's length is the engine's business; a stale value would be a lie.
   'content-length': 'strip',
 };
 
 /** Whole families that nobody outside may set. */
-const PREFIXES = ['x-bulkhead-', 'client-cert', 'x-gateway-inference-', 'x-envoy-'] as const;
+const PREFIXES = ['x-bulkhead-', 'client-cert', 'x-forwarded-', 'x-gateway-inference-', 'x-envoy-'] as const;
 
 /** Names remembered beyond the exact table. A client can invent names without end, so the memory has one. */
 const MAX_REMEMBERED_NAMES = 1024;
@@ -53,7 +54,14 @@ const remembered = new Map<string, HeaderFate>(Object.entries(EXACT));
 export function fateOf(name: string): HeaderFate {
   const known = remembered.get(name);
   if (known !== undefined) return known;
-  const fate = PREFIXES.some((prefix) => name.startsWith(prefix)) ? 'strip' : 'pass';
+  const fate = isForbidden(name) ? 'strip' : 'pass';
   if (remembered.size < MAX_REMEMBERED_NAMES) remembered.set(name, fate);
   return fate;
+}
+
+/** Servers that make variables of headers (CGI, WSGI) read `x_tenant_id` as `x-tenant-id`. */
+function isForbidden(name: string): boolean {
+  const hyphened = name.replaceAll('_', '-');
+  if (hyphened !== name && EXACT[hyphened] !== undefined) return true;
+  return PREFIXES.some((prefix) => hyphened.startsWith(prefix));
 }

@@ -15,6 +15,8 @@ export interface RequestHead {
   /** Canonical, `/package.Service/Method`. */
   readonly path: string;
   readonly fullName: string;
+  /** `application/grpc`, with whatever follows it. */
+  readonly contentType: string;
   readonly timeoutMicros: number | undefined;
   readonly encoding: string;
   /** As sent; two of a kind are joined by `, ` and so match no credential. */
@@ -40,10 +42,11 @@ export function parseRequestHead(block: HeaderBlock): Result<RequestHead, Denial
   let method = '';
   let contentType: string | undefined;
   let timeout: string | undefined;
-  let encoding = 'identity';
+  let encoding: string | undefined;
   let authorization: string | undefined;
   let apiKey: string | undefined;
   let traceparent: string | undefined;
+  let repeated: string | undefined;
   const passOn: string[] = [];
   for (let i = 0; i < block.length; i += 2) {
     const name = block[i] ?? '';
@@ -59,14 +62,17 @@ export function parseRequestHead(block: HeaderBlock): Result<RequestHead, Denial
         method = value;
         break;
       case 'content-type':
+        if (contentType !== undefined) repeated = name;
         contentType = value;
         passOn.push(name, value);
         break;
       case 'encoding':
+        if (encoding !== undefined) repeated = name;
         encoding = value;
         passOn.push(name, value);
         break;
       case 'timeout':
+        if (timeout !== undefined) repeated = name;
         timeout = value;
         break;
       case 'authorization':
@@ -88,9 +94,21 @@ export function parseRequestHead(block: HeaderBlock): Result<RequestHead, Denial
   if (contentType === undefined || !isGrpcContentType(contentType)) {
     return deny({ kind: 'content_type_unsupported', contentType: (contentType ?? '').slice(0, 128) });
   }
+  // Which of two values counts is for each server to choose: what is decided here must be what it reads.
+  if (repeated !== undefined) return deny({ kind: 'header_malformed', header: repeated, why: 'it comes twice' });
   const timeoutMicros = timeout === undefined ? undefined : parseTimeoutMicros(timeout);
   if (timeout !== undefined && timeoutMicros === undefined) {
     return deny({ kind: 'header_malformed', header: 'grpc-timeout', why: 'at most 8 digits and one of H M S m u n' });
   }
-  return ok({ path, fullName: parsed.fullName, timeoutMicros, encoding, authorization, apiKey, traceparent, passOn });
+  return ok({
+    path,
+    fullName: parsed.fullName,
+    contentType,
+    timeoutMicros,
+    encoding: encoding ?? 'identity',
+    authorization,
+    apiKey,
+    traceparent,
+    passOn,
+  });
 }

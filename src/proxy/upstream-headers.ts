@@ -76,7 +76,10 @@ function quoted(text: string): string {
   return /[,;="\\]/.test(text) ? `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"` : text;
 }
 
-/** A header value must be visible ASCII; a subject may be any text. What is not, is percent-encoded, and `%` itself too. */
+/**
+ * A header value must be visible ASCII; a subject may be any text. What is not, is percent-encoded, and `%` itself too, and so is
+ * a space at either end, which HTTP would drop.
+ */
 function visibleAscii(text: string): string {
-  return text.replace(/[^\x20-\x24\x26-\x7e]/gu, (char) => encodeURIComponent(char.isWellFormed() ? char : '�'));
+  return text.replace(/[^\x20-\x24\x26-\x7e]|^ | $/gu, (char) => encodeURIComponent(char.isWellFormed() ? char : '�'));
 }
