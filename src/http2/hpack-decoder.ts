@@ -4,12 +4,14 @@
  *
  * Most blocks of a connection repeat an earlier one octet by octet (same method, same credentials). As long as the dynamic
  * table has not changed they mean the same, so the last few blocks are remembered and answered with the same frozen array.
+ * Where a block has something new each time (a timeout), its credentials still repeat, and clients do not index those: the
+ * last few long literals are remembered as well.
  */
-import { BlockMemo } from './block-memo.ts';
 import type { HeaderBlock } from './contract.ts';
 import { FIELD_OVERHEAD_BYTES, FieldTable, type HeaderField } from './field-table.ts';
 import { classify, joinTraits, Trait } from './header-traits.ts';
 import { decodeHuffman, maxDecodedLength } from './huffman.ts';
+import { OctetMemo } from './octet-memo.ts';
 import { STATIC_FIELDS, staticTable } from './static-table.ts';
 
 /** How much of a block is kept. Beyond it a block is decoded to its end, for the table's sake, and nothing of it is kept. */
@@ -18,10 +20,19 @@ export interface HeaderListLimits {
   readonly maxHeaderFields: number;
 }
 
+interface BlockMeaning {
+  readonly block: HeaderBlock;
+  readonly traits: number;
+  readonly contentLength: number;
+}
+
 export class HpackDecoder {
   readonly #table = new FieldTable(DEFAULT_TABLE_BYTES);
   readonly #limits: HeaderListLimits;
-  readonly #memo = new BlockMemo();
+  /** By the table's version. */
+  readonly #blocks = new OctetMemo<BlockMeaning>();
+  /** By whether they are Huffman-coded. */
+  readonly #literals = new OctetMemo<HeaderField>();
   #maxTableBytes = DEFAULT_TABLE_BYTES;
 
   #bytes: Buffer = EMPTY;
@@ -68,7 +79,7 @@ export class HpackDecoder {
 
   /** Decodes one whole block into `block` and `traits`. Returns why it could not be; the connection is then lost. */
   decode(bytes: Buffer, start: number, end: number): string | undefined {
-    const known = this.#memo.find(bytes, start, end, this.#table.version);
+    const known = this.#blocks.find(bytes, start, end, this.#table.version);
     if (known !== undefined) {
       this.#decoded = known.block;
       this.#traits = known.traits;
@@ -91,9 +102,15 @@ export class HpackDecoder {
     while (this.#at < end && this.#fault === undefined) this.#readField();
     this.#bytes = EMPTY;
     if (this.#fault === undefined && this.#repeatable && this.exceeded === undefined) {
-      this.#memo.remember(bytes, start, end, this.#table.version, this);
+      this.#rememberBlock(bytes, start, end);
     }
     return this.#fault;
+  }
+
+  #rememberBlock(bytes: Buffer, start: number, end: number): void {
+    const meaning = { block: this.#block, traits: this.#traits, contentLength: this.#contentLength };
+    // Two calls will share it.
+    if (this.#blocks.remember(bytes, start, end, this.#table.version, meaning)) Object.freeze(this.#block);
   }
 
   /** Updates of the table's size stand at the beginning of a block or nowhere (RFC 7541 §4.2). */
@@ -118,14 +135,14 @@ export class HpackDecoder {
       if (field !== undefined) this.#keep(field);
     } else if ((first & 0x40) !== 0) {
       this.#repeatable = false;
-      const field = this.#readLiteral(6);
+      const field = this.#readLiteral(6, false);
       if (field === undefined) return;
       this.#table.add(field);
       this.#keep(field);
     } else if ((first & 0x20) !== 0) {
       this.#fault = 'a table size update amid a block';
     } else {
-      const field = this.#readLiteral(4);
+      const field = this.#readLiteral(4, true);
       if (field !== undefined) this.#keep(field);
     }
   }
@@ -146,23 +163,50 @@ export class HpackDecoder {
     return field;
   }
 
-  #readLiteral(prefixBits: number): HeaderField | undefined {
+  #readLiteral(prefixBits: number, isRepeated: boolean): HeaderField | undefined {
     const index = this.#readInteger(prefixBits);
     const name = index === 0 ? this.#readString() : this.#lookUp(index)?.name;
     if (name === undefined || this.#fault !== undefined) return undefined;
-    const value = this.#readString();
-    return this.#fault === undefined ? { name, value, traits: classify(name, value) } : undefined;
+    const huffman = this.#nextIsHuffman();
+    const end = this.#nextStringEnd();
+    const start = this.#at;
+    if (this.#fault !== undefined) return undefined;
+    const isLong = isRepeated && end - start >= LONG_OCTETS;
+    if (isLong) {
+      const known = this.#literals.find(this.#bytes, start, end, huffman ? 1 : 0);
+      if (known?.name === name) {
+        this.#at = end;
+        return known;
+      }
+    }
+    const value = this.#decodeString(huffman, end);
+    if (this.#fault !== undefined) return undefined;
+    const field = { name, value, traits: classify(name, value) };
+    if (isLong) this.#literals.remember(this.#bytes, start, end, huffman ? 1 : 0, field);
+    return field;
   }
 
   #readString(): string {
-    const huffman = ((this.#bytes[this.#at] ?? 0) & 0x80) !== 0;
+    const huffman = this.#nextIsHuffman();
+    return this.#decodeString(huffman, this.#nextStringEnd());
+  }
+
+  #nextIsHuffman(): boolean {
+    return ((this.#bytes[this.#at] ?? 0) & 0x80) !== 0;
+  }
+
+  /** Reads the length of the string that comes next, and returns where it ends. */
+  #nextStringEnd(): number {
     const length = this.#readInteger(7);
+    const end = this.#at + length;
+    if (end > this.#end) this.#fault ??= 'a string beyond the end of its block';
+    return end;
+  }
+
+  #decodeString(huffman: boolean, end: number): string {
+    if (this.#fault !== undefined) return '';
     const start = this.#at;
-    const end = start + length;
-    if (this.#fault !== undefined || end > this.#end) {
-      this.#fault ??= 'a string beyond the end of its block';
-      return '';
-    }
+    const length = end - start;
     this.#at = end;
     if (!huffman) return this.#bytes.toString('latin1', start, end);
     if (maxDecodedLength(length) > scratch.length) scratch = Buffer.allocUnsafeSlow(maxDecodedLength(length));
@@ -196,6 +240,9 @@ export class HpackDecoder {
 
 /** What a peer's encoder may fill before SETTINGS say otherwise (RFC 9113 §6.5.2). */
 const DEFAULT_TABLE_BYTES = 4_096;
+/** A literal value from which on a look at what is remembered costs less than decoding it. */
+const LONG_OCTETS = 64;
+
 const EMPTY = Buffer.alloc(0);
 const NOTHING: string[] = [];
 

@@ -75,6 +75,26 @@ function codecs(): void {
     microsOf(() => fresh.decode(literal, 0, literal.length), 100_000),
     'block',
   );
+  const timed = new HpackDecoder(limits);
+  let timeout = 0;
+  const withTimeout = (): Buffer => {
+    const field = Buffer.concat([
+      Buffer.from([0x40, 12]),
+      Buffer.from('grpc-timeout'),
+      Buffer.from([6]),
+      Buffer.from(`${(timeout++ % 90_000) + 10_000}m`),
+    ]);
+    return Buffer.concat([field, literal]);
+  };
+  const timedBlocks = Array.from({ length: 1_000 }, withTimeout);
+  report(
+    'decode a request with a timeout of its own',
+    microsOf(() => {
+      const block = timedBlocks[timeout++ % 1_000] ?? literal;
+      timed.decode(block, 0, block.length);
+    }, 100_000),
+    'block',
+  );
   const into = Buffer.alloc(encoder.bound(REQUEST));
   report(
     'encode a request whose fields are known',

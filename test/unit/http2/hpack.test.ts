@@ -193,3 +193,41 @@ describe('a field table', () => {
     expect([table.holds(461), table.holds(460)]).toEqual([true, false]);
   });
 });
+
+describe('a long literal that is not indexed', () => {
+  const literal = (name: string, value: string) =>
+    Buffer.concat([
+      Buffer.from([0x10, name.length]),
+      Buffer.from(name),
+      Buffer.from([0x7f, value.length - 127]),
+      Buffer.from(value),
+    ]);
+  const timeout = (text: string) =>
+    Buffer.concat([Buffer.from([0x40, 7]), Buffer.from('timeout'), Buffer.from([text.length]), Buffer.from(text)]);
+
+  test('is the same string when it comes again, amid fields that do not', () => {
+    const decoder = new HpackDecoder(LIMITS);
+    const token = 't'.repeat(200);
+    const values = ['1m', '2m', '3m'].map((text) => {
+      const bytes = Buffer.concat([timeout(text), literal('token', token)]);
+      expect(decoder.decode(bytes, 0, bytes.length)).toBe(undefined);
+      expect(decoder.block).toEqual(['timeout', text, 'token', token]);
+      return decoder.block[3];
+    });
+    expect(new Set(values).size).toBe(1);
+  });
+
+  test('is not taken for the value of another name, or for another value of its length', () => {
+    const decoder = new HpackDecoder(LIMITS);
+    for (const [name, value] of [
+      ['token', 't'.repeat(200)],
+      ['other', 't'.repeat(200)],
+      ['token', `${'t'.repeat(199)}u`],
+      ['token', 't'.repeat(200)],
+    ] as const) {
+      const bytes = Buffer.concat([timeout(name), literal(name, value)]);
+      expect(decoder.decode(bytes, 0, bytes.length)).toBe(undefined);
+      expect(decoder.block).toEqual(['timeout', name, name, value]);
+    }
+  });
+});
