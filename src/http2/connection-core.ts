@@ -26,6 +26,7 @@ import { ReceiveWindow } from './receive-window.ts';
 import { BLOCK_TOO_LARGE, Sender, type SenderListener } from './sender.ts';
 import { SocketWriter, type TakenReport, type WriterListener } from './socket-writer.ts';
 import { Http2Stream, type StreamHost } from './stream.ts';
+import { StreamTable } from './stream-table.ts';
 
 export class ConnectionCore implements StreamHost, SenderListener, WriterListener {
   readonly face: Connection;
@@ -39,7 +40,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
   readonly control: ControlFrames;
   readonly sender: Sender;
   readonly closedStreams = new ClosedStreams();
-  readonly streams = new Map<number, Http2Stream>();
+  readonly streams = new StreamTable();
   readonly receiveWindow: ReceiveWindow;
   readonly #writer: SocketWriter;
 
@@ -93,8 +94,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
       sendBytes: this.sendWindowBytes,
     };
     const stream = new Http2Stream(id, this, this.turn.now(), windows, announced);
-    this.watch.streamBegins();
-    this.streams.set(id, stream);
+    this.streams.add(stream);
     this.meter.useful();
     return stream;
   }
@@ -184,7 +184,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
 
   /** The peer said GOAWAY: streams above its last id were never looked at. */
   loseUnprocessed(): void {
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.streams.all()) {
       if (stream.id <= this.peerLastId) continue;
       this.closedStreams.addReset(stream.id);
       this.#lose(stream, { by: 'connection', end: { kind: 'closed' }, unprocessed: true });
@@ -317,7 +317,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
   #forget(stream: Http2Stream): void {
     stream.closed = true;
     this.sender.forget(stream);
-    this.streams.delete(stream.id);
+    this.streams.delete(stream);
     if (this.ended) return;
     if (stream.owedBytes > 0 && (this.isServer || stream.wasReset)) this.#settleDebt(stream);
     this.watch.streamEnded();
@@ -336,7 +336,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
     this.ended = true;
     this.draining = true;
     this.watch.stop();
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.streams.all()) {
       const unprocessed = !this.isServer && stream.id > this.peerLastId;
       this.#lose(stream, { by: 'connection', end, unprocessed });
     }

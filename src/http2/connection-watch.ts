@@ -40,10 +40,7 @@ export class ConnectionWatch {
     this.#deadlines.clear('settings');
   }
 
-  streamBegins(): void {
-    if (this.#core.streams.size === 0) this.#deadlines.clear('idle');
-  }
-
+  /** Idleness counts from here, unless another stream is open by the time that it is looked at. */
   streamEnded(): void {
     const { streams, options } = this.#core;
     if (streams.size === 0 && options.idleTimeoutMs > 0) this.#deadlines.set('idle', options.idleTimeoutMs);

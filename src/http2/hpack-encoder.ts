@@ -20,8 +20,8 @@ export class HpackEncoder {
   readonly #placeValues: string[] = [];
   readonly #placeIndices: number[] = [];
 
-  readonly #memo: Encoded[] = [];
-  #memoNext = 0;
+  /** What frozen blocks encode to, by identity, oldest first. */
+  readonly #memo = new Map<HeaderBlock, Encoded>();
 
   /** `ownMaxTableBytes` bounds what we spend on the table, whatever the peer allows. */
   constructor(ownMaxTableBytes: number) {
@@ -40,13 +40,8 @@ export class HpackEncoder {
   /** What `encode` would write, when that is known and changes nothing. */
   recall(block: HeaderBlock): Uint8Array | undefined {
     if (this.#resize !== undefined) return undefined;
-    const memo = this.#memo;
-    for (let index = 0; index < memo.length; index++) {
-      const slot = memo[index];
-      if (slot !== undefined && slot.block === block)
-        return slot.version === this.#table.version ? slot.octets : undefined;
-    }
-    return undefined;
+    const known = this.#memo.get(block);
+    return known !== undefined && known.version === this.#table.version ? known.octets : undefined;
   }
 
   /** The most octets that `block` can take. */
@@ -118,25 +113,24 @@ export class HpackEncoder {
   /** Only frozen blocks are known by identity: any other may have other fields the next time. */
   #remember(block: HeaderBlock, from: Buffer, start: number, end: number): void {
     if (end - start > MAX_MEMO_OCTETS || !Object.isFrozen(block)) return;
-    const encoded = { block, version: this.#table.version, octets: Uint8Array.from(from.subarray(start, end)) };
-    const stale = this.#memo.findIndex((slot) => slot.block === block);
-    if (stale >= 0) {
-      this.#memo[stale] = encoded;
+    const octets = new Uint8Array(from.subarray(start, end));
+    this.#memo.set(block, { version: this.#table.version, octets });
+    if (this.#memo.size <= MAX_MEMO_BLOCKS) return;
+    for (const oldest of this.#memo.keys()) {
+      this.#memo.delete(oldest);
       return;
     }
-    this.#memo[this.#memoNext] = encoded;
-    this.#memoNext = (this.#memoNext + 1) % MEMO_SLOTS;
   }
 }
 
 /** What a peer's decoder has before it says anything else (RFC 9113 §6.5.2). */
 const DEFAULT_TABLE_BYTES = 4096;
 const MAX_PLACES = 32;
-const MEMO_SLOTS = 8;
+/** About as many as connections that share this one, and their kinds of calls. */
+const MAX_MEMO_BLOCKS = 64;
 const MAX_MEMO_OCTETS = 96;
 
 interface Encoded {
-  readonly block: HeaderBlock;
   readonly version: number;
   readonly octets: Uint8Array;
 }

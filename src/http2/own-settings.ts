@@ -34,7 +34,7 @@ export class OwnSettings {
     const shift = core.options.streamWindowBytes - core.grantedWindowBytes;
     core.grantedWindowBytes = core.options.streamWindowBytes;
     if (shift === 0) return true;
-    for (const stream of core.streams.values()) stream.receiveWindow.resize(core.options.streamWindowBytes, shift);
+    for (const stream of core.streams.all()) stream.receiveWindow.resize(core.options.streamWindowBytes, shift);
     return true;
   }
 }

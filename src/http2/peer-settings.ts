@@ -22,7 +22,7 @@ function resizeWindows(core: ConnectionCore, bytes: number): SettingsFault | und
   const difference = bytes - core.sendWindowBytes;
   core.sendWindowBytes = bytes;
   if (difference === 0) return undefined;
-  for (const stream of [...core.streams.values()]) {
+  for (const stream of core.streams.all()) {
     if (!core.sender.widenStream(stream, difference)) {
       return { code: ErrorCode.FLOW_CONTROL_ERROR, why: 'INITIAL_WINDOW_SIZE makes a window too wide' };
     }
