@@ -40,7 +40,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
   readonly control: ControlFrames;
   readonly sender: Sender;
   readonly closedStreams = new ClosedStreams();
-  readonly streams = new StreamTable();
+  readonly streams = new StreamTable<Http2Stream>();
   readonly receiveWindow: ReceiveWindow;
   readonly #writer: SocketWriter;
 
@@ -317,7 +317,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
   #forget(stream: Http2Stream): void {
     stream.closed = true;
     this.sender.forget(stream);
-    this.streams.delete(stream);
+    this.streams.delete(stream.id);
     if (this.ended) return;
     if (stream.owedBytes > 0 && (this.isServer || stream.wasReset)) this.#settleDebt(stream);
     this.watch.streamEnded();

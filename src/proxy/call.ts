@@ -16,7 +16,7 @@ import { type Denial, deny } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import type { Result } from '../kernel/result.ts';
 import { CallBoundary } from './call-boundary.ts';
-import type { Deadlines, Mortal } from './deadlines.ts';
+import type { Deadlines, Mortal, Watch } from './deadlines.ts';
 import { describe, outcomeOf } from './describe-denial.ts';
 import { type Admission, admit, permitMessage } from './pipeline.ts';
 import { pathOf, type RequestHead } from './request-head.ts';
@@ -56,7 +56,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
   readonly #trail: Trail;
   readonly #stream: Stream;
   readonly #path: string;
-  readonly #ended: (call: Call) => void;
+  readonly #ended: () => void;
   readonly #response = new MessageCounter();
   readonly #request = new RequestSide(this);
   /** What the engine, the leg and the clock hold of this call: nothing that it throws gets past it. */
@@ -65,7 +65,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
   #admission: Admission | undefined;
   #leg: UpstreamLeg | undefined;
   #legFrom: EpochMicros | undefined;
-  #deadlineSlot = 0;
+  #watch: Watch | undefined;
   #headersSent = false;
   #requestBytes = 0;
   /** Charged to the tenant's account and not yet given back. */
@@ -78,7 +78,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     peer: Peer,
     stream: Stream,
     block: HeaderBlock,
-    ended: (call: Call) => void,
+    ended: () => void,
   ) {
     this.#services = services;
     this.#tenant = tenant;
@@ -104,10 +104,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     const admitted = admit(block, this.#peer, this.#tenant.gates, this.#trail);
     const timeout = this.#trail.head?.timeoutMicros;
     if (timeout !== undefined) {
-      this.#deadlineSlot = this.#services.deadlines.watch(
-        this.boundary,
-        (this.#trail.startedAt + timeout) as EpochMicros,
-      );
+      this.#watch = this.#services.deadlines.watch(this.boundary, (this.#trail.startedAt + timeout) as EpochMicros);
     }
     if (admitted instanceof Promise) {
       admitted.then((settled) => this.#admitted(settled)).catch((cause: unknown) => this.fault(cause));
@@ -183,7 +180,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
   }
 
   expire(): void {
-    this.#deadlineSlot = 0;
+    this.#watch = undefined;
     const late: Denial = { kind: 'deadline_exceeded', timeoutMs: (this.#trail.head?.timeoutMicros ?? 0) / 1000 };
     const ending = this.#phase.at === 'ending' ? this.#phase : undefined;
     this.refuse(late);
@@ -310,8 +307,8 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     if (this.#phase.at === 'open' && this.#legFrom !== undefined) this.#trail.upstream(this.#legFrom, 'fail');
     this.#phase = { at: 'done' };
     this.#admission?.lease.settle();
-    if (this.#deadlineSlot !== 0) this.#services.deadlines.forget(this.boundary, this.#deadlineSlot);
-    this.#ended(this);
+    if (this.#watch !== undefined) this.#services.deadlines.forget(this.#watch);
+    this.#ended();
     try {
       this.#request.stop();
       this.#giveBack();

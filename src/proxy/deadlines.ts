@@ -10,10 +10,19 @@ export interface Mortal {
   expire(): void;
 }
 
+/**
+ * One call's deadline. A dead table of these may lie in V8's old space for a while and keep what it holds; so it holds this small
+ * record, which lets go of the call as soon as that ends.
+ */
+export interface Watch {
+  mortal: Mortal | undefined;
+  readonly slot: number;
+}
+
 const SLOT_MICROS = 10_000;
 
 export class Deadlines {
-  readonly #slots = new Map<number, Set<Mortal>>();
+  readonly #slots = new Map<number, Set<Watch>>();
   readonly #now: () => EpochMicros;
   #timer: NodeJS.Timeout | undefined;
   /** The last slot that was emptied. */
@@ -23,20 +32,22 @@ export class Deadlines {
     this.#now = now;
   }
 
-  /** Watches over `mortal` until `deadline`. Returns the slot, with which it can be forgotten. */
-  watch(mortal: Mortal, deadline: EpochMicros): number {
+  /** Watches over `mortal` until `deadline`. */
+  watch(mortal: Mortal, deadline: EpochMicros): Watch {
     if (this.#timer === undefined) this.#start();
     const slot = Math.max(Math.ceil(deadline / SLOT_MICROS), this.#emptied + 1);
     let members = this.#slots.get(slot);
     if (members === undefined) this.#slots.set(slot, (members = new Set()));
-    members.add(mortal);
-    return slot;
+    const watch = { mortal, slot };
+    members.add(watch);
+    return watch;
   }
 
   /** Stops watching: the call has ended by itself. */
-  forget(mortal: Mortal, slot: number): void {
-    const members = this.#slots.get(slot);
-    if (members?.delete(mortal) === true && members.size === 0) this.#slots.delete(slot);
+  forget(watch: Watch): void {
+    watch.mortal = undefined;
+    const members = this.#slots.get(watch.slot);
+    if (members?.delete(watch) === true && members.size === 0) this.#slots.delete(watch.slot);
   }
 
   #start(): void {
@@ -51,7 +62,7 @@ export class Deadlines {
       const members = this.#slots.get(slot);
       if (members === undefined) continue;
       this.#slots.delete(slot);
-      for (const mortal of members) mortal.expire();
+      for (const watch of members) watch.mortal?.expire();
     }
     if (this.#slots.size === 0) {
       clearInterval(this.#timer);

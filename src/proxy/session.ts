@@ -14,7 +14,7 @@ import type { Peer } from '../identity/peer.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import { Call, type CallServices } from './call.ts';
 import type { Refusals } from './refusals.ts';
-import type { TenantRuntime } from './tenant-runtime.ts';
+import type { Occupancy, TenantRuntime } from './tenant-runtime.ts';
 
 /** What a session needs of its listener. */
 export interface SessionHost {
@@ -28,22 +28,25 @@ export interface SessionHost {
 export class Session implements ConnectionOwner {
   readonly peer: Peer;
   readonly serverName: string;
+  readonly occupancy: Occupancy;
   readonly #host: SessionHost;
-  readonly #calls = new Set<Call>();
+  #calls = 0;
   #connection: Connection | undefined;
-  readonly #forget = (call: Call): void => {
-    this.#calls.delete(call);
+  #distrusted = false;
+  readonly #callEnded = (): void => {
+    this.#calls -= 1;
   };
 
-  constructor(host: SessionHost, peer: Peer, serverName: string) {
+  constructor(host: SessionHost, peer: Peer, serverName: string, occupancy: Occupancy) {
     this.#host = host;
     this.peer = peer;
     this.serverName = serverName;
+    this.occupancy = occupancy;
   }
 
   /** Calls in progress. */
   get calls(): number {
-    return this.#calls.size;
+    return this.#calls;
   }
 
   attach(connection: Connection): void {
@@ -52,19 +55,24 @@ export class Session implements ConnectionOwner {
 
   onStream(stream: Stream, block: HeaderBlock, endStream: boolean): StreamOwner {
     const tenant = this.#host.tenant(this.peer.claim.id);
-    if (tenant === undefined) {
-      // The tenant was removed while its connection drains: the stream was never looked at, and may be tried elsewhere.
-      queueMicrotask(() => stream.reset(ErrorCode.REFUSED_STREAM));
-      return REFUSED;
+    // A tenant that was removed and is back is another one: its slot says so.
+    if (tenant === undefined || tenant.config.slot !== this.peer.claim.slot) {
+      return this.#refuseStream(stream, 'TENANT_REMOVED');
     }
-    const call = new Call(this.#host.services(), tenant, this.peer, stream, block, this.#forget);
-    this.#calls.add(call);
+    if (this.#distrusted) return this.#refuseStream(stream, 'PEER_NO_LONGER_TRUSTED');
+    const call = new Call(this.#host.services(), tenant, this.peer, stream, block, this.#callEnded);
+    this.#calls += 1;
     try {
       call.begin(block, endStream);
     } catch (cause) {
       call.fault(cause);
     }
     return call.boundary;
+  }
+
+  /** The tenant's trust has changed, and this peer's certificate has no place in it: it begins no more calls. */
+  distrust(): void {
+    this.#distrusted = true;
   }
 
   /** Says GOAWAY; running calls end as they would. */
@@ -87,15 +95,21 @@ export class Session implements ConnectionOwner {
 
   onEnd(_connection: Connection, end: ConnectionEnd): void {
     if (end.kind === 'protocol') {
-      this.#host.refusals.add({
-        reason: end.limit === undefined ? 'HTTP2_PROTOCOL_ERROR' : `HTTP2_LIMIT_${end.limit}`,
-        serverName: this.serverName,
-        tenantClaim: this.peer.claim.id,
-        peerAddress: this.peer.address,
-        detail: end.why,
-      });
+      this.#refused(end.limit === undefined ? 'HTTP2_PROTOCOL_ERROR' : `HTTP2_LIMIT_${end.limit}`, end.why);
     }
     this.#host.ended(this);
+  }
+
+  /** The stream was never looked at, and may be tried again on a new connection. */
+  #refuseStream(stream: Stream, reason: string): StreamOwner {
+    this.#refused(reason, 'a call while its connection drains');
+    queueMicrotask(() => stream.reset(ErrorCode.REFUSED_STREAM));
+    return REFUSED;
+  }
+
+  #refused(reason: string, detail: string): void {
+    const { serverName, peer } = this;
+    this.#host.refusals.add({ reason, serverName, tenantClaim: peer.claim.id, peerAddress: peer.address, detail });
   }
 }
 

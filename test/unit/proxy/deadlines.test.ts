@@ -45,9 +45,9 @@ describe('deadlines', () => {
   it('leave alone what was forgotten', () => {
     const deadlines = new Deadlines(() => now as EpochMicros);
     const [ended, running] = [mortal(), mortal()];
-    const slot = deadlines.watch(ended, (START + 20_000) as EpochMicros);
+    const watch = deadlines.watch(ended, (START + 20_000) as EpochMicros);
     deadlines.watch(running, (START + 20_000) as EpochMicros);
-    deadlines.forget(ended, slot);
+    deadlines.forget(watch);
     pass(60);
     expect(ended.expiredAt).toBeUndefined();
     expect(running.expiredAt).toBeDefined();
@@ -68,8 +68,8 @@ describe('deadlines', () => {
   it('keep no timer when there is nothing to watch over', () => {
     const deadlines = new Deadlines(() => now as EpochMicros);
     const call = mortal();
-    const slot = deadlines.watch(call, (START + 1_000_000) as EpochMicros);
-    deadlines.forget(call, slot);
+    const watch = deadlines.watch(call, (START + 1_000_000) as EpochMicros);
+    deadlines.forget(watch);
     pass(20);
     expect(vi.getTimerCount()).toBe(0);
   });
