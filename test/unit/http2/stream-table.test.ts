@@ -21,7 +21,9 @@ describe('a stream table', () => {
           expect(table.size).toBe(model.size);
           expect(table.get(id)).toBe(model.get(id));
         }
-        expect(table.all().toSorted((a, b) => a.id - b.id)).toEqual([...model.values()].toSorted((a, b) => a.id - b.id));
+        expect(table.all().toSorted((a, b) => a.id - b.id)).toEqual(
+          [...model.values()].toSorted((a, b) => a.id - b.id),
+        );
         for (let id = 1; id < 402; id += 2) expect(table.get(id)).toBe(model.get(id));
       }),
     );
