@@ -34,6 +34,8 @@ describe('a request is malformed, and its stream reset with PROTOCOL_ERROR, when
     ['a value has a line feed', [...REQUEST, 'x', 'a\nb: c']],
     ['a value has a carriage return', [...REQUEST, 'x', 'a\rb']],
     ['a value has a NUL', [...REQUEST, 'x', 'a\0b']],
+    ['a value ends with a control character', [...REQUEST, 'x', 'a\x01']],
+    ['a value is a delete', [...REQUEST, 'x', '\x7f']],
     ['a value begins with a space', [...REQUEST, 'x', ' a']],
     ['a value ends with a tab', [...REQUEST, 'x', 'a\t']],
     ['it has connection', [...REQUEST, 'connection', 'close']],

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { FieldTable } from '../../../src/http2/field-table.ts';
 import { HpackDecoder } from '../../../src/http2/hpack-decoder.ts';
 import { HpackEncoder } from '../../../src/http2/hpack-encoder.ts';
+import { staticTable } from '../../../src/http2/static-table.ts';
 
 const LIMITS = { maxHeaderListBytes: 4_096, maxHeaderFields: 20 };
 
@@ -136,6 +137,18 @@ describe('the encoder', () => {
       const bytes = encodeWith(encoder, block);
       expect(decoder.decode(bytes, 0, bytes.length)).toBe(undefined);
       expect(decoder.block).toEqual(block);
+    }
+  });
+
+  test('refers to every field of the static table, and to every name of it', () => {
+    for (const [name, value] of staticTable) {
+      const encoder = new HpackEncoder(4_096);
+      const decoder = new HpackDecoder(LIMITS);
+      expect(encodeWith(encoder, [name, value]).length).toBe(1);
+      const bytes = encodeWith(encoder, [name, value, name, 'else']);
+      expect(decoder.decode(bytes, 0, bytes.length)).toBe(undefined);
+      expect(decoder.block).toEqual([name, value, name, 'else']);
+      expect(bytes.length).toBeLessThanOrEqual(8);
     }
   });
 

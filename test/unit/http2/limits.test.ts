@@ -238,6 +238,17 @@ describe('the limits on header blocks', () => {
     expect(peer.resetCodes(3)).toEqual([ErrorCode.ENHANCE_YOUR_CALM]);
   });
 
+  test('hold for trailers too', async () => {
+    const peer = RawPeer.server(over);
+    const trailers = Array.from({ length: 11 }, (_, index) => [`x-${index}`, 'v']).flat();
+    peer.say(peer.headers(1, REQUEST, false), peer.headers(1, trailers, true), peer.headers(3, REQUEST, true));
+    await peer.settle();
+    expect(peer.owner.streams[0]?.owner.resets).toEqual([
+      { by: 'us', code: ErrorCode.ENHANCE_YOUR_CALM, why: 'maxHeaderFields exceeded' },
+    ]);
+    expect(peer.owner.streams.map(({ stream }) => stream.id)).toEqual([1, 3]);
+  });
+
   test('stop an HPACK bomb at what a list may hold', async () => {
     const peer = RawPeer.server({ maxHeaderListBytes: 16_384 });
     // One entry of 4 KiB in the table, and 12,000 references of one octet to it: 48 MiB.
