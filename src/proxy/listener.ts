@@ -1,6 +1,7 @@
 /**
  * The tenants' door: TLS with a client certificate, one tenant per server name, HTTP/2 only.
  */
+import type { X509Certificate } from 'node:crypto';
 import { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { Generation } from '../config/generation.ts';
@@ -36,6 +37,8 @@ export class Listener implements SessionHost {
   #generation: Generation;
   /** Node forgets a socket's address when it refuses its certificate. */
   readonly #addresses = new WeakMap<object, string>();
+  /** What a peer was let in with, to be judged again when its tenant's trust changes. */
+  readonly #certificates = new WeakMap<Peer, X509Certificate>();
   readonly #idleSweep: NodeJS.Timeout;
   #whenEmpty: (() => void) | undefined;
 
@@ -59,7 +62,14 @@ export class Listener implements SessionHost {
     this.#server.maxConnections = limits.maxConnections;
     this.#idleSweep = setInterval(() => this.#contexts.dropIdle(), CONTEXT_IDLE_MS).unref();
     this.#server.on('connection', (socket: Socket) => this.#addresses.set(socket, socket.remoteAddress ?? ''));
-    this.#server.on('secureConnection', (socket: TLSSocket) => this.#accept(socket));
+    this.#server.on('secureConnection', (socket: TLSSocket) => {
+      try {
+        this.#accept(socket);
+      } catch (cause) {
+        // A tenant that cannot be compiled keeps its own clients out, and nobody else's.
+        this.#refuse(socket, '', 'INTERNAL', cause instanceof Error ? cause.message : String(cause));
+      }
+    });
     this.#server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
       const { serverName, reason, detail } = handshakeRefusal(error, socket);
       // The TLS socket's parent is the one that was accepted; it is the only way back to it that Node has.
@@ -106,8 +116,7 @@ export class Listener implements SessionHost {
 
   ended(session: Session): void {
     this.#sessions.delete(session);
-    const tenant = this.tenant(session.peer.claim.id);
-    if (tenant !== undefined) tenant.connections--;
+    session.occupancy.connections--;
     if (this.#sessions.size === 0) this.#whenEmpty?.();
   }
 
@@ -117,7 +126,29 @@ export class Listener implements SessionHost {
     this.#contexts.retain(new Set(generation.tenants.map((tenant) => tenant.digest)));
     if (reconnect.length === 0) return;
     const ids = new Set(reconnect);
-    for (const session of this.#sessions) if (ids.has(session.peer.claim.id)) session.drain();
+    for (const session of this.#sessions) {
+      if (!ids.has(session.peer.claim.id)) continue;
+      if (!this.#isTrusted(session)) session.distrust();
+      session.drain();
+    }
+  }
+
+  /** Whether this peer would be let in now. */
+  #isTrusted({ peer, serverName }: Session): boolean {
+    const tenant = this.tenant(peer.claim.id);
+    if (tenant === undefined || this.#options.tenants.claimed(serverName)?.id !== peer.claim.id) return false;
+    const certificate = this.#certificates.get(peer);
+    return certificate !== undefined && this.#judge(certificate, peer, tenant).ok;
+  }
+
+  #judge(
+    certificate: X509Certificate,
+    remote: { readonly address: string; readonly port: number },
+    { config, clientCas }: TenantRuntime,
+  ): ReturnType<typeof acceptPeer> {
+    const claim = { id: config.id, slot: config.slot, by: 'sni' } as const;
+    const trust = { trustDomain: config.trustDomain, clientCas };
+    return acceptPeer(claim, certificate, remote, trust, this.#options.turn.now());
   }
 
   /**
@@ -163,25 +194,21 @@ export class Listener implements SessionHost {
       return this.#refuse(socket, serverName, 'TLS_UNKNOWN_SERVER_NAME', '');
     }
     if (certificate === undefined) return this.#refuse(socket, serverName, 'TLS_CLIENT_CERT_REQUIRED', '');
-    const peer = acceptPeer(
-      { id: config.id, slot: config.slot, by: 'sni' },
-      certificate,
-      { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 },
-      { trustDomain: config.trustDomain, clientCas: tenant.clientCas },
-      this.#options.turn.now(),
-    );
+    const remote = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 };
+    const peer = this.#judge(certificate, remote, tenant);
     if (!peer.ok) {
       const why = peer.error.kind === 'certificate_unacceptable' ? peer.error.why : peer.error.kind;
       return this.#refuse(socket, serverName, 'TLS_CLIENT_CERT_UNACCEPTABLE', why);
     }
+    this.#certificates.set(peer.value, certificate);
     this.#begin(socket, peer.value, serverName, tenant);
   }
 
   #begin(socket: TLSSocket, peer: Peer, serverName: string, tenant: TenantRuntime): void {
     const { limits } = this.#generation;
-    const session = new Session(this, peer, serverName);
+    const session = new Session(this, peer, serverName, tenant.occupancy);
     this.#sessions.add(session);
-    tenant.connections++;
+    tenant.occupancy.connections++;
     const connection = new Http2Connection(
       socket,
       {

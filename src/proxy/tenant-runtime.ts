@@ -24,6 +24,11 @@ export interface TenantResources {
   readonly limits: LimitsConfig;
 }
 
+/** How many connections a tenant's clients have to this worker. */
+export interface Occupancy {
+  connections: number;
+}
+
 export class TenantRuntime {
   readonly config: TenantConfig;
   readonly gates: Gates;
@@ -31,8 +36,8 @@ export class TenantRuntime {
   readonly slabs: Slabs;
   readonly pool: UpstreamPool;
   readonly clientCas: readonly X509Certificate[];
-  /** Connections of this tenant's clients to this worker. */
-  connections = 0;
+  /** Shared with the runtimes before and after it: a connection outlives a generation. */
+  readonly occupancy: Occupancy;
 
   /** `previous` lends what need not change: the account, the buffers, and the upstream connections if the upstream is the same. */
   constructor(config: TenantConfig, resources: TenantResources, previous: TenantRuntime | undefined) {
@@ -43,7 +48,7 @@ export class TenantRuntime {
     this.slabs = previous?.slabs ?? new Slabs(resources.slabReserve);
     this.clientCas = certificatesOf(config.clientCaPem).map((pem) => new X509Certificate(pem));
     this.pool = this.#keepPool(previous) ?? this.#newPool(resources);
-    this.connections = previous?.connections ?? 0;
+    this.occupancy = previous?.occupancy ?? { connections: 0 };
   }
 
   #keepPool(previous: TenantRuntime | undefined): UpstreamPool | undefined {

@@ -83,7 +83,7 @@ export class Tenants {
     const now = performance.now();
     const idleSince = new Map<TenantId, number>();
     for (const [id, runtime] of this.#runtimes) {
-      if (runtime.connections > 0) continue;
+      if (runtime.occupancy.connections > 0) continue;
       const since = this.#idleSince.get(id) ?? now;
       if (now - since < IDLE_SWEEP_MS) idleSince.set(id, since);
       else {

@@ -40,11 +40,14 @@ export class UpstreamPool implements ConnectionOwner {
   readonly #options: UpstreamPoolOptions;
   readonly #random: () => number;
   readonly #connections = new Set<Connection>();
+  /** Connected, and the peer has not yet shown that it speaks HTTP/2. */
+  readonly #unproven = new Set<Connection>();
   readonly #waiting = new Set<Waiter>();
   #dialing = 0;
   #failures = 0;
   #retryAt = 0;
   #lastError = '';
+  #draining = false;
   #closed = false;
 
   constructor(options: UpstreamPoolOptions) {
@@ -80,11 +83,13 @@ export class UpstreamPool implements ConnectionOwner {
     this.#waiting.delete(waiter);
   }
 
-  /** Lets running calls end, then closes; new calls are refused. */
+  /**
+   * The tenant has another pool, or is gone: serves the calls that still hold this one to their end, also those that have yet to
+   * ask for a connection, and closes each connection when it has none.
+   */
   drain(): void {
-    this.#closed = true;
-    this.#failWaiting({ kind: 'draining' });
-    for (const connection of this.#connections) connection.drain();
+    this.#draining = true;
+    for (const connection of this.#connections) this.#closeIfIdle(connection);
   }
 
   onStream(): StreamOwner {
@@ -93,22 +98,39 @@ export class UpstreamPool implements ConnectionOwner {
   }
 
   onGoaway(connection: Connection): void {
+    this.#unproven.delete(connection);
     this.#connections.delete(connection);
     if (this.#waiting.size > 0) this.#grow();
   }
 
   onCapacity(connection: Connection): void {
+    if (this.#unproven.delete(connection)) this.#failures = 0;
+    this.#serve(connection);
+  }
+
+  #serve(connection: Connection): void {
     for (const waiter of this.#waiting) {
       if (connection.availableStreams <= 0) return;
       this.#waiting.delete(waiter);
       waiter.connected(connection);
     }
+    this.#closeIfIdle(connection);
+  }
+
+  #closeIfIdle(connection: Connection): void {
+    if (this.#draining && connection.openStreams === 0) connection.drain();
   }
 
   onEnd(connection: Connection, end: ConnectionEnd): void {
     this.#connections.delete(connection);
     if (end.kind === 'socket_error') this.#lastError = end.error.message;
     else if (end.kind === 'protocol') this.#lastError = end.why;
+    // Whoever accepts and hangs up, or is no HTTP/2 server, is no more reachable than whoever refuses.
+    if (this.#unproven.delete(connection)) {
+      if (end.kind === 'closed') this.#lastError = 'closed before it said anything';
+      this.#backOff();
+      if (this.#connections.size === 0) this.#failWaiting(this.#unavailable());
+    }
     if (this.#waiting.size > 0) this.#grow();
   }
 
@@ -129,7 +151,6 @@ export class UpstreamPool implements ConnectionOwner {
       socket.destroy();
       return;
     }
-    this.#failures = 0;
     const { turn, buffers, streamWindowBytes, connectionWindowBytes, maxHeaderListBytes } = this.#options;
     const connection = new Http2Connection(
       socket,
@@ -146,16 +167,21 @@ export class UpstreamPool implements ConnectionOwner {
       buffers,
     );
     this.#connections.add(connection);
-    this.onCapacity(connection);
+    this.#unproven.add(connection);
+    this.#serve(connection);
     if (this.#waiting.size > 0) this.#grow();
   }
 
   #dialFailed(error: string): void {
-    this.#failures++;
     this.#lastError = error;
+    this.#backOff();
+    if (this.#connections.size === 0) this.#failWaiting(this.#unavailable());
+  }
+
+  #backOff(): void {
+    this.#failures++;
     const backoff = Math.min(BACKOFF_FIRST_MS * 2 ** (this.#failures - 1), BACKOFF_MAX_MS);
     this.#retryAt = performance.now() + backoff * (0.5 + this.#random());
-    if (this.#connections.size === 0) this.#failWaiting(this.#unavailable());
   }
 
   #unavailable(): Denial {

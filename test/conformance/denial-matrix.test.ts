@@ -218,12 +218,11 @@ const ROWS: readonly Row[] = [
       const held = client.call(`/${INFERENCE_SERVICE}/${method}`, {
         headers,
         chunks: [request(method)],
-        cancelAfterMs: 150,
       });
       await reached;
       const second = await attempt(sidecar, method, headers);
-      await held;
       client.close();
+      await held;
       return second;
     },
   },

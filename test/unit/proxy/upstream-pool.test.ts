@@ -1,0 +1,228 @@
+import { createServer, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Connection, StreamOwner } from '../../../src/http2/contract.ts';
+import { OutputBufferPool } from '../../../src/http2/output-buffer-pool.ts';
+import { systemClock } from '../../../src/kernel/clock.ts';
+import type { Denial } from '../../../src/kernel/denial.ts';
+import { Turn } from '../../../src/kernel/turn.ts';
+import { UpstreamPool, type Waiter } from '../../../src/proxy/upstream-pool.ts';
+import { eventually } from '../../fakes/hostile-ground.ts';
+import { RawUpstream, type RawUpstreamOptions } from '../../fakes/raw-upstream.ts';
+
+const REQUEST = [':method', 'POST', ':scheme', 'http', ':path', '/a.B/C', ':authority', 'a'];
+const SILENT: StreamOwner = {
+  onHeaders: () => undefined,
+  onData: (stream, chunk) => stream.credit(chunk.length),
+  onReset: () => undefined,
+  onWritten: () => undefined,
+  onLocalEnd: () => undefined,
+};
+
+/** A call that opens a stream as soon as it may. */
+class Caller implements Waiter {
+  connection: Connection | undefined;
+  denial: Denial | undefined;
+
+  connected(connection: Connection): void {
+    this.connection = connection;
+    connection.open(REQUEST, true, SILENT);
+  }
+
+  failed(denial: Denial): void {
+    this.denial = denial;
+  }
+}
+
+let upstream: RawUpstream;
+let pool: UpstreamPool;
+afterEach(async () => {
+  pool.destroy('the test has ended');
+  await upstream.stop();
+});
+
+async function start(
+  changes: Parameters<RawUpstream['config']>[0] = {},
+  options: RawUpstreamOptions = {},
+  random = 0.5,
+): Promise<void> {
+  upstream = await RawUpstream.start(options);
+  // Answers nothing: streams stay open.
+  upstream.script = () => undefined;
+  pool = poolOf(upstream.config(changes), random);
+}
+
+function poolOf(config: ReturnType<RawUpstream['config']>, random = 0.5): UpstreamPool {
+  return new UpstreamPool({
+    config,
+    turn: new Turn(systemClock),
+    buffers: new OutputBufferPool(),
+    streamWindowBytes: 65_535,
+    connectionWindowBytes: 1024 * 1024,
+    maxHeaderListBytes: 16_384,
+    random: () => random,
+  });
+}
+
+function call(): Caller {
+  const caller = new Caller();
+  const connection = pool.acquire(caller);
+  if (connection !== undefined) caller.connected(connection);
+  return caller;
+}
+
+describe('the pool', () => {
+  it('connects when the first call asks, and one connection serves as many as the peer allows', async () => {
+    await start({}, { maxConcurrentStreams: 3 });
+    await delay(20);
+    expect(upstream.connections).toHaveLength(0);
+    const first = call();
+    await eventually('a connection', () => first.connection?.availableStreams === 2);
+    call();
+    call();
+    await delay(20);
+    expect(upstream.connections).toHaveLength(1);
+  });
+
+  it('grows by one when every connection is full, up to its limit and no further', async () => {
+    await start({ maxConnections: 2, maxPendingCalls: 2 }, { maxConcurrentStreams: 1 });
+    const callers = [call()];
+    await eventually('the first', () => callers[0]?.connection?.availableStreams === 0);
+    callers.push(call());
+    await eventually('the second', () => callers[1]?.connection?.availableStreams === 0);
+    callers.push(call(), call());
+    await delay(30);
+    expect(upstream.connections).toHaveLength(2);
+    expect(callers.slice(2).map(({ connection, denial }) => [connection, denial])).toEqual([
+      [undefined, undefined],
+      [undefined, undefined],
+    ]);
+    // n waiting calls wait; n + 1 is told at once.
+    expect(call().denial).toMatchObject({ kind: 'overloaded' });
+    const [held] = upstream.connections;
+    held?.answer(1);
+    await eventually('the first that waits is served', () => callers[2]?.connection !== undefined);
+    expect(callers[3]?.connection).toBeUndefined();
+  });
+
+  it('forgets a call that no longer waits, and has its place for another', async () => {
+    await start({ maxPendingCalls: 1 });
+    const waiting = call();
+    expect(call().denial).toMatchObject({ kind: 'overloaded' });
+    pool.cancel(waiting);
+    const next = call();
+    await eventually('a connection', () => next.connection !== undefined);
+    expect([waiting.connection, waiting.denial, next.denial]).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('opens no more on a connection that has said GOAWAY', async () => {
+    await start();
+    const first = call();
+    await eventually('a connection', () => first.connection !== undefined && upstream.connections.length === 1);
+    await eventually('its stream', () => upstream.connections[0]?.opened.length === 1);
+    upstream.connections[0]?.goaway(1, 0);
+    await eventually('the word', () => first.connection?.acceptsStreams === false);
+    const second = call();
+    await eventually('another connection', () => second.connection !== undefined);
+    expect(second.connection).not.toBe(first.connection);
+  });
+});
+
+describe('an upstream that cannot be reached', () => {
+  it('refuses whoever waits, then everybody at once, until the back-off is over', async () => {
+    await start();
+    await upstream.stop();
+    const first = call();
+    await eventually('the refusal', () => first.denial !== undefined);
+    expect(first.denial).toMatchObject({ kind: 'upstream_unavailable' });
+    expect(String(Object.values(first.denial ?? {}))).toContain('ECONNREFUSED');
+    expect(call().denial).toMatchObject({ kind: 'upstream_unavailable' });
+    // 100 ms at first; the jitter of 0.5 is its middle.
+    await delay(110);
+    const later = call();
+    expect(later.denial).toBeUndefined();
+    await eventually('the next refusal', () => later.denial !== undefined);
+    // Doubled.
+    await delay(110);
+    expect(call().denial).toMatchObject({ kind: 'upstream_unavailable' });
+  });
+
+  it('is one that accepts and hangs up, too', async () => {
+    await start({}, { mute: true });
+    let accepted = 0;
+    upstream.onConnection = ({ socket }) => {
+      accepted++;
+      socket.destroy();
+    };
+    const first = call();
+    await eventually(
+      'the end of its connection',
+      () => first.connection !== undefined && first.connection.openStreams === 0,
+    );
+    await delay(20);
+    const denials = Array.from({ length: 50 }, () => call().denial?.kind);
+    expect(new Set(denials)).toEqual(new Set(['upstream_unavailable']));
+    expect(accepted).toBe(1);
+    // It is tried again, and served when it is better.
+    upstream.onConnection = () => undefined;
+    await delay(120);
+    const later = call();
+    await eventually('a connection', () => later.connection !== undefined);
+  });
+
+  it('is one that does not answer within the time', async () => {
+    // Nobody accepts from a full backlog; a test cannot fill one, so TLS waits for a server that says nothing.
+    const sockets: Socket[] = [];
+    const server = createServer((socket) => sockets.push(socket));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    await start();
+    pool = poolOf({
+      ...upstream.config({ connectTimeoutMs: 50 }),
+      target: { kind: 'tcp', host: '127.0.0.1', port },
+      tls: { caPem: undefined, serverName: 'model', clientCertificate: undefined },
+    });
+    const caller = call();
+    await eventually('the refusal', () => caller.denial !== undefined);
+    expect(caller.denial).toMatchObject({ kind: 'upstream_unavailable', why: 'no connection within 50 ms' });
+    for (const socket of sockets) socket.destroy();
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  });
+});
+
+describe('a pool that is drained', () => {
+  it('serves calls that already hold it to their end, then closes', async () => {
+    await start({}, { maxConcurrentStreams: 10 });
+    const running = call();
+    await eventually('a connection', () => running.connection?.availableStreams === 9);
+    pool.drain();
+    const late = call();
+    await eventually('the late call', () => late.connection !== undefined);
+    await eventually('both streams', () => upstream.connections.flatMap(({ opened }) => opened).length === 2);
+    expect([running.denial, late.denial]).toEqual([undefined, undefined]);
+    for (const connection of upstream.connections) for (const id of connection.opened) connection.answer(id);
+    await eventually('their end', () => upstream.connections.every(({ socket }) => socket.readableEnded));
+  });
+
+  it('closes what is idle at once, and what nobody wants any more when it has come', async () => {
+    await start();
+    const first = call();
+    await eventually('a stream', () => upstream.connections[0]?.opened.length === 1);
+    upstream.connections[0]?.answer(1);
+    await eventually('idle', () => first.connection?.openStreams === 0);
+    pool.drain();
+    await eventually('its end', () => upstream.connections[0]?.socket.readableEnded === true);
+    const late = call();
+    pool.cancel(late);
+    await eventually('a connection for nobody', () => upstream.connections.length === 2);
+    await eventually('its end', () => upstream.connections[1]?.socket.readableEnded === true);
+  });
+
+  it('refuses when it is destroyed', async () => {
+    await start();
+    const waiting = call();
+    pool.destroy('the test says so');
+    expect([waiting.denial, call().denial]).toEqual([{ kind: 'draining' }, { kind: 'draining' }]);
+  });
+});
