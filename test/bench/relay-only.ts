@@ -17,13 +17,13 @@ import type {
   StreamOwner,
 } from '../../src/http2/contract.ts';
 import { ErrorCode } from '../../src/http2/error-code.ts';
+import { OutputBufferPool } from '../../src/http2/output-buffer-pool.ts';
 import { systemClock } from '../../src/kernel/clock.ts';
 import { Turn } from '../../src/kernel/turn.ts';
-import { PlainBuffers } from './plain-buffers.ts';
 
 const [port = '', backendPort = '', certificate = '', key = ''] = process.argv.slice(2);
 const turn = new Turn(systemClock);
-const buffers = new PlainBuffers();
+const buffers = new OutputBufferPool(64);
 const options = {
   streamWindowBytes: 256 * 1024,
   connectionWindowBytes: 1024 * 1024,

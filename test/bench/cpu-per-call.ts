@@ -1,0 +1,84 @@
+/**
+ * CPU per call under a closed loop: warm-up, then rounds in which all subjects take turns, so that a slow minute of the machine
+ * hits everyone.
+ */
+import type { Contender, Say } from './contender.ts';
+import { type Axis, load } from './load.ts';
+import type { Plan, WarmUp } from './plan.ts';
+import { cpuSeconds, settled } from './process-cost.ts';
+import { type Row, rowOf } from './row.ts';
+
+interface Rounds {
+  readonly micros: number[];
+  readonly perSecond: number[];
+}
+
+/** Measures all contenders on one axis. `nameOf` names the row's axis, when contenders differ in more than the subject. */
+export async function cpuPerCall(
+  contenders: readonly Contender[],
+  axis: Axis,
+  plan: Plan,
+  nameOf: (contender: Contender) => string = () => axis.name,
+): Promise<readonly Row[]> {
+  const rounds = new Map<Contender, Rounds>();
+  for (const contender of contenders) {
+    await warmUp(contender, axis, plan.warmUp);
+    await settled(contender.running.pids, plan.settleStepMs);
+    rounds.set(contender, { micros: [], perSecond: [] });
+  }
+  for (let round = 0; round < plan.rounds; round++) {
+    for (const [contender, { micros, perSecond }] of rounds) {
+      const { pids } = contender.running;
+      const before = cpuSeconds(pids);
+      const { calls, seconds } = await load(contender.target, axis, plan.seconds);
+      await settled(pids, plan.settleStepMs);
+      micros.push(((cpuSeconds(pids) - before) * 1e6) / calls);
+      perSecond.push(calls / seconds);
+    }
+  }
+  return [...rounds].flatMap(([contender, { micros, perSecond }]) => {
+    const name = nameOf(contender);
+    const rate = rowOf(contender.subject, name, 'calls_per_second', perSecond);
+    // Without a proxy there is nothing whose CPU could be counted.
+    return contender.running.pids.length === 0
+      ? [rate]
+      : [rowOf(contender.subject, name, 'cpu_per_call', micros), rate];
+  });
+}
+
+async function warmUp({ subject, target }: Contender, axis: Axis, bounds: WarmUp): Promise<void> {
+  if (!subject.warmsUp) {
+    await load(target, axis, bounds.nativeSeconds);
+    return;
+  }
+  const { calls, seconds } = await load(target, axis, bounds.seconds);
+  const left = Math.min((bounds.calls - calls) / (calls / seconds), bounds.maxSeconds - seconds);
+  if (left > 0) await load(target, axis, left);
+}
+
+/** Prints an axis as a table, with ratios to HAProxy and to Envoy with everything on. */
+export function printCpuPerCall(axis: string, rows: readonly Row[], say: Say): void {
+  const ofAxis = rows.filter((row) => row.axis === axis);
+  const cpu = (subject: string, features: string): number | undefined =>
+    ofAxis.find((row) => row.metric === 'cpu_per_call' && row.subject === subject && row.features === features)?.median;
+  const ratio = (value: number, base: number | undefined): string =>
+    (base === undefined ? '' : (value / base).toFixed(2)).padStart(11);
+  say(`\n${axis}`);
+  say('  subject                 CPU µs per call (min…max)     calls/s   × HAProxy  × Envoy, everything');
+  for (const rate of ofAxis.filter((row) => row.metric === 'calls_per_second')) {
+    const { subject, features } = rate;
+    const row = ofAxis.find(
+      (one) => one.metric === 'cpu_per_call' && one.subject === subject && one.features === features,
+    );
+    const name = subject === 'direct' ? 'direct' : `${subject} ${features}`;
+    const cost =
+      row === undefined
+        ? '–'.padStart(8)
+        : `${row.median.toFixed(1).padStart(8)}  (${row.min.toFixed(1)}…${row.max.toFixed(1)})`;
+    const ratios =
+      row === undefined
+        ? ''
+        : ratio(row.median, cpu('haproxy', 'relay')) + ratio(row.median, cpu('envoy', 'everything'));
+    say(`  ${name.padEnd(22)} ${cost}`.padEnd(52) + Math.round(rate.median).toString().padStart(10) + ratios);
+  }
+}
