@@ -96,6 +96,8 @@ export class Http2Connection implements Connection {
     // A peer that has nothing more to send cannot take part any more: it could not even widen a window.
     socket.on('end', () => this.#core.socketEnded());
     socket.on('close', () => this.#core.socketClosed(endOf(failure)));
+    // A socket that died before it was handed over has said so already.
+    if (socket.destroyed) queueMicrotask(() => this.#core.socketClosed(endOf(socket.errored ?? undefined)));
   }
 
   #onPingAck(bytes: Buffer, start: number): void {

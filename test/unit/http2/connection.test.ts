@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import * as http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
+import { duplexPair } from 'node:stream';
 import { afterEach, describe, expect, test } from 'vitest';
+import { Http2Connection } from '../../../src/http2/connection.ts';
 import type { Connection, Stream } from '../../../src/http2/contract.ts';
 import { ErrorCode } from '../../../src/http2/error-code.ts';
-import { dial, echo, eventually, REQUEST, serve } from './loopback.ts';
-import { RecordingStreamOwner } from './recording-owner.ts';
+import { buffers, dial, echo, eventually, options, REQUEST, serve, turn } from './loopback.ts';
+import { RecordingConnectionOwner, RecordingStreamOwner } from './recording-owner.ts';
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {
@@ -54,6 +56,23 @@ describe('a connection between two engines', () => {
       expect(owner.body.equals(bodies[index] ?? Buffer.alloc(0))).toBe(true);
       expect(owner.written).toBe(700_000);
       expect(stream.queuedBytes).toBe(0);
+    }
+  });
+
+  test('frozen blocks that are sent again and again arrive as they are, beside others', async () => {
+    const blocks = Array.from({ length: 80 }, (_, index) =>
+      Object.freeze([':status', '200', 'x-kind', `${index % 70}`]),
+    );
+    let answered = 0;
+    const { connection } = await pair((stream) => {
+      stream.sendHeaders(blocks[answered++ % blocks.length] ?? [], false);
+      stream.sendHeaders(['x-call', `${answered}`], true);
+    });
+    for (let round = 0; round < 240; round++) {
+      const owner = new RecordingStreamOwner();
+      connection.open(REQUEST, true, owner);
+      await owner.whenEnded();
+      expect(owner.headers.map(({ block }) => block)).toEqual([blocks[round % 80], ['x-call', `${round + 1}`]]);
     }
   });
 
@@ -167,6 +186,18 @@ describe('a connection between two engines', () => {
     await owner.ended;
     expect(one.owner.resets).toHaveLength(1);
     await eventually(() => side.owners[0]?.ends.length === 1);
+  });
+
+  test('a socket that was dead when it was handed over ends the connection', async () => {
+    const [socket] = duplexPair();
+    socket.on('error', () => {});
+    socket.destroy(new Error('gone'));
+    await new Promise((resolve) => socket.once('close', resolve));
+    const owner = new RecordingConnectionOwner();
+    new Http2Connection(socket, options('server'), owner, turn, buffers);
+    expect(await owner.ended).toMatchObject({ kind: 'socket_error' });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(owner.ends).toHaveLength(1);
   });
 
   test('idleness counts from the end of the last stream', async () => {

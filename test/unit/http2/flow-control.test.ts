@@ -68,6 +68,25 @@ describe('receive windows', () => {
     expect(peer.windowUpdates(0).reduce((sum, bytes) => sum + bytes, 0)).toBeGreaterThan(70_000);
   });
 
+  test('are given back by the engine for what comes after refuseRest', async () => {
+    const peer = RawPeer.server({ streamWindowBytes: 20_000, connectionWindowBytes: 65_535 });
+    peer.owner.answer = (stream) => {
+      stream.sendHeaders([':status', '200'], false);
+      stream.refuseRest();
+    };
+    peer.say(peer.headers(1, REQUEST, false));
+    for (let index = 0; index < 12; index++) {
+      peer.say(data(1, 'x'.repeat(10_000)));
+      await peer.settle();
+    }
+    expect(peer.owner.streams[0]?.owner.chunks).toEqual([]);
+    expect(peer.resetCodes(1)).toEqual([]);
+    peer.owner.streams[0]?.stream.sendHeaders(['grpc-status', '8'], true);
+    await peer.settle();
+    expect(peer.resetCodes(1)).toEqual([ErrorCode.NO_ERROR]);
+    expect(peer.owner.ends).toEqual([]);
+  });
+
   test('cannot be credited more than was received', async () => {
     const peer = RawPeer.server({ connectionWindowBytes: 65_535 });
     peer.say(peer.headers(1, REQUEST, false), data(1, 'x'));
@@ -157,6 +176,16 @@ describe('send windows', () => {
     await peer.settle();
     expect(peer.of(FrameType.HEADERS).map(({ flags }) => flags & Flag.END_STREAM)).toEqual([0, 1]);
     expect(peer.owner.streams[0]?.owner.localEnds).toBe(1);
+  });
+
+  test('above 2^31-1 by SETTINGS end the connection', async () => {
+    const peer = RawPeer.server();
+    peer.say(
+      peer.headers(1, REQUEST, true),
+      frame(FrameType.WINDOW_UPDATE, 0, 1, word(0x7fff_0000)),
+      initialWindow(65_536),
+    );
+    expect(await peer.owner.ended).toMatchObject({ code: ErrorCode.FLOW_CONTROL_ERROR });
   });
 
   test('are left alone by an empty DATA frame with END_STREAM', async () => {
