@@ -36,6 +36,8 @@ export interface CallServices {
   readonly sampleRatio: number;
   append(record: AuditRecord): void;
   count(record: CallRecord): void;
+  /** A chunk of a message has arrived, from either side. */
+  arrived(bytes: number): void;
   /** Why no call may begin now, if so. */
   refusing(): Denial | undefined;
 }
@@ -144,6 +146,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     this.#requestBytes += chunk.length;
     this.#requestHeld += chunk.length;
     this.#tenant.account.charge(chunk.length);
+    this.#services.arrived(chunk.length);
     if (!this.#request.push(chunk, endStream)) this.onRequestTaken(chunk.length);
   }
 
@@ -265,6 +268,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     }
     this.#responseHeld += chunk.length;
     this.#tenant.account.charge(chunk.length);
+    this.#services.arrived(chunk.length);
     this.#response.push(chunk);
     this.#stream.sendData(chunk, false);
     if (endStream) {

@@ -14,10 +14,10 @@ export interface WorkerEvents {
 }
 
 /**
- * The chunks that sockets read hang on small objects, and are freed with them. A young generation that is collected often keeps a
- * streamed tensor's memory low (six tensors of 64 MiB: 18 MiB instead of 67), and small calls are as cheap as with the default.
+ * Room for the objects of the calls in progress, so that they die young: at 500 calls at once a smaller one promotes them all, and
+ * collecting the old space was a fifth of the CPU. What streamed tensors need instead is in `bulk-memory.ts`.
  */
-const YOUNG_GENERATION_MB = 6;
+const YOUNG_GENERATION_MB = 24;
 
 export class WorkerHandle {
   readonly index: number;

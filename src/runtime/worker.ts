@@ -15,6 +15,7 @@ import { Refusals } from '../proxy/refusals.ts';
 import { Tenants } from '../proxy/tenants.ts';
 import { attachSharedState } from '../quota/shared-state.ts';
 import { WorkerMetrics } from '../telemetry/metrics.ts';
+import { BulkMemory } from './bulk-memory.ts';
 import type { FromWorker, ToWorker, WorkerBirth } from './messages.ts';
 
 if (parentPort === null) throw new Error('worker.ts is started by the supervisor, as a thread');
@@ -62,6 +63,7 @@ function servicesOf(generation: Generation): CallServices {
     generation: generation.number,
     sampleRatio: generation.telemetry.traceSampleRatio,
     append: (record) => audit.append(record),
+    arrived: (bytes) => bulk.arrived(bytes),
     count: (record) => {
       const denied = record.outcome === 'denied' ? record.reason : undefined;
       metrics.call(record.tenant, record.method, record.grpcStatus, record.durationMicros, denied);
@@ -69,6 +71,8 @@ function servicesOf(generation: Generation): CallServices {
     refusing: () => (audit.blocked === undefined ? undefined : { kind: 'audit_unavailable', why: audit.blocked }),
   };
 }
+
+const bulk = new BulkMemory();
 
 let services = servicesOf(birth.generation);
 const listener = new Listener({ generation: birth.generation, tenants, turn, refusals, services: () => services });

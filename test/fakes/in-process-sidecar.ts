@@ -112,6 +112,7 @@ export class InProcessSidecar {
       generation: generation.number,
       sampleRatio: 1,
       append: (record) => audit.append(record),
+      arrived: () => undefined,
       count: () => undefined,
       refusing: () => (audit.blocked === undefined ? undefined : { kind: 'audit_unavailable', why: audit.blocked }),
     };
