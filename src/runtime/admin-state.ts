@@ -80,5 +80,9 @@ function gauges(supervisor: Supervisor): void {
     const usage = tenantUsage(supervisor.shared, tenant.slot);
     metrics.setGauge('bulkhead_bytes_in_flight', usage.bytesInFlight, { tenant: tenant.id });
   }
-  metrics.setGauge('bulkhead_audit_backlog_bytes', supervisor.telemetry.status?.backlogBytes ?? 0);
+  metrics.setGauge('bulkhead_build_info', 1, { version: supervisor.version, node: process.version });
+  const { status } = supervisor.telemetry;
+  metrics.setGauge('bulkhead_audit_backlog_bytes', status?.backlogBytes ?? 0);
+  metrics.setGauge('bulkhead_telemetry_delivered_records', status?.deliveredRecords ?? 0);
+  metrics.setGauge('bulkhead_telemetry_rejected_records', status?.rejectedRecords ?? 0);
 }

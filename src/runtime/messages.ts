@@ -31,4 +31,6 @@ export interface WorkerGauges {
   readonly calls: number;
   /** Why the audit log cannot be written, if so. */
   readonly auditBlocked: string | undefined;
+  /** Records that the log had to drop since the worker started. */
+  readonly auditDropped: number;
 }

@@ -68,7 +68,11 @@ export class Supervisor {
     });
     this.#pool = new WorkerPool(generation, this.#shared, {
       died: (index, cause, restartInMs) => this.#workerDied(index, cause, restartInMs),
-      metrics: (index, message) => this.metrics.merge(`worker-${index}`, message.delta),
+      metrics: (index, message, dropped) => {
+        const writer = `worker-${index}`;
+        this.metrics.merge(writer, message.delta);
+        if (dropped > 0) this.metrics.count('bulkhead_audit_lost_records_total', { writer }, dropped);
+      },
     });
     this.#telemetry = new TelemetryHandle(generation, {
       serviceVersion: options.version,
@@ -80,6 +84,10 @@ export class Supervisor {
       state: adminState(this),
       onError: (cause) => options.log.error({ err: cause }, 'an admin request failed'),
     });
+  }
+
+  get version(): string {
+    return this.#options.version;
   }
 
   get generation(): Generation {
@@ -162,6 +170,7 @@ export class Supervisor {
     this.#generation = next;
     this.metrics.setTenants(next.tenants.map((tenant) => tenant.id));
     await this.#pool.apply(next);
+    this.metrics.count('bulkhead_config_reloads_total');
     this.#event('configuration_applied', `generation ${loaded.value.number}, ${loaded.value.digest}`);
     log.info(
       { why, generation: loaded.value.number, tenants: loaded.value.tenants.length },

@@ -10,7 +10,8 @@ export interface WorkerEvents {
   listening(handle: WorkerHandle, port: number): void;
   /** The thread ended without being asked to. `cause` is what it threw, if it threw. */
   died(handle: WorkerHandle, cause: Error | undefined): void;
-  metrics(handle: WorkerHandle, message: Extract<FromWorker, { type: 'metrics' }>): void;
+  /** `dropped`: audit records that the worker has had to drop since it was last asked. */
+  metrics(handle: WorkerHandle, message: Extract<FromWorker, { type: 'metrics' }>, dropped: number): void;
 }
 
 /**
@@ -25,7 +26,7 @@ export class WorkerHandle {
   readonly #thread: Worker;
   #asked = false;
   #cause: Error | undefined;
-  #gauges: WorkerGauges = { connections: 0, calls: 0, auditBlocked: undefined };
+  #gauges: WorkerGauges = { connections: 0, calls: 0, auditBlocked: undefined, auditDropped: 0 };
   #answers = new Map<number, () => void>();
   #nextQuestion = 1;
   #appliedWaiters: { readonly number: number; readonly done: () => void }[] = [];
@@ -109,8 +110,8 @@ export class WorkerHandle {
         this.#settleApplied(message.number);
         return;
       case 'metrics':
+        this.#events.metrics(this, message, message.gauges.auditDropped - this.#gauges.auditDropped);
         this.#gauges = message.gauges;
-        this.#events.metrics(this, message);
         this.#answers.get(message.id)?.();
         return;
       case 'drained':

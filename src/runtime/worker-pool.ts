@@ -8,7 +8,7 @@ import { type WorkerEvents, WorkerHandle } from './worker-handle.ts';
 
 export interface WorkerPoolEvents {
   died(index: number, cause: Error | undefined, restartInMs: number): void;
-  metrics(index: number, message: Extract<FromWorker, { type: 'metrics' }>): void;
+  metrics(index: number, message: Extract<FromWorker, { type: 'metrics' }>, dropped: number): void;
 }
 
 /** A worker that keeps dying is born again more and more slowly; one that lived for a while, at once. */
@@ -98,7 +98,7 @@ export class WorkerPool {
       if (this.#whenListening?.index === handle.index) this.#whenListening.done();
     },
     died: (handle, cause) => this.#died(handle, cause),
-    metrics: (handle, message) => this.#events.metrics(handle.index, message),
+    metrics: (handle, message, dropped) => this.#events.metrics(handle.index, message, dropped),
   };
 
   #died(handle: WorkerHandle, cause: Error | undefined): void {

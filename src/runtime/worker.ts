@@ -99,7 +99,12 @@ port.on('message', (message: ToWorker) => {
       return;
     }
     case 'metrics': {
-      const gauges = { connections: listener.connections, calls: listener.calls, auditBlocked: audit.blocked };
+      const gauges = {
+        connections: listener.connections,
+        calls: listener.calls,
+        auditBlocked: audit.blocked,
+        auditDropped: audit.dropped,
+      };
       say({ type: 'metrics', id: message.id, delta: metrics.drain(), gauges });
       return;
     }
