@@ -212,7 +212,9 @@ describe('draining', () => {
     await eventually(() => peer.of(FrameType.GOAWAY).length === 2);
     expect(peer.of(FrameType.GOAWAY).map(({ payload }) => uint31(payload, 0))).toEqual([0x7fff_ffff, 3]);
     peer.say(peer.headers(5, REQUEST, false), data(5, 'x'), frame(FrameType.RST_STREAM, 0, 5, word(8)));
+    peer.say(frame(FrameType.PING, Flag.ACK, 0, ping?.payload ?? Buffer.alloc(8)), peer.headers(7, REQUEST, true));
     await peer.settle();
+    expect(peer.of(FrameType.GOAWAY), 'the second answer to one PING means nothing').toHaveLength(2);
     expect(peer.owner.streams.map(({ stream }) => stream.id)).toEqual([1, 3]);
     expect(peer.owner.ends).toEqual([]);
     for (const { stream } of peer.owner.streams) stream.sendHeaders([':status', '200'], true);
