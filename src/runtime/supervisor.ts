@@ -27,6 +27,8 @@ export interface SupervisorOptions {
 
 /** What a start needs beyond the time its calls may take. */
 const TELEMETRY_DRAIN_MS = 5_000;
+/** Readiness is asked of what the workers last told: that is not older than this. */
+const COLLECT_EVERY_MS = 2_000;
 
 export class Supervisor {
   readonly #options: SupervisorOptions;
@@ -40,6 +42,7 @@ export class Supervisor {
   readonly #admin: AdminServer;
   readonly #telemetry: TelemetryHandle;
   #watcher: ConfigurationWatcher | undefined;
+  #collector: NodeJS.Timeout | undefined;
   #draining = false;
   #reloading: Promise<void> = Promise.resolve();
   #port = 0;
@@ -125,6 +128,7 @@ export class Supervisor {
     this.#telemetry.start();
     this.#port = await this.#pool.start();
     const admin = await this.#admin.start();
+    this.#collector = setInterval(() => void this.#pool.collect(COLLECT_EVERY_MS), COLLECT_EVERY_MS).unref();
     this.#watcher = new ConfigurationWatcher(this.#options.mainFile, () => void this.reload('a change on disk'));
     this.#watcher.watch(this.#loader.files);
     return { port: this.#port, adminPort: admin.port };
@@ -187,6 +191,7 @@ export class Supervisor {
     const { drainTimeoutMs } = this.#generation.shutdown;
     log.info({ signal, drainTimeoutMs }, 'draining');
     this.#watcher?.close();
+    clearInterval(this.#collector);
     const cut = await this.#pool.drain(drainTimeoutMs);
     this.#event('stop', `${signal}, ${cut} calls cut at the drain limit`);
     this.#audit.close();
