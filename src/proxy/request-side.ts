@@ -5,6 +5,7 @@
 
 import type { Permit } from '../authz/authorizer.ts';
 import type { LimitsConfig } from '../config/generation.ts';
+import { SendQueue } from '../http2/send-queue.ts';
 import { MessageInspector } from '../inspection/message-inspector.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { Result } from '../kernel/result.ts';
@@ -22,11 +23,6 @@ export interface RequestSideOwner {
   fault(cause: unknown): void;
 }
 
-interface Held {
-  readonly chunk: Buffer;
-  readonly endStream: boolean;
-}
-
 /** Where the request stands. */
 type State =
   | { readonly at: 'held' }
@@ -37,7 +33,12 @@ type State =
 
 export class RequestSide {
   readonly #owner: RequestSideOwner;
-  readonly #held: Held[] = [];
+  /** What waits. Small pieces are copied together: a flood of tiny frames costs no more memory than the account says. */
+  #held: SendQueue | undefined;
+  /** Comes before what is held: the piece in which a gzip message ends. */
+  #rest: Buffer | undefined;
+  /** The client's END_STREAM is behind what is held. */
+  #heldEnd = false;
   #state: State = { at: 'held' };
   #inspector: MessageInspector | undefined;
 
@@ -65,23 +66,33 @@ export class RequestSide {
     const state = this.#state;
     if (state.at === 'stopped') return false;
     if (state.at === 'flowing') this.#inspect(state.admission, state.inspector, chunk, endStream);
-    else this.#held.push({ chunk, endStream });
+    else this.#hold(chunk, endStream);
     return true;
   }
 
   /** Nothing more goes upstream. */
   stop(): void {
     this.#state = { at: 'stopped' };
-    this.#held.length = 0;
+    this.#held?.clear();
+    this.#rest = undefined;
     this.#inspector?.close();
+  }
+
+  #hold(chunk: Buffer, endStream: boolean): void {
+    if (endStream) this.#heldEnd = true;
+    if (chunk.length > 0) (this.#held ??= new SendQueue()).pushData(chunk);
   }
 
   #resume(): void {
     for (;;) {
       const state = this.#state;
-      const next = state.at === 'flowing' ? this.#held.shift() : undefined;
-      if (state.at !== 'flowing' || next === undefined) return;
-      this.#inspect(state.admission, state.inspector, next.chunk, next.endStream);
+      if (state.at !== 'flowing') return;
+      const next = this.#rest ?? this.#held?.takeData(this.#held.firstBytes) ?? NOTHING;
+      this.#rest = undefined;
+      const ends = this.#heldEnd && this.#held?.isEmpty !== false;
+      if (next.length === 0 && !ends) return;
+      if (ends) this.#heldEnd = false;
+      this.#inspect(state.admission, state.inspector, next, ends);
     }
   }
 
@@ -95,7 +106,7 @@ export class RequestSide {
       if (step === 'reject') return this.#owner.refuse(inspector.denial ?? { kind: 'internal', cause: 'no denial' });
       if (step === 'inflating') {
         if (permit !== undefined) this.#owner.leg(admission)?.sendMessage(permit, chunk.subarray(0, offset), false);
-        return this.#await(admission, inspector, { chunk: chunk.subarray(offset), endStream });
+        return this.#await(admission, inspector, chunk.subarray(offset), endStream);
       }
       const verdict = this.#owner.permit(admission, inspector);
       if (!verdict.ok) return this.#owner.refuse(verdict.error);
@@ -117,9 +128,10 @@ export class RequestSide {
   }
 
   /** What stands before the message's end may go on; the rest waits for the verdict. */
-  #await(admission: Admission, inspector: MessageInspector, rest: Held): void {
+  #await(admission: Admission, inspector: MessageInspector, rest: Buffer, endStream: boolean): void {
     this.#state = { at: 'inflating', admission, inspector };
-    this.#held.unshift(rest);
+    this.#rest = rest;
+    if (endStream) this.#heldEnd = true;
     const resume = (): void => {
       if (this.#state.at !== 'inflating') return;
       this.#state = { at: 'flowing', admission, inspector };
@@ -128,3 +140,5 @@ export class RequestSide {
     (inspector.ready ?? Promise.resolve()).then(resume).catch((cause: unknown) => this.#owner.fault(cause));
   }
 }
+
+const NOTHING = Buffer.alloc(0);

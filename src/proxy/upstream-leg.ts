@@ -5,6 +5,7 @@
 import type { MethodPermit, Permit } from '../authz/authorizer.ts';
 import type { Connection, HeaderBlock, ResetCause, Stream, StreamOwner } from '../http2/contract.ts';
 import { ErrorCode } from '../http2/error-code.ts';
+import { SendQueue } from '../http2/send-queue.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { Lease } from '../quota/quota-gate.ts';
 import type { UpstreamPool, Waiter } from './upstream-pool.ts';
@@ -27,8 +28,8 @@ export class UpstreamLeg implements StreamOwner, Waiter {
   readonly #pool: UpstreamPool;
   readonly #owner: LegOwner;
   #stream: Stream | undefined;
-  /** Permitted bytes that wait for a connection. */
-  readonly #unsent: Buffer[] = [];
+  /** Permitted bytes that wait for a connection, small pieces copied together. */
+  #unsent: SendQueue | undefined;
   #ended = false;
   /** Our END_STREAM is in the output: the stream ends by itself when the response does. */
   #endLeft = false;
@@ -71,7 +72,7 @@ export class UpstreamLeg implements StreamOwner, Waiter {
   cancel(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#unsent.length = 0;
+    this.#unsent = undefined;
     if (this.#stream === undefined) this.#pool.cancel(this);
     else this.#stream.reset(ErrorCode.CANCEL);
   }
@@ -85,15 +86,14 @@ export class UpstreamLeg implements StreamOwner, Waiter {
 
   connected(connection: Connection): void {
     if (this.#closed) return;
-    const { length } = this.#unsent;
-    const bare = length === 0 && this.#ended;
-    const stream = this.#open(connection, bare);
-    if (stream === undefined || bare) return;
-    for (let i = 0; i < length; i++) {
-      const chunk = this.#unsent[i];
-      if (chunk !== undefined) stream.sendData(chunk, this.#ended && i === length - 1);
+    const unsent = this.#unsent;
+    this.#unsent = undefined;
+    const stream = this.#open(connection, unsent === undefined && this.#ended);
+    if (stream === undefined || unsent === undefined) return;
+    while (!unsent.isEmpty) {
+      const chunk = unsent.takeData(unsent.firstBytes);
+      stream.sendData(chunk, this.#ended && unsent.isEmpty);
     }
-    this.#unsent.length = 0;
   }
 
   /** A call that cannot say what its headers are must not keep the pool from serving the next that waits. */
@@ -139,8 +139,7 @@ export class UpstreamLeg implements StreamOwner, Waiter {
     if (this.#closed) return;
     this.#ended = endStream;
     if (this.#stream !== undefined) this.#stream.sendData(chunk, endStream);
-    else if (chunk.length > 0) this.#unsent.push(chunk);
-    else if (endStream && this.#unsent.length > 0) this.#unsent.push(chunk);
+    else if (chunk.length > 0) (this.#unsent ??= new SendQueue()).pushData(chunk);
   }
 }
 
