@@ -2,7 +2,7 @@
  * The whole comparison, part by part. All subjects of a part run at the same time and take turns under load.
  */
 import { type Contender, contend, type Say } from './contender.ts';
-import { cpuPerCall, printCpuPerCall } from './cpu-per-call.ts';
+import { cpuPerCall, printCpuPerCall, printVariants } from './cpu-per-call.ts';
 import { Generator } from './generator-handle.ts';
 import type { PreparedGround } from './ground.ts';
 import { idleConnections } from './idle-connections.ts';
@@ -94,7 +94,7 @@ async function withWorkers(
     const many = await contend(ground, subject, [100], say);
     try {
       const measured = await cpuPerCall([one, many], WIDE, plan, (who) => nameOf(who === one ? 1 : workers));
-      for (const name of [nameOf(1), nameOf(workers)]) printCpuPerCall(name, measured, say);
+      printVariants('Workers', measured, say);
       rows.push(...measured);
     } finally {
       await many.running.stop();
@@ -119,7 +119,7 @@ async function withTenants(
     const contenders = [one, ...many.map(({ contender }) => contender)];
     const counts = new Map(many.map(({ contender, count }) => [contender, count]));
     const measured = await cpuPerCall(contenders, WIDE, plan, (who) => nameOf(counts.get(who) ?? 1));
-    for (const who of contenders) printCpuPerCall(nameOf(counts.get(who) ?? 1), measured, say);
+    printVariants('Tenants, one of which is called', measured, say);
     rows.push(...many.flatMap((started) => started.rows), ...measured);
     const seconds = plan.name === 'smoke' ? 1 : 4;
     for (const started of many) rows.push(...(await reloadUnderLoad(ground, started, WIDE, seconds, say)));

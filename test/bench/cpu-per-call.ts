@@ -59,26 +59,37 @@ async function warmUp({ subject, target }: Contender, axis: Axis, bounds: WarmUp
 /** Prints an axis as a table, with ratios to HAProxy and to Envoy with everything on. */
 export function printCpuPerCall(axis: string, rows: readonly Row[], say: Say): void {
   const ofAxis = rows.filter((row) => row.axis === axis);
-  const cpu = (subject: string, features: string): number | undefined =>
-    ofAxis.find((row) => row.metric === 'cpu_per_call' && row.subject === subject && row.features === features)?.median;
-  const ratio = (value: number, base: number | undefined): string =>
-    (base === undefined ? '' : (value / base).toFixed(2)).padStart(11);
+  const cpu = (subject: string, features: string): Row | undefined =>
+    ofAxis.find((row) => row.metric === 'cpu_per_call' && row.subject === subject && row.features === features);
+  const bases = [cpu('haproxy', 'relay')?.median, cpu('envoy', 'everything')?.median];
   say(`\n${axis}`);
   say('  subject                 CPU µs per call (min…max)     calls/s   × HAProxy  × Envoy, everything');
   for (const rate of ofAxis.filter((row) => row.metric === 'calls_per_second')) {
-    const { subject, features } = rate;
-    const row = ofAxis.find(
-      (one) => one.metric === 'cpu_per_call' && one.subject === subject && one.features === features,
-    );
-    const name = subject === 'direct' ? 'direct' : `${subject} ${features}`;
-    const cost =
-      row === undefined
-        ? '–'.padStart(8)
-        : `${row.median.toFixed(1).padStart(8)}  (${row.min.toFixed(1)}…${row.max.toFixed(1)})`;
-    const ratios =
-      row === undefined
-        ? ''
-        : ratio(row.median, cpu('haproxy', 'relay')) + ratio(row.median, cpu('envoy', 'everything'));
-    say(`  ${name.padEnd(22)} ${cost}`.padEnd(52) + Math.round(rate.median).toString().padStart(10) + ratios);
+    const name = rate.subject === 'direct' ? 'direct' : `${rate.subject} ${rate.features}`;
+    line(name, cpu(rate.subject, rate.features), rate, bases, say);
   }
+}
+
+/** Prints axes on which one subject is compared with itself; ratios are to the first. */
+export function printVariants(title: string, rows: readonly Row[], say: Say): void {
+  const base = rows.find((row) => row.metric === 'cpu_per_call')?.median;
+  say(`\n${title}`);
+  say('                          CPU µs per call (min…max)     calls/s   × the first');
+  for (const rate of rows.filter((row) => row.metric === 'calls_per_second')) {
+    const cost = rows.find((row) => row.metric === 'cpu_per_call' && row.axis === rate.axis);
+    line(rate.axis, cost, rate, [base], say);
+  }
+}
+
+function line(name: string, cost: Row | undefined, rate: Row, bases: readonly (number | undefined)[], say: Say): void {
+  const spread = cost === undefined ? '' : `  (${cost.min.toFixed(1)}…${cost.max.toFixed(1)})`;
+  const ratios = bases.map((base) =>
+    (cost === undefined || base === undefined ? '' : (cost.median / base).toFixed(2)).padStart(12),
+  );
+  const micros = cost === undefined ? '–' : cost.median.toFixed(1);
+  say(
+    `  ${name.padEnd(22)} ${micros.padStart(8)}${spread}`.padEnd(52) +
+      rate.median.toFixed(0).padStart(10) +
+      ratios.join(''),
+  );
 }
