@@ -20,19 +20,22 @@ export interface TrailContext {
   readonly now: () => EpochMicros;
 }
 
-/** How a call ended. */
-export interface CallEnd {
-  readonly outcome: CallRecord['outcome'];
-  readonly grpcStatus: number;
-  readonly reason: string;
-  readonly detail: string;
-  readonly requestBytes: number;
-  readonly responseBytes: number;
-  readonly requestMessages: number;
-  readonly responseMessages: number;
-  readonly upstream: string;
+/** How a call ended: what only its end can say. */
+export type CallEnd = Pick<
+  CallRecord,
+  | 'outcome'
+  | 'grpcStatus'
+  | 'reason'
+  | 'detail'
+  | 'requestBytes'
+  | 'responseBytes'
+  | 'requestMessages'
+  | 'responseMessages'
+  | 'upstream'
+> & {
+  /** As sent. */
   readonly path: string;
-}
+};
 
 export class Trail {
   readonly startedAt: EpochMicros;
