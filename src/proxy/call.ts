@@ -18,6 +18,7 @@ import type { Result } from '../kernel/result.ts';
 import { CallBoundary } from './call-boundary.ts';
 import type { Deadlines, Mortal, Watch } from './deadlines.ts';
 import { describe, outcomeOf } from './describe-denial.ts';
+import { HeldCredit } from './held-credit.ts';
 import { type Admission, admit, permitMessage } from './pipeline.ts';
 import { pathOf, type RequestHead } from './request-head.ts';
 import { RequestSide, type RequestSideOwner } from './request-side.ts';
@@ -61,6 +62,8 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
   readonly #ended: () => void;
   readonly #response = new MessageCounter();
   readonly #request = new RequestSide(this);
+  readonly #clientCredit: HeldCredit;
+  readonly #upstreamCredit: HeldCredit;
   /** What the engine, the leg and the clock hold of this call: nothing that it throws gets past it. */
   readonly boundary = new CallBoundary(this);
   #phase: Phase = { at: 'admitting' };
@@ -87,6 +90,8 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     this.#peer = peer;
     this.#stream = stream;
     this.#ended = ended;
+    this.#clientCredit = new HeldCredit(tenant.account);
+    this.#upstreamCredit = new HeldCredit(tenant.account);
     this.#path = pathOf(block);
     this.#trail = new Trail({
       tenantId: tenant.config.id,
@@ -155,10 +160,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     if (this.#phase.at === 'done') return;
     this.#responseHeld -= bytes;
     this.#tenant.account.release(bytes);
-    const leg = this.#leg;
-    if (leg === undefined) return;
-    if (this.#tenant.account.full) this.#tenant.account.whenRelieved(() => leg.credit(bytes));
-    else leg.credit(bytes);
+    if (this.#leg !== undefined) this.#upstreamCredit.give(bytes, this.#leg);
   }
 
   onLocalEnd(): void {
@@ -241,11 +243,9 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
 
   onRequestTaken(bytes: number): void {
     this.#requestHeld -= bytes;
-    const { account } = this.#tenant;
-    account.release(bytes);
-    const stream = this.#stream;
-    if (account.full && !stream.remoteEnded) account.whenRelieved(() => stream.credit(bytes));
-    else stream.credit(bytes);
+    this.#tenant.account.release(bytes);
+    if (this.#stream.remoteEnded) this.#stream.credit(bytes);
+    else this.#clientCredit.give(bytes, this.#stream);
   }
 
   onResponseHeaders(block: HeaderBlock, endStream: boolean): void {

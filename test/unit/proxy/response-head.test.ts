@@ -1,0 +1,58 @@
+import { describe, expect, it } from 'vitest';
+import { readResponse } from '../../../src/proxy/response-head.ts';
+
+const HEADERS = [':status', '200', 'content-type', 'application/grpc'];
+const read = (block: readonly string[], endStream = false, isTrailer = false): ReturnType<typeof readResponse> =>
+  readResponse(block, endStream, isTrailer, 'http://model');
+
+describe('a response block', () => {
+  it('is passed on as it is: initial, Trailers-Only and trailing', () => {
+    for (const [block, endStream, isTrailer, status] of [
+      [HEADERS, false, false, 0],
+      [[...HEADERS, 'grpc-status', '7', 'grpc-message', 'no'], true, false, 7],
+      [['grpc-status', '13', 'x-own-bin', 'AAE'], true, true, 13],
+    ] as const) {
+      expect(read(block, endStream, isTrailer)).toEqual({ kind: 'valid', block, status });
+    }
+  });
+
+  it.each(['100', '102', '103', '199'])('with status %s is informational, unless it ends the stream', (status) => {
+    expect(read([':status', status])).toEqual({ kind: 'informational' });
+    expect(read([':status', status], true)).toMatchObject({ kind: 'invalid' });
+  });
+
+  it.each(['429', '502', '503', '504'])('with status %s says to try again', (status) => {
+    expect(read([':status', status, 'content-type', 'text/html'])).toMatchObject({
+      kind: 'invalid',
+      denial: { kind: 'upstream_unavailable' },
+    });
+  });
+
+  it.each([
+    [[':status', '404']],
+    [[':status', '401', 'content-type', 'application/grpc']],
+    [[':status', '200']],
+    [[':status', '200', 'content-type', 'text/html']],
+    [[':status', '200', 'content-type', 'application/grpc-web']],
+    [['content-type', 'application/grpc']],
+  ])('%j is not gRPC', (block) => {
+    expect(read(block)).toMatchObject({ kind: 'invalid', denial: { kind: 'upstream_protocol' } });
+  });
+
+  it.each([
+    ['0', 0],
+    ['16', 16],
+    ['17', 2],
+    ['00', 2],
+    ['-1', 2],
+    ['1e1', 2],
+    ['', 2],
+    [' 0', 2],
+  ])('whose status is %j counts as %i', (text, status) => {
+    expect(read(['grpc-status', text], true, true)).toMatchObject({ kind: 'valid', status });
+  });
+
+  it('without a status at its end is UNKNOWN, as clients see it', () => {
+    expect(read(['x-own', '1'], true, true)).toMatchObject({ kind: 'valid', status: 2 });
+  });
+});

@@ -1,0 +1,111 @@
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { SlabReserve } from '../../../src/buffers/slabs.ts';
+import type { TenantConfig } from '../../../src/config/generation.ts';
+import { systemClock } from '../../../src/kernel/clock.ts';
+import { Turn } from '../../../src/kernel/turn.ts';
+import { Tenants } from '../../../src/proxy/tenants.ts';
+import { attachSharedState, createSharedState } from '../../../src/quota/shared-state.ts';
+import { generationOf, TEST_LIMITS } from '../../fakes/in-process-sidecar.ts';
+import { fakeTenant, tenantId } from '../../fakes/trust.ts';
+
+const acme = fakeTenant('acme').config;
+const globex = fakeTenant('globex').config;
+const ACME = tenantId('acme');
+
+let tenants: Tenants;
+afterEach(() => {
+  tenants.close();
+  vi.useRealTimers();
+});
+
+function start(): Tenants {
+  tenants = new Tenants({
+    turn: new Turn(systemClock),
+    tables: attachSharedState(createSharedState({ tenantSlots: 8, workers: 1 }), 0),
+    slabReserve: new SlabReserve(),
+    limits: TEST_LIMITS,
+  });
+  tenants.apply(generationOf([acme, globex]));
+  return tenants;
+}
+
+const changed = (config: TenantConfig, changes: Partial<TenantConfig>): TenantConfig => ({
+  ...config,
+  ...changes,
+  digest: `${config.digest}-${JSON.stringify(changes)}`,
+});
+
+describe('the tenants of a worker', () => {
+  it('are found by server name in any case, and nobody by another', () => {
+    start();
+    expect(tenants.claimed('ACME.models.test')?.id).toBe('acme');
+    expect(tenants.claimed('models.test')).toBeUndefined();
+    expect(tenants.claimed('')).toBeUndefined();
+    expect(tenants.runtime(tenantId('nobody'))).toBeUndefined();
+  });
+
+  it('are compiled when first needed, and kept while they do not change', () => {
+    start();
+    expect([...tenants.active()]).toHaveLength(0);
+    const runtime = tenants.runtime(ACME);
+    expect(tenants.apply(generationOf([acme, globex]))).toEqual([]);
+    expect(tenants.runtime(ACME)).toBe(runtime);
+    expect([...tenants.active()]).toHaveLength(1);
+  });
+
+  it('keep account, buffers, occupancy and pool over a change that does not touch them', () => {
+    start();
+    const before = tenants.runtime(ACME);
+    expect(tenants.apply(generationOf([changed(acme, { bindings: [], byteAccountBytes: 5 }), globex]))).toEqual([]);
+    const after = tenants.runtime(ACME);
+    expect(after).not.toBe(before);
+    expect(after?.gates).not.toBe(before?.gates);
+    expect([after?.account, after?.slabs, after?.occupancy, after?.pool]).toEqual([
+      before?.account,
+      before?.slabs,
+      before?.occupancy,
+      before?.pool,
+    ]);
+    expect(after?.pool).toBe(before?.pool);
+    expect(after?.account.limitBytes).toBe(5);
+  });
+
+  it('get a new pool with a new model server', () => {
+    start();
+    const before = tenants.runtime(ACME);
+    tenants.apply(generationOf([changed(acme, { upstream: { ...acme.upstream, authority: 'moved' } }), globex]));
+    expect(tenants.runtime(ACME)?.pool).not.toBe(before?.pool);
+  });
+
+  it.each([
+    ['CA', { clientCaPem: globex.clientCaPem }],
+    ['trust domain', { trustDomain: undefined }],
+    ['server names', { serverNames: ['acme.models.test', 'more.models.test'] }],
+  ])('shake hands again when their %s changes', (_name, changes) => {
+    start();
+    tenants.runtime(ACME);
+    tenants.runtime(tenantId('globex'));
+    expect(tenants.apply(generationOf([changed(acme, changes), globex]))).toEqual(['acme']);
+  });
+
+  it('are gone when the generation has them no more', () => {
+    start();
+    tenants.runtime(ACME);
+    expect(tenants.apply(generationOf([globex]))).toEqual(['acme']);
+    expect(tenants.runtime(ACME)).toBeUndefined();
+    expect(tenants.claimed('acme.models.test')).toBeUndefined();
+    expect([...tenants.active()]).toHaveLength(0);
+  });
+
+  it('are dropped when nobody was connected for long, and not while somebody is', () => {
+    vi.useFakeTimers();
+    start();
+    const busy = tenants.runtime(ACME);
+    tenants.runtime(tenantId('globex'));
+    if (busy !== undefined) busy.occupancy.connections = 1;
+    vi.advanceTimersByTime(300_000);
+    expect([...tenants.active()]).toHaveLength(2);
+    vi.advanceTimersByTime(120_000);
+    expect([...tenants.active()]).toEqual([busy]);
+  });
+});
