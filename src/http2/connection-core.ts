@@ -175,7 +175,8 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
   }
 
   /** Resets a stream that never was one here. */
-  refuse(id: number, code: ErrorCode): void {
+  refuse(id: number, code: ErrorCode, why: string): void {
+    this.owner.onRefused?.(this.face, why);
     this.closedStreams.addReset(id);
     this.control.reset(id, code);
     this.control.countAnswer();

@@ -78,6 +78,11 @@ export type ConnectionEnd =
 export interface ConnectionOwner {
   /** Server: a new request. Returns who owns the stream. Called only with a header block that satisfies RFC 9113 §8.3. */
   onStream(stream: Stream, block: HeaderBlock, endStream: boolean): StreamOwner;
+  /**
+   * Server: a request that never became a stream was answered with RST_STREAM: malformed, too large, or more than may run at once.
+   * `why` is for the record.
+   */
+  onRefused?(connection: Connection, why: string): void;
   /** The peer said GOAWAY: no new streams here; those above `lastStreamId` get `onReset` with `unprocessed: true`. */
   onGoaway(connection: Connection, lastStreamId: number, code: number): void;
   /** The peer's SETTINGS were applied, or a stream ended: `availableStreams` may have changed. */

@@ -95,7 +95,7 @@ export class InboundData {
       // A large frame that was on its way is paid for by its bytes.
       if (length < SMALL_DATA_BYTES) core.allow('lateFrames');
     } else if (core.isIdle(streamId)) core.fail(ErrorCode.PROTOCOL_ERROR, 'DATA on an idle stream');
-    else core.refuse(streamId, ErrorCode.STREAM_CLOSED);
+    else core.refuse(streamId, ErrorCode.STREAM_CLOSED, 'DATA on a stream that is closed');
     core.creditConnection(length);
   }
 }

@@ -118,17 +118,22 @@ export class InboundHeaders {
       return core.fail(ErrorCode.PROTOCOL_ERROR, 'HEADERS on a stream that the peer cannot open');
     }
     core.lastPeerId = streamId;
-    if (dependsOnItself) core.refuse(streamId, ErrorCode.PROTOCOL_ERROR);
-    else if (core.streams.size >= core.options.maxConcurrentStreams) core.refuse(streamId, ErrorCode.REFUSED_STREAM);
-    else if (this.#decoder.exceeded !== undefined) core.refuse(streamId, ErrorCode.ENHANCE_YOUR_CALM);
-    else this.#onRequest(streamId, endStream);
+    if (dependsOnItself) core.refuse(streamId, ErrorCode.PROTOCOL_ERROR, DEPENDS_ON_ITSELF);
+    else if (core.streams.size >= core.options.maxConcurrentStreams) {
+      core.refuse(streamId, ErrorCode.REFUSED_STREAM, 'maxConcurrentStreams exceeded');
+    } else if (this.#decoder.exceeded !== undefined) {
+      core.refuse(streamId, ErrorCode.ENHANCE_YOUR_CALM, `${this.#decoder.exceeded} exceeded`);
+    } else this.#onRequest(streamId, endStream);
   }
 
   #onRequest(streamId: number, endStream: boolean): void {
     const core = this.#core;
     const { block, traits, contentLength } = this.#decoder;
-    if (requestFault(block, traits) !== undefined) return core.refuse(streamId, ErrorCode.PROTOCOL_ERROR);
-    if (endStream && contentLength > 0) return core.refuse(streamId, ErrorCode.PROTOCOL_ERROR);
+    const fault = requestFault(block, traits);
+    if (fault !== undefined) return core.refuse(streamId, ErrorCode.PROTOCOL_ERROR, fault);
+    if (endStream && contentLength > 0) {
+      return core.refuse(streamId, ErrorCode.PROTOCOL_ERROR, 'less DATA than content-length says');
+    }
     const stream = core.newStream(streamId, true);
     stream.expectedBytes = contentLength;
     stream.remoteEnded = endStream;

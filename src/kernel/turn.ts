@@ -68,13 +68,28 @@ export class Turn {
     }
   }
 
+  /** One connection's fault is thrown when all others have been flushed, and not before. */
+  #flush(batch: Flushable[]): void {
+    let fault: { readonly cause: unknown } | undefined;
+    for (const flushable of batch) {
+      try {
+        flushable.flush();
+      } catch (cause) {
+        fault ??= { cause };
+      }
+    }
+    batch.length = 0;
+    if (fault === undefined) return;
+    this.#now = undefined;
+    throw fault.cause;
+  }
+
   #end(): void {
     if (this.#gate()) {
       const batch = this.#pending;
       this.#pending = this.#spare;
       this.#spare = batch;
-      for (const flushable of batch) flushable.flush();
-      batch.length = 0;
+      this.#flush(batch);
     }
     // Last: what reads the time while it flushes must not make another turn of the loop for it.
     this.#now = undefined;

@@ -100,6 +100,10 @@ export class Session implements ConnectionOwner {
     this.#host.ended(this);
   }
 
+  onRefused(_connection: Connection, why: string): void {
+    this.#refused('HTTP2_REQUEST_REFUSED', why);
+  }
+
   /** The stream was never looked at, and may be tried again on a new connection. */
   #refuseStream(stream: Stream, reason: string): StreamOwner {
     this.#refused(reason, 'a call while its connection drains');

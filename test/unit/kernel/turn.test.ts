@@ -56,3 +56,21 @@ describe('a turn', () => {
     expect(flushed).toEqual(['first', 'second']);
   });
 });
+
+describe('a flush that throws', () => {
+  it('keeps no other from leaving, and is heard of', async () => {
+    const flushed: string[] = [];
+    const turn = new Turn({ now: () => 0 as EpochMicros });
+    turn.defer({
+      flush: () => {
+        throw new Error('one connection’s fault');
+      },
+    });
+    turn.defer({ flush: () => flushed.push('other') });
+    expect(() => turn.release()).toThrow('one connection’s fault');
+    expect(flushed).toEqual(['other']);
+    turn.defer({ flush: () => flushed.push('later') });
+    await nextTurn();
+    expect(flushed).toEqual(['other', 'later']);
+  });
+});
