@@ -37,6 +37,21 @@ describe('receive windows', () => {
     expect(peer.resetCodes(3)).toEqual([ErrorCode.FLOW_CONTROL_ERROR]);
   });
 
+  test('of the connection end at the byte, whatever the streams may still take', async () => {
+    const peer = RawPeer.server({ streamWindowBytes: 100_000, connectionWindowBytes: 65_535 });
+    peer.owner.answer = (_stream, _block, _end, owner) => {
+      owner.credits = false;
+    };
+    peer.say(peer.headers(1, REQUEST, false));
+    for (let index = 0; index < 65; index++) peer.say(data(1, 'x'.repeat(1_000)));
+    peer.say(data(1, 'x'.repeat(535)));
+    await peer.settle();
+    expect(peer.goawayCode).toBe(undefined);
+    peer.say(data(1, 'x'));
+    await peer.settle();
+    expect(peer.goawayCode).toBe(ErrorCode.FLOW_CONTROL_ERROR);
+  });
+
   test('below the default hold only from the acknowledgement on', async () => {
     const peer = new RawPeer('server', { streamWindowBytes: 1_000 });
     peer.owner.answer = (_stream, _block, _end, owner) => {
