@@ -2,10 +2,8 @@
  * One call, from its headers to its record. It owns the client's stream, admits the call through the pipeline, relays both
  * directions, and ends exactly once: the lease is settled, the bytes are given back and the record is written on every path.
  */
-import type { AuditRecord, CallRecord } from '../audit/record.ts';
+import type { CallRecord } from '../audit/record.ts';
 import type { Permit } from '../authz/authorizer.ts';
-import type { LimitsConfig } from '../config/generation.ts';
-import { isProtobufContentType } from '../grpc/content-type.ts';
 import { GrpcStatus } from '../grpc/status.ts';
 import { trailersFor, trailersOnly } from '../grpc/status-reply.ts';
 import type { HeaderBlock, ResetCause, Stream, StreamOwner } from '../http2/contract.ts';
@@ -16,32 +14,18 @@ import { type Denial, deny } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import type { Result } from '../kernel/result.ts';
 import { CallBoundary } from './call-boundary.ts';
-import type { Deadlines, Mortal, Watch } from './deadlines.ts';
-import { describe, outcomeOf } from './describe-denial.ts';
-import { HeldCredit } from './held-credit.ts';
+import type { CallServices } from './call-services.ts';
+import type { Mortal, Watch } from './deadlines.ts';
+import { describe, describeReset, outcomeOf } from './describe-denial.ts';
+import { HeldBytes } from './held-bytes.ts';
 import { type Admission, admit, permitMessage } from './pipeline.ts';
-import { pathOf, type RequestHead } from './request-head.ts';
+import { pathOf, whyUnreadable } from './request-head.ts';
 import { RequestSide, type RequestSideOwner } from './request-side.ts';
 import { readResponse } from './response-head.ts';
 import type { TenantRuntime } from './tenant-runtime.ts';
 import { Trail } from './trail.ts';
 import { upstreamHeaders } from './upstream-headers.ts';
 import { type LegOwner, UpstreamLeg } from './upstream-leg.ts';
-
-/** What a call needs of its worker. */
-export interface CallServices {
-  readonly now: () => EpochMicros;
-  readonly deadlines: Deadlines;
-  readonly limits: LimitsConfig;
-  readonly generation: number;
-  readonly sampleRatio: number;
-  append(record: AuditRecord): void;
-  count(record: CallRecord): void;
-  /** A chunk of a message has arrived, from either side. */
-  arrived(bytes: number): void;
-  /** Why no call may begin now, if so. */
-  refusing(): Denial | undefined;
-}
 
 /** Where a call stands. Only `open` relays. */
 type Phase =
@@ -62,8 +46,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
   readonly #ended: () => void;
   readonly #response = new MessageCounter();
   readonly #request = new RequestSide(this);
-  readonly #clientCredit: HeldCredit;
-  readonly #upstreamCredit: HeldCredit;
+  readonly #held: HeldBytes;
   /** What the engine, the leg and the clock hold of this call: nothing that it throws gets past it. */
   readonly boundary = new CallBoundary(this);
   #phase: Phase = { at: 'admitting' };
@@ -73,9 +56,6 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
   #watch: Watch | undefined;
   #headersSent = false;
   #requestBytes = 0;
-  /** Charged to the tenant's account and not yet given back. */
-  #requestHeld = 0;
-  #responseHeld = 0;
 
   constructor(
     services: CallServices,
@@ -90,8 +70,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     this.#peer = peer;
     this.#stream = stream;
     this.#ended = ended;
-    this.#clientCredit = new HeldCredit(tenant.account);
-    this.#upstreamCredit = new HeldCredit(tenant.account);
+    this.#held = new HeldBytes(tenant.account, stream);
     this.#path = pathOf(block);
     this.#trail = new Trail({
       tenantId: tenant.config.id,
@@ -149,18 +128,14 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
 
   onData(_stream: Stream, chunk: Buffer, endStream: boolean): void {
     this.#requestBytes += chunk.length;
-    this.#requestHeld += chunk.length;
-    this.#tenant.account.charge(chunk.length);
+    this.#held.requestArrived(chunk.length);
     this.#services.arrived(chunk.length);
-    if (!this.#request.push(chunk, endStream)) this.onRequestTaken(chunk.length);
+    if (!this.#request.push(chunk, endStream)) this.#held.requestTaken(chunk.length);
   }
 
   onWritten(_stream: Stream, bytes: number): void {
     // At the call's end everything was given back at once.
-    if (this.#phase.at === 'done') return;
-    this.#responseHeld -= bytes;
-    this.#tenant.account.release(bytes);
-    if (this.#leg !== undefined) this.#upstreamCredit.give(bytes, this.#leg);
+    if (this.#phase.at !== 'done') this.#held.responseWritten(bytes, this.#leg);
   }
 
   onLocalEnd(): void {
@@ -171,12 +146,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
 
   onReset(_stream: Stream, cause: ResetCause): void {
     this.#leg?.cancel();
-    const detail =
-      cause.by === 'peer'
-        ? `reset with code ${cause.code}`
-        : cause.by === 'us'
-          ? cause.why
-          : `connection: ${cause.end.kind}`;
+    const detail = describeReset(cause);
     const phase = this.#phase;
     // Who leaves before it has read its refusal was refused all the same.
     if (phase.at === 'ending' && phase.denial !== undefined)
@@ -242,10 +212,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
   }
 
   onRequestTaken(bytes: number): void {
-    this.#requestHeld -= bytes;
-    this.#tenant.account.release(bytes);
-    if (this.#stream.remoteEnded) this.#stream.credit(bytes);
-    else this.#clientCredit.give(bytes, this.#stream);
+    this.#held.requestTaken(bytes);
   }
 
   onResponseHeaders(block: HeaderBlock, endStream: boolean): void {
@@ -266,8 +233,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
       this.#leg?.credit(chunk.length);
       return;
     }
-    this.#responseHeld += chunk.length;
-    this.#tenant.account.charge(chunk.length);
+    this.#held.responseArrived(chunk.length);
     this.#services.arrived(chunk.length);
     this.#response.push(chunk);
     this.#stream.sendData(chunk, false);
@@ -315,7 +281,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     this.#ended();
     try {
       this.#request.stop();
-      this.#giveBack();
+      this.#held.giveBack(this.#leg);
     } finally {
       this.#writeRecord(outcome, status, denial, detail);
     }
@@ -351,26 +317,6 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     this.#services.append(record);
     this.#services.count(record);
   }
-
-  /**
-   * What was charged and will not move any more, or is in the output and not worth waiting for. The model server's window goes
-   * back with it: no `onWritten` follows a reset, and a window that is not given back is missing to the connection's other calls.
-   */
-  #giveBack(): void {
-    if (this.#requestHeld > 0) this.onRequestTaken(this.#requestHeld);
-    const held = this.#responseHeld;
-    this.#responseHeld = 0;
-    if (held === 0) return;
-    this.#tenant.account.release(held);
-    this.#leg?.credit(held);
-  }
 }
 
 const NOTHING = Buffer.alloc(0);
-
-/** Why the model cannot be read from the messages of such a call: what cannot be read is not let through. */
-function whyUnreadable(head: RequestHead): Denial | undefined {
-  const { contentType, encoding } = head;
-  if (!isProtobufContentType(contentType)) return { kind: 'content_type_unsupported', contentType };
-  return encoding === 'identity' || encoding === 'gzip' ? undefined : { kind: 'encoding_unsupported', encoding };
-}

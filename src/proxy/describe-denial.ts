@@ -1,4 +1,5 @@
 import type { CallRecord } from '../audit/record.ts';
+import type { ResetCause } from '../http2/contract.ts';
 import type { Denial } from '../kernel/denial.ts';
 
 /** A denial's own facts as `name=value` pairs, for the audit record. Never a secret: no arm carries one. */
@@ -21,5 +22,17 @@ export function outcomeOf(denial: Denial): CallRecord['outcome'] {
       return 'failed';
     default:
       return 'denied';
+  }
+}
+
+/** How a client's stream died, for the audit record. */
+export function describeReset(cause: ResetCause): string {
+  switch (cause.by) {
+    case 'peer':
+      return `reset with code ${cause.code}`;
+    case 'us':
+      return cause.why;
+    case 'connection':
+      return `connection: ${cause.end.kind}`;
   }
 }

@@ -11,7 +11,7 @@ import { acceptPeer, type Peer } from '../identity/peer.ts';
 import { TlsContexts } from '../identity/tls-contexts.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import type { Turn } from '../kernel/turn.ts';
-import type { CallServices } from './call.ts';
+import type { CallServices } from './call-services.ts';
 import type { Refusals } from './refusals.ts';
 import { Session, type SessionHost } from './session.ts';
 import type { TenantRuntime } from './tenant-runtime.ts';

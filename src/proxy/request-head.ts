@@ -2,7 +2,7 @@
  * A request's header block, parsed once at the edge: what the gates need, and which of its headers may travel on.
  */
 
-import { isGrpcContentType } from '../grpc/content-type.ts';
+import { isGrpcContentType, isProtobufContentType } from '../grpc/content-type.ts';
 import { parseMethodPath } from '../grpc/path.ts';
 import { parseTimeoutMicros } from '../grpc/timeout.ts';
 import type { HeaderBlock } from '../http2/contract.ts';
@@ -111,4 +111,11 @@ export function parseRequestHead(block: HeaderBlock): Result<RequestHead, Denial
     traceparent,
     passOn,
   });
+}
+
+/** Why the model cannot be read from the messages of such a call: what cannot be read is not let through. */
+export function whyUnreadable(head: RequestHead): Denial | undefined {
+  const { contentType, encoding } = head;
+  if (!isProtobufContentType(contentType)) return { kind: 'content_type_unsupported', contentType };
+  return encoding === 'identity' || encoding === 'gzip' ? undefined : { kind: 'encoding_unsupported', encoding };
 }

@@ -12,7 +12,8 @@ import type {
 import { ErrorCode } from '../http2/error-code.ts';
 import type { Peer } from '../identity/peer.ts';
 import type { TenantId } from '../kernel/ids.ts';
-import { Call, type CallServices } from './call.ts';
+import { Call } from './call.ts';
+import type { CallServices } from './call-services.ts';
 import type { Refusals } from './refusals.ts';
 import type { Occupancy, TenantRuntime } from './tenant-runtime.ts';
 

@@ -8,7 +8,7 @@ import { SlabReserve } from '../buffers/slabs.ts';
 import type { Generation } from '../config/generation.ts';
 import { systemClock } from '../kernel/clock.ts';
 import { Turn } from '../kernel/turn.ts';
-import type { CallServices } from '../proxy/call.ts';
+import type { CallServices } from '../proxy/call-services.ts';
 import { Deadlines } from '../proxy/deadlines.ts';
 import { Listener } from '../proxy/listener.ts';
 import { Refusals } from '../proxy/refusals.ts';

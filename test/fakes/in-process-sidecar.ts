@@ -10,7 +10,7 @@ import { SlabReserve } from '../../src/buffers/slabs.ts';
 import type { Generation, LimitsConfig, TenantConfig } from '../../src/config/generation.ts';
 import { systemClock } from '../../src/kernel/clock.ts';
 import { Turn } from '../../src/kernel/turn.ts';
-import type { CallServices } from '../../src/proxy/call.ts';
+import type { CallServices } from '../../src/proxy/call-services.ts';
 import { Deadlines } from '../../src/proxy/deadlines.ts';
 import { Listener } from '../../src/proxy/listener.ts';
 import { Refusals } from '../../src/proxy/refusals.ts';

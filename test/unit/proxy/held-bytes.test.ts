@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest';
+import { ByteAccount } from '../../../src/buffers/byte-account.ts';
+import type { Stream } from '../../../src/http2/contract.ts';
+import { HeldBytes } from '../../../src/proxy/held-bytes.ts';
+import { attachSharedState, createSharedState } from '../../../src/quota/shared-state.ts';
+
+/** Counts the window that it is given. */
+class Window {
+  remoteEnded = false;
+  given = 0;
+
+  credit(bytes: number): void {
+    this.given += bytes;
+  }
+}
+
+function ground(limitBytes = 1_000): { account: ByteAccount; client: Window; leg: Window; held: HeldBytes } {
+  const account = new ByteAccount(
+    attachSharedState(createSharedState({ tenantSlots: 1, workers: 1 }), 0),
+    0,
+    limitBytes,
+  );
+  const client = new Window();
+  // Of a stream it needs these two alone.
+  return { account, client, leg: new Window(), held: new HeldBytes(account, client as unknown as Stream) };
+}
+
+describe('the bytes that a call holds', () => {
+  it('are charged when they arrive and given back, with the window, when they have moved on', () => {
+    const { account, client, leg, held } = ground();
+    held.requestArrived(10);
+    held.responseArrived(7);
+    expect([account.used, client.given, leg.given]).toEqual([17, 0, 0]);
+    held.requestTaken(4);
+    held.responseWritten(2, leg);
+    expect([account.used, client.given, leg.given]).toEqual([11, 4, 2]);
+  });
+
+  it('are all given back at its end, and once', () => {
+    const { account, client, leg, held } = ground();
+    held.requestArrived(10);
+    held.responseArrived(7);
+    held.responseWritten(3, leg);
+    held.giveBack(leg);
+    held.giveBack(leg);
+    expect([account.used, client.given, leg.given]).toEqual([0, 10, 7]);
+  });
+
+  it('hold the window back at the account’s limit, but not from a client that sends nothing more', () => {
+    const { account, client, leg, held } = ground(10);
+    account.charge(10);
+    held.requestArrived(2);
+    held.responseArrived(2);
+    held.requestTaken(1);
+    held.responseWritten(1, leg);
+    expect([client.given, leg.given]).toEqual([0, 0]);
+    client.remoteEnded = true;
+    held.requestTaken(1);
+    expect(client.given).toBe(1);
+  });
+
+  it('are given back without a leg, too', () => {
+    const { account, held } = ground();
+    held.responseArrived(5);
+    held.responseWritten(1, undefined);
+    held.giveBack(undefined);
+    expect(account.used).toBe(0);
+  });
+});
