@@ -85,7 +85,7 @@ async function h2load(
   ];
   const { stdout } = await run('taskset', args, {
     env: { ...process.env, ...(tls ? { LD_PRELOAD: target.shim, CLIENT_PEM: target.clientPem } : {}) },
-    timeout: (seconds + GRACE_SECONDS) * 1000,
+    timeout: Math.ceil((seconds + GRACE_SECONDS) * 1000),
   });
   const finished = /^finished in ([\d.]+)(us|ms|s|m|h),/m.exec(stdout);
   const requests = /^requests: \d+ total, \d+ started, (\d+) done, \d+ succeeded, (\d+) failed/m.exec(stdout);

@@ -63,16 +63,16 @@ const WARM_UP: WarmUp = { seconds: 3, calls: 50_000, maxSeconds: 15, nativeSecon
 export const PLANS: Readonly<Record<Plan['name'], Plan>> = {
   full: {
     name: 'full',
-    rounds: 7,
-    seconds: 4,
+    rounds: 5,
+    seconds: 3,
     warmUp: WARM_UP,
     settleStepMs: 400,
     axes: [...SMALL, ...LARGE],
     workers: [2],
     tenants: [100, 10_000],
-    latency: { rounds: 5, connections: 10, maxCallsPerSecond: 4_000, warmUpSeconds: 3, seconds: 8 },
-    newConnections: { burst: 200, seconds: 3 },
-    idle: { rounds: 3, connections: 1_000, restSeconds: 5 },
+    latency: { rounds: 5, connections: 10, maxCallsPerSecond: 4_000, warmUpSeconds: 2, seconds: 5 },
+    newConnections: { burst: 200, seconds: 2 },
+    idle: { rounds: 3, connections: 1_000, restSeconds: 3 },
   },
   quick: {
     name: 'quick',

@@ -17,7 +17,7 @@ import { type BenchResult, readResult, writeResult } from './result.ts';
 const HELP = `usage: npm run bench -- [--quick | --smoke] [--json FILE] [--svg FILE] [--node-flags FLAGS]
        npm run bench -- --from FILE [--svg FILE]
 
-  (nothing)           everything, with 10,000 tenants: about half an hour on a quiet machine with two cores
+  (nothing)           everything, with 10,000 tenants: about 25 minutes
   --quick             10x50, 10x1 and 1x1 of all subjects, three rounds of three seconds: under five minutes
   --smoke             every part once, as short as possible: does it still run and answer right?
   --json FILE         write all rows, the machine and the verdicts
