@@ -271,6 +271,8 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
       const bytes = report.counts[index] ?? 0;
       if (stream.wasReset) continue;
       stream.queuedBytes -= bytes;
+      stream.takenBytes += bytes;
+      if (stream.queuedBytes === 0) stream.progress?.read();
       stream.owner?.onWritten(stream, bytes);
     }
   }

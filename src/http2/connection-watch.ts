@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream';
 import type { ConnectionCore } from './connection-core.ts';
 import { type DeadlineName, Deadlines } from './deadlines.ts';
 import { ErrorCode } from './error-code.ts';
+import { StreamProgress } from './stream-progress.ts';
 
 export class ConnectionWatch {
   readonly #core: ConnectionCore;
@@ -15,6 +16,7 @@ export class ConnectionWatch {
   /** Something came since the last look. */
   #heard = false;
   #probing = false;
+  #unfinished: object | undefined;
 
   constructor(core: ConnectionCore, socket: Duplex) {
     this.#core = core;
@@ -26,6 +28,7 @@ export class ConnectionWatch {
   start(): void {
     this.streamEnded();
     this.#watchSilence();
+    if (this.#core.isServer) this.#deadlines.set('stall', this.#core.limits.streamStallMs);
   }
 
   heard(): void {
@@ -49,6 +52,14 @@ export class ConnectionWatch {
   writing(writing: boolean): void {
     if (writing) this.#deadlines.set('write', this.#core.limits.writeStallTimeoutMs);
     else this.#deadlines.clear('write');
+  }
+
+  /** What of the peer's input waits for its rest: a frame, a header block, or undefined. */
+  unfinished(piece: object | undefined): void {
+    if (piece === this.#unfinished) return;
+    this.#unfinished = piece;
+    if (piece === undefined) this.#deadlines.clear('frame');
+    else this.#deadlines.set('frame', this.#core.limits.frameTimeoutMs);
   }
 
   /** Calls `onDue` unless the drain is over before. */
@@ -91,6 +102,17 @@ export class ConnectionWatch {
     this.#deadlines.set('keepalive', core.limits.keepaliveTimeoutMs);
   }
 
+  #lookForStalls(): void {
+    const core = this.#core;
+    for (const stream of core.streams.all()) {
+      if (core.ended) return;
+      stream.progress ??= new StreamProgress();
+      const stalled = stream.progress.look(stream, core.limits.streamStallBytes);
+      if (stalled !== undefined)
+        core.streamError(stream, ErrorCode.ENHANCE_YOUR_CALM, `streamStallMs exceeded: ${stalled}`);
+    }
+  }
+
   #onDeadline(name: DeadlineName): void {
     const core = this.#core;
     switch (name) {
@@ -107,6 +129,13 @@ export class ConnectionWatch {
         core.fail(ErrorCode.ENHANCE_YOUR_CALM, 'the peer does not read', 'writeStallTimeoutMs');
         // It would not read the GOAWAY either.
         this.#socket.destroy();
+        return;
+      case 'frame':
+        core.fail(ErrorCode.ENHANCE_YOUR_CALM, 'a frame or header block does not come whole', 'frameTimeoutMs');
+        return;
+      case 'stall':
+        this.#deadlines.set('stall', core.limits.streamStallMs);
+        this.#lookForStalls();
         return;
       case 'drain':
         this.#onDrainDue();

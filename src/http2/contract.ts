@@ -56,6 +56,11 @@ export interface StreamOwner {
    * turn's gate. Called exactly once unless the stream is reset before.
    */
   onLocalEnd(stream: Stream): void;
+  /**
+   * Server: which of its messages the peer has begun and must go on with, counted from 0; undefined when it may be silent
+   * for as long as it likes. Without the method it may be so always.
+   */
+  unfinishedMessage?(): number | undefined;
 }
 
 export type ResetCause =

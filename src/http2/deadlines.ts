@@ -1,7 +1,7 @@
 /** The times by which something must have happened on a connection: any number of them, one timer. */
 import type { Turn } from '../kernel/turn.ts';
 
-export type DeadlineName = 'idle' | 'settings' | 'keepalive' | 'write' | 'drain' | 'linger';
+export type DeadlineName = 'idle' | 'settings' | 'keepalive' | 'write' | 'frame' | 'stall' | 'drain' | 'linger';
 
 export class Deadlines {
   readonly #turn: Turn;
@@ -11,6 +11,8 @@ export class Deadlines {
     settings: NEVER,
     keepalive: NEVER,
     write: NEVER,
+    frame: NEVER,
+    stall: NEVER,
     drain: NEVER,
     linger: NEVER,
   };
@@ -66,4 +68,4 @@ export class Deadlines {
 }
 
 const NEVER = Number.POSITIVE_INFINITY;
-const NAMES: readonly DeadlineName[] = ['idle', 'settings', 'keepalive', 'write', 'drain', 'linger'];
+const NAMES: readonly DeadlineName[] = ['idle', 'settings', 'keepalive', 'write', 'frame', 'stall', 'drain', 'linger'];

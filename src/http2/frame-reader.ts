@@ -45,6 +45,11 @@ export class FrameReader {
     this.#prefaceLeft = expectPreface ? PREFACE.length : 0;
   }
 
+  /** The frame that is held until its rest comes, if there is one. */
+  get heldFrame(): object | undefined {
+    return this.#heldTarget > 0 ? this.#held : undefined;
+  }
+
   /** Ignores everything from here on. */
   stop(): void {
     this.#stopped = true;

@@ -23,9 +23,9 @@ export class InboundHeaders {
     });
   }
 
-  /** True between HEADERS and the CONTINUATION that ends its block. */
-  get isAssembling(): boolean {
-    return this.#assembling !== undefined;
+  /** The block between its HEADERS and the CONTINUATION that ends it. */
+  get assembling(): object | undefined {
+    return this.#assembling;
   }
 
   headers(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {

@@ -35,8 +35,12 @@ export class Inbound implements FrameSink {
     if (this.#core.ended) return;
     this.#core.watch.heard();
     this.#reader.read(chunk);
-    if (this.#core.ended) this.#reader.stop();
-    else this.#core.checkQueue();
+    if (this.#core.ended) {
+      this.#reader.stop();
+      return;
+    }
+    this.#core.watch.unfinished(this.#headers.assembling ?? this.#reader.heldFrame);
+    this.#core.checkQueue();
   }
 
   onFrame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
@@ -81,7 +85,7 @@ export class Inbound implements FrameSink {
       }
       this.#settingsSeen = true;
     }
-    if (this.#headers.isAssembling && type !== FrameType.CONTINUATION) {
+    if (this.#headers.assembling !== undefined && type !== FrameType.CONTINUATION) {
       this.#core.fail(ErrorCode.PROTOCOL_ERROR, 'a frame amid a header block');
       return false;
     }

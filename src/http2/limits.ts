@@ -71,6 +71,19 @@ export interface ConnectionLimits {
   readonly keepaliveTimeoutMs: number;
   /** How long the socket may take for one write of ours: a peer that never reads holds our memory. Default 60 s. */
   readonly writeStallTimeoutMs: number;
+  /**
+   * How long a frame may take to come whole, from its first octet, and a header block with its CONTINUATION frames: a
+   * slow header (Slowloris) holds a buffer, and everything behind it. DATA is passed on as it comes and not meant. Default 10 s.
+   */
+  readonly frameTimeoutMs: number;
+  /**
+   * A server's streams are looked at this often, and one that stands still from one look to the next is reset with
+   * ENHANCE_YOUR_CALM: its reader opens no window for what is queued, or its writer does not go on with a message that it
+   * has begun. The reset counts as provoked. Default 5 min: callers that pause for a while are no attack.
+   */
+  readonly streamStallMs: number;
+  /** Fewer bytes than this from one look to the next are standing still: windows and bodies can be dribbled. Default 4 KiB. */
+  readonly streamStallBytes: number;
   /** How long a graceful end waits for the round trip that tells which streams were opened before it was heard of. Default 1 s. */
   readonly drainRoundTripMs: number;
   /** How long the socket is kept after GOAWAY, for the peer to read it; unread input would destroy it on the way. Default 1 s. */
@@ -99,6 +112,9 @@ export const defaultLimits: ConnectionLimits = {
   clientKeepaliveMs: 330_000,
   keepaliveTimeoutMs: 20_000,
   writeStallTimeoutMs: 60_000,
+  frameTimeoutMs: 10_000,
+  streamStallMs: 300_000,
+  streamStallBytes: 4_096,
   drainRoundTripMs: 1_000,
   lingerMs: 1_000,
   encoderTableBytes: 16_384,

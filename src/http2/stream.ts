@@ -3,6 +3,7 @@ import type { Connection, HeaderBlock, ResetCause, Stream, StreamOwner } from '.
 import type { ErrorCode } from './error-code.ts';
 import type { ReceiveWindow } from './receive-window.ts';
 import type { SendQueue } from './send-queue.ts';
+import type { StreamProgress } from './stream-progress.ts';
 
 /** What a stream needs of its connection. */
 export interface StreamHost {
@@ -50,11 +51,14 @@ export class Http2Stream implements Stream {
   // Sending.
   sendWindowBytes: number;
   queuedBytes = 0;
+  takenBytes = 0;
   queue: SendQueue | undefined;
   /** END_STREAM goes with the last of the queue. */
   endQueued = false;
   /** The stream is known to the peer: its first header block came from there, or is in the output. */
   announced: boolean;
+  /** What the last look for stalls saw; most streams do not live until the first. */
+  progress: StreamProgress | undefined;
   waiting: Waiting = 'nowhere';
   next: Http2Stream | undefined;
 

@@ -22,6 +22,7 @@ export interface ConstantRow extends LimitRow {
 }
 
 const LIMITS = 'unit/http2/limits.test.ts';
+const STALLS = 'unit/http2/stalls.test.ts';
 const UNREACHABLE_PEER = 'A peer that is gone, or plays dead, holds its streams and buffers for ever';
 
 export const CONNECTION_ROWS: Record<keyof ConnectionLimits, LimitRow> = {
@@ -76,6 +77,18 @@ export const CONNECTION_ROWS: Record<keyof ConnectionLimits, LimitRow> = {
   writeStallTimeoutMs: {
     attack: 'Slow reader at the socket',
     test: [LIMITS, 'end the connection when it never reads'],
+  },
+  frameTimeoutMs: {
+    attack: 'Slow header (Slowloris)',
+    test: [STALLS, 'end the connection when a frame does not come whole'],
+  },
+  streamStallMs: {
+    attack: 'Slow reader and slow body: zero and dribbled windows, messages without end',
+    test: [STALLS, 'is reset when its reader opens no window'],
+  },
+  streamStallBytes: {
+    attack: 'The same, a few bytes at a time (CVE-2019-9511, CVE-2019-9517)',
+    test: [STALLS, 'stands still below the limit in bytes, and moves at it'],
   },
   drainRoundTripMs: {
     attack: 'A peer that holds up a drain',
