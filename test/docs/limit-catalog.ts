@@ -80,7 +80,7 @@ export const CONNECTION_ROWS: Record<keyof ConnectionLimits, LimitRow> = {
   },
   frameTimeoutMs: {
     attack: 'Slow header (Slowloris)',
-    test: [STALLS, 'end the connection when a frame does not come whole'],
+    test: [STALLS, 'ends the connection after %s'],
   },
   streamStallMs: {
     attack: 'Slow reader and slow body: zero and dribbled windows, messages without end',
