@@ -23,8 +23,8 @@ export class HeldBytes {
   }
 
   requestArrived(bytes: number): void {
-    this.#request += bytes;
     this.#account.charge(bytes);
+    this.#request += bytes;
   }
 
   /** The model server's socket has them, or nobody wants them any more. */
@@ -36,8 +36,8 @@ export class HeldBytes {
   }
 
   responseArrived(bytes: number): void {
-    this.#response += bytes;
     this.#account.charge(bytes);
+    this.#response += bytes;
   }
 
   /** The client's socket has them. */

@@ -63,6 +63,7 @@ export class TenantRuntime {
       config: this.config.upstream,
       turn,
       buffers: this.slabs,
+      account: this.account,
       streamWindowBytes: limits.streamWindowBytes,
       connectionWindowBytes: limits.connectionWindowBytes,
       maxHeaderListBytes: limits.maxHeaderListBytes,

@@ -1,6 +1,9 @@
 /**
  * A call's way to the model server. It cannot be opened without a `MethodPermit` and a `Lease`, and a message's last byte
  * does not leave without the `Permit` for that message: a gRPC server acts on a message only when it has the whole of it.
+ *
+ * A stream that the model server says it never looked at is sent once more, as long as all that was sent is still here; what is
+ * sent then is what was permitted before.
  */
 import type { MethodPermit, Permit } from '../authz/authorizer.ts';
 import type { Connection, HeaderBlock, ResetCause, Stream, StreamOwner } from '../http2/contract.ts';
@@ -8,6 +11,7 @@ import { ErrorCode } from '../http2/error-code.ts';
 import { SendQueue } from '../http2/send-queue.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { Lease } from '../quota/quota-gate.ts';
+import { Replay } from './replay.ts';
 import type { UpstreamPool, Waiter } from './upstream-pool.ts';
 
 /** Hears from the leg; it is the call. */
@@ -34,6 +38,12 @@ export class UpstreamLeg implements StreamOwner, Waiter {
   /** Our END_STREAM is in the output: the stream ends by itself when the response does. */
   #endLeft = false;
   #closed = false;
+  readonly #replay: Replay;
+  /** The model server has answered something, or has had its second try. */
+  #final = false;
+  /** Taken by the socket on this stream, and of all that the owner has been told. */
+  #writtenBytes = 0;
+  #toldBytes = 0;
 
   /** Opens the way: from here on, the parts of messages may travel. */
   static open(_permit: MethodPermit, _lease: Lease, pool: UpstreamPool, owner: LegOwner): UpstreamLeg {
@@ -46,6 +56,7 @@ export class UpstreamLeg implements StreamOwner, Waiter {
   private constructor(pool: UpstreamPool, owner: LegOwner) {
     this.#pool = pool;
     this.#owner = owner;
+    this.#replay = new Replay(pool.replays);
   }
 
   /** Sends bytes of a message whose end is yet to come. */
@@ -71,7 +82,7 @@ export class UpstreamLeg implements StreamOwner, Waiter {
   /** Ends the leg from our side: the client is gone, or was refused. */
   cancel(): void {
     if (this.#closed) return;
-    this.#closed = true;
+    this.#close();
     this.#unsent = undefined;
     if (this.#stream === undefined) this.#pool.cancel(this);
     else this.#stream.reset(ErrorCode.CANCEL);
@@ -80,7 +91,7 @@ export class UpstreamLeg implements StreamOwner, Waiter {
   /** The response is complete; what is left of the request is not wanted any more. */
   finish(): void {
     if (this.#closed) return;
-    this.#closed = true;
+    this.#close();
     if (!this.#endLeft) this.#stream?.reset(ErrorCode.NO_ERROR);
   }
 
@@ -92,6 +103,7 @@ export class UpstreamLeg implements StreamOwner, Waiter {
     if (stream === undefined || unsent === undefined) return;
     while (!unsent.isEmpty) {
       const chunk = unsent.takeData(unsent.firstBytes);
+      this.#replay.keep(chunk);
       stream.sendData(chunk, this.#ended && unsent.isEmpty);
     }
   }
@@ -108,12 +120,14 @@ export class UpstreamLeg implements StreamOwner, Waiter {
 
   failed(denial: Denial): void {
     if (this.#closed) return;
-    this.#closed = true;
+    this.#close();
     this.#owner.onLegFailed(denial);
   }
 
   onHeaders(_stream: Stream, block: HeaderBlock, endStream: boolean): void {
-    if (!this.#closed) this.#owner.onResponseHeaders(block, endStream);
+    if (this.#closed) return;
+    this.#answered();
+    this.#owner.onResponseHeaders(block, endStream);
   }
 
   onData(stream: Stream, chunk: Buffer, endStream: boolean): void {
@@ -122,7 +136,12 @@ export class UpstreamLeg implements StreamOwner, Waiter {
   }
 
   onWritten(_stream: Stream, bytes: number): void {
-    if (!this.#closed) this.#owner.onRequestTaken(bytes);
+    if (this.#closed) return;
+    this.#writtenBytes += bytes;
+    const news = this.#writtenBytes - this.#toldBytes;
+    if (news <= 0) return;
+    this.#toldBytes += news;
+    this.#owner.onRequestTaken(news);
   }
 
   onLocalEnd(): void {
@@ -130,16 +149,56 @@ export class UpstreamLeg implements StreamOwner, Waiter {
   }
 
   onReset(_stream: Stream, cause: ResetCause): void {
-    if (this.#closed) return;
+    if (this.#closed || (isUntouched(cause) && this.#sendAgain())) return;
+    this.failed(denialOf(cause, this.#pool.config.display));
+  }
+
+  /** Opens another stream for what was sent on one that has died. False when that cannot be. */
+  #sendAgain(): boolean {
+    const sent = this.#final ? undefined : this.#replay.take();
+    if (sent === undefined) return false;
+    this.#final = true;
+    this.#stream = undefined;
+    this.#endLeft = false;
+    this.#writtenBytes = 0;
+    if (sent.length > 0) {
+      this.#unsent = new SendQueue();
+      this.#unsent.pushData(sent);
+    }
+    const connection = this.#pool.acquire(this);
+    if (connection !== undefined) this.connected(connection);
+    return true;
+  }
+
+  #answered(): void {
+    this.#final = true;
+    this.#replay.drop();
+  }
+
+  #close(): void {
     this.#closed = true;
-    this.#owner.onLegFailed(denialOf(cause, this.#pool.config.display));
+    this.#replay.drop();
   }
 
   #send(chunk: Buffer, endStream: boolean): void {
     if (this.#closed) return;
     this.#ended = endStream;
-    if (this.#stream !== undefined) this.#stream.sendData(chunk, endStream);
-    else if (chunk.length > 0) (this.#unsent ??= new SendQueue()).pushData(chunk);
+    if (this.#stream !== undefined) {
+      this.#replay.keep(chunk);
+      this.#stream.sendData(chunk, endStream);
+    } else if (chunk.length > 0) (this.#unsent ??= new SendQueue()).pushData(chunk);
+  }
+}
+
+/** The peer says that it never looked at the stream (RFC 9113 §8.7, gRFC A6). */
+function isUntouched(cause: ResetCause): boolean {
+  switch (cause.by) {
+    case 'peer':
+      return cause.code === ErrorCode.REFUSED_STREAM;
+    case 'connection':
+      return cause.unprocessed;
+    case 'us':
+      return false;
   }
 }
 

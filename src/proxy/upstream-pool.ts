@@ -7,6 +7,7 @@
  * tried again after a jittered back-off.
  */
 import type { Socket } from 'node:net';
+import type { ByteAccount } from '../buffers/byte-account.ts';
 import type { UpstreamConfig } from '../config/generation.ts';
 import { Http2Connection } from '../http2/connection.ts';
 import type { Connection, ConnectionEnd, ConnectionOwner, OutputBuffers, StreamOwner } from '../http2/contract.ts';
@@ -14,6 +15,7 @@ import { ErrorCode } from '../http2/error-code.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { Turn } from '../kernel/turn.ts';
 import { dial } from './dial.ts';
+import { ReplayStore } from './replay.ts';
 
 /** A call that waits for a connection. Exactly one of the two is called, once, unless it is cancelled before. */
 export interface Waiter {
@@ -25,6 +27,8 @@ export interface UpstreamPoolOptions {
   readonly config: UpstreamConfig;
   readonly turn: Turn;
   readonly buffers: OutputBuffers;
+  /** Pays for what is kept to be sent again. */
+  readonly account: ByteAccount;
   readonly streamWindowBytes: number;
   readonly connectionWindowBytes: number;
   readonly maxHeaderListBytes: number;
@@ -37,6 +41,7 @@ const BACKOFF_FIRST_MS = 100;
 const BACKOFF_MAX_MS = 10_000;
 
 export class UpstreamPool implements ConnectionOwner {
+  readonly replays: ReplayStore;
   readonly #options: UpstreamPoolOptions;
   readonly #random: () => number;
   readonly #connections = new Set<Connection>();
@@ -52,6 +57,7 @@ export class UpstreamPool implements ConnectionOwner {
 
   constructor(options: UpstreamPoolOptions) {
     this.#options = options;
+    this.replays = new ReplayStore(options.buffers, options.account);
     this.#random = options.random ?? Math.random;
   }
 

@@ -1,12 +1,14 @@
 import { createServer, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import { ByteAccount } from '../../../src/buffers/byte-account.ts';
 import type { Connection, StreamOwner } from '../../../src/http2/contract.ts';
 import { OutputBufferPool } from '../../../src/http2/output-buffer-pool.ts';
 import { systemClock } from '../../../src/kernel/clock.ts';
 import type { Denial } from '../../../src/kernel/denial.ts';
 import { Turn } from '../../../src/kernel/turn.ts';
 import { UpstreamPool, type Waiter } from '../../../src/proxy/upstream-pool.ts';
+import { attachSharedState, createSharedState } from '../../../src/quota/shared-state.ts';
 import { eventually } from '../../fakes/hostile-ground.ts';
 import { RawUpstream, type RawUpstreamOptions } from '../../fakes/raw-upstream.ts';
 
@@ -57,6 +59,7 @@ function poolOf(config: ReturnType<RawUpstream['config']>, random = 0.5): Upstre
     config,
     turn: new Turn(systemClock),
     buffers: new OutputBufferPool(),
+    account: new ByteAccount(attachSharedState(createSharedState({ tenantSlots: 1, workers: 1 }), 0), 0, 1_000_000),
     streamWindowBytes: 65_535,
     connectionWindowBytes: 1024 * 1024,
     maxHeaderListBytes: 16_384,
