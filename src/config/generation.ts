@@ -40,6 +40,11 @@ export interface LimitsConfig {
   readonly handshakeTimeoutMs: number;
   /** Connections per worker, of all tenants. */
   readonly maxConnections: number;
+  /** Of those, how many one tenant and one peer address may have. */
+  readonly maxConnectionsPerTenant: number;
+  readonly maxConnectionsPerAddress: number;
+  /** TLS handshakes in progress, per worker. */
+  readonly maxHandshakes: number;
   readonly idleTimeoutMs: number;
   readonly maxConcurrentStreams: number;
   /** Uncompressed size of one header block, as RFC 9113 §6.5.2 counts it. */

@@ -75,6 +75,9 @@ function build(scope: FileScope, source: MainSource, environment: Environment): 
     limits: {
       handshakeTimeoutMs: limits.handshakeTimeout,
       maxConnections: limits.maxConnections,
+      maxConnectionsPerTenant: limits.maxConnectionsPerTenant,
+      maxConnectionsPerAddress: limits.maxConnectionsPerAddress,
+      maxHandshakes: limits.maxHandshakes,
       idleTimeoutMs: limits.idleTimeout,
       maxConcurrentStreams: limits.maxConcurrentStreams,
       maxHeaderListBytes: limits.maxHeaderList,

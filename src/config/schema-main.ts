@@ -20,6 +20,13 @@ const limits = z
   .strictObject({
     handshakeTimeout: duration('For the TLS handshake and the HTTP/2 preface.', '10s', '100ms', '2m').prefault('10s'),
     maxConnections: count('Connections per worker, of all tenants.', 1, 1_000_000).default(10_000),
+    maxConnectionsPerTenant: count('Connections per worker, of one tenant.', 1, 1_000_000).default(5_000),
+    maxConnectionsPerAddress: count('Connections per worker, of one peer address.', 1, 1_000_000).default(5_000),
+    maxHandshakes: count(
+      'TLS handshakes in progress per worker; beyond it the oldest gives way.',
+      1,
+      1_000_000,
+    ).default(1_000),
     idleTimeout: duration('A connection without calls is closed after it.', '15m', '1s', '1d').prefault('15m'),
     maxConcurrentStreams: count('Calls at once on one connection.', 1, 65_535).default(256),
     maxHeaderList: size('Uncompressed headers of one call.', '16KiB', '1KiB', '1MiB').prefault('16KiB'),

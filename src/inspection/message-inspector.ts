@@ -85,6 +85,11 @@ export class MessageInspector {
     return this.#messages;
   }
 
+  /** Which message the caller has begun and not finished, or in a unary call not ended; undefined between messages of a stream. */
+  get unfinished(): number | undefined {
+    return this.#inMessage || this.#headerBytes > 0 || !this.#entry.requestStreaming ? this.#messages : undefined;
+  }
+
   /** Continues at `offset` of `chunk`, the stream's next bytes. */
   scan(chunk: Buffer, offset: number): ScanOutcome {
     if (this.#denial !== undefined) return 'reject';

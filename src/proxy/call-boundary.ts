@@ -9,6 +9,7 @@ import type { LegOwner } from './upstream-leg.ts';
 
 /** A call, as its boundary sees it. */
 export interface Bounded extends StreamOwner, LegOwner, Mortal {
+  unfinishedMessage(): number | undefined;
   /** Ends the call, which has thrown. */
   fault(cause: unknown): void;
 }
@@ -58,6 +59,10 @@ export class CallBoundary implements StreamOwner, LegOwner, Mortal {
     } catch (cause) {
       this.#contain(cause);
     }
+  }
+
+  unfinishedMessage(): number | undefined {
+    return this.#call.unfinishedMessage();
   }
 
   expire(): void {

@@ -138,6 +138,10 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     if (this.#phase.at !== 'done') this.#held.responseWritten(bytes, this.#leg);
   }
 
+  unfinishedMessage(): number | undefined {
+    return this.#request.unfinished;
+  }
+
   onLocalEnd(): void {
     const phase = this.#phase;
     if (phase.at === 'ending')

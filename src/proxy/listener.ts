@@ -6,12 +6,14 @@ import { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { Generation } from '../config/generation.ts';
 import { Http2Connection } from '../http2/connection.ts';
+import type { ConnectionLimits } from '../http2/limits.ts';
 import { establishedProblem, handshakeRefusal, listenerTlsOptions } from '../identity/listener-tls.ts';
 import { acceptPeer, type Peer } from '../identity/peer.ts';
 import { TlsContexts } from '../identity/tls-contexts.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import type { Turn } from '../kernel/turn.ts';
 import type { CallServices } from './call-services.ts';
+import { Door } from './door.ts';
 import type { Refusals } from './refusals.ts';
 import { Session, type SessionHost } from './session.ts';
 import type { TenantRuntime } from './tenant-runtime.ts';
@@ -22,6 +24,8 @@ export interface ListenerOptions {
   readonly tenants: Tenants;
   readonly turn: Turn;
   readonly refusals: Refusals;
+  /** What differs from the engine's defaults on every connection. */
+  readonly connectionLimits?: Partial<ConnectionLimits>;
   services(): CallServices;
 }
 
@@ -33,6 +37,7 @@ export class Listener implements SessionHost {
   readonly #options: ListenerOptions;
   readonly #contexts = new TlsContexts();
   readonly #sessions = new Set<Session>();
+  readonly #door = new Door();
   readonly #server: Server;
   #generation: Generation;
   /** Node forgets a socket's address when it refuses its certificate. */
@@ -61,7 +66,7 @@ export class Listener implements SessionHost {
     });
     this.#server.maxConnections = limits.maxConnections;
     this.#idleSweep = setInterval(() => this.#contexts.dropIdle(), CONTEXT_IDLE_MS).unref();
-    this.#server.on('connection', (socket: Socket) => this.#addresses.set(socket, socket.remoteAddress ?? ''));
+    this.#server.on('connection', (socket: Socket) => this.#onConnection(socket));
     this.#server.on('secureConnection', (socket: TLSSocket) => {
       try {
         this.#accept(socket);
@@ -72,9 +77,9 @@ export class Listener implements SessionHost {
     });
     this.#server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
       const { serverName, reason, detail } = handshakeRefusal(error, socket);
-      // The TLS socket's parent is the one that was accepted; it is the only way back to it that Node has.
-      const accepted: unknown = Reflect.get(socket, '_parent');
-      const known = accepted instanceof Socket ? this.#addresses.get(accepted) : undefined;
+      const accepted = acceptedSocket(socket);
+      if (accepted !== undefined) this.#door.answered(accepted);
+      const known = accepted === undefined ? undefined : this.#addresses.get(accepted);
       this.#note({ remoteAddress: socket.remoteAddress ?? known }, serverName, reason, detail);
       // Node leaves a handshake that timed out open.
       socket.destroy();
@@ -117,6 +122,7 @@ export class Listener implements SessionHost {
   ended(session: Session): void {
     this.#sessions.delete(session);
     session.occupancy.connections--;
+    this.#door.leave(session.peer.address);
     if (this.#sessions.size === 0) this.#whenEmpty?.();
   }
 
@@ -180,7 +186,19 @@ export class Listener implements SessionHost {
       : this.#contexts.contextFor(tenant, this.#generation.listener.minTlsVersion);
   }
 
+  #onConnection(socket: Socket): void {
+    this.#addresses.set(socket, socket.remoteAddress ?? '');
+    const { limits } = this.#generation;
+    const crowdedOut = this.#door.knock(socket, limits);
+    if (crowdedOut === undefined) return;
+    const detail = `more than ${limits.maxHandshakes} handshakes at once`;
+    this.#note({ remoteAddress: this.#addresses.get(crowdedOut) }, '', 'HANDSHAKE_LIMIT', detail);
+    crowdedOut.destroy();
+  }
+
   #accept(socket: TLSSocket): void {
+    const accepted = acceptedSocket(socket);
+    if (accepted !== undefined) this.#door.answered(accepted);
     // Until the engine listens, and for what it leaves to the socket: a socket's error must have a listener.
     socket.on('error', () => socket.destroy());
     const problem = establishedProblem(socket);
@@ -206,6 +224,10 @@ export class Listener implements SessionHost {
 
   #begin(socket: TLSSocket, peer: Peer, serverName: string, tenant: TenantRuntime): void {
     const { limits } = this.#generation;
+    const refusal = this.#door.enter(peer.address, tenant.occupancy.connections, limits);
+    if (refusal !== undefined) {
+      return this.#refuse(socket, serverName, refusal, 'its tenant or address has as many connections as it may');
+    }
     const session = new Session(this, peer, serverName, tenant.occupancy);
     this.#sessions.add(session);
     tenant.occupancy.connections++;
@@ -218,6 +240,7 @@ export class Listener implements SessionHost {
         connectionWindowBytes: limits.connectionWindowBytes,
         maxHeaderListBytes: limits.maxHeaderListBytes,
         idleTimeoutMs: limits.idleTimeoutMs,
+        limits: this.#options.connectionLimits ?? {},
       },
       session,
       this.#options.turn,
@@ -240,4 +263,10 @@ export class Listener implements SessionHost {
     const tenantClaim = serverName === '' ? '' : (this.#options.tenants.claimed(serverName)?.id ?? '');
     this.refusals.add({ reason, serverName, tenantClaim, peerAddress: peer?.remoteAddress ?? '', detail });
   }
+}
+
+/** The socket under a TLS socket. Its parent is the only way back to it that Node has. */
+function acceptedSocket(socket: TLSSocket): Socket | undefined {
+  const parent: unknown = Reflect.get(socket, '_parent');
+  return parent instanceof Socket ? parent : undefined;
 }

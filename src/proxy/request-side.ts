@@ -51,6 +51,11 @@ export class RequestSide {
     return this.#inspector?.messages ?? 0;
   }
 
+  /** Which message the caller must go on with; undefined when it may be silent, or it is we who are at work. */
+  get unfinished(): number | undefined {
+    return this.#state.at === 'flowing' ? this.#state.inspector.unfinished : undefined;
+  }
+
   /** The call is admitted: what was held flows, and what comes after it. */
   begin(admission: Admission, limits: LimitsConfig): void {
     // Where no message is read, whatever compresses them is between client and server.

@@ -116,6 +116,21 @@ export const CONFIGURED_ROWS: Record<Configured<keyof LimitsConfig>, LimitRow> =
     attack: 'Connections without end exhaust memory and descriptors',
     test: ['unit/proxy/listener.test.ts', 'takes as many connections as it may, and records the one that is too many'],
   },
+  maxConnectionsPerTenant: {
+    attack: 'One tenant takes all connections',
+    test: [
+      'unit/proxy/listener.test.ts',
+      'takes as many connections of a tenant as it may, and of another tenant still',
+    ],
+  },
+  maxConnectionsPerAddress: {
+    attack: 'One address takes all connections',
+    test: ['unit/proxy/listener.test.ts', 'takes as many connections of an address as it may'],
+  },
+  maxHandshakes: {
+    attack: 'Handshakes that never end take all connections, and the threads for the signatures',
+    test: ['unit/proxy/listener.test.ts', 'lets the oldest handshake give way when there are too many'],
+  },
   idleTimeout: {
     attack: 'Connections that do nothing are kept for ever',
     test: ['unit/http2/connection.test.ts', 'a connection without streams ends at its idle limit'],

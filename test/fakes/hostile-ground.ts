@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { CallRecord } from '../../src/audit/record.ts';
 import type { SegmentFiles } from '../../src/audit/segment-files.ts';
 import type { Generation, LimitsConfig, TenantConfig } from '../../src/config/generation.ts';
+import type { ConnectionLimits } from '../../src/http2/limits.ts';
 import { INFERENCE_SERVICE } from '../../src/inspection/method-table.ts';
 import { tenantUsage } from '../../src/quota/shared-state.ts';
 import { FakeUpstream } from './fake-upstream.ts';
@@ -55,6 +56,7 @@ export interface GroundOptions {
   readonly limits?: Partial<LimitsConfig>;
   readonly audit?: Partial<Generation['audit']>;
   readonly files?: SegmentFiles;
+  readonly connectionLimits?: Partial<ConnectionLimits>;
 }
 
 export class HostileGround {
@@ -82,7 +84,7 @@ export class HostileGround {
     const acme = fakeTenant('acme');
     const globex = fakeTenant('globex');
     const generation = groundGeneration(options, [acme, globex], upstream);
-    const sidecar = await InProcessSidecar.start(generation, options.files);
+    const sidecar = await InProcessSidecar.start(generation, options.files, options.connectionLimits);
     return new HostileGround(options, [acme, globex], upstream, sidecar);
   }
 

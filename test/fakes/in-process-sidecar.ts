@@ -8,6 +8,7 @@ import type { AuditRecord, CallRecord, RefusalRecord } from '../../src/audit/rec
 import { diskFiles, type SegmentFiles } from '../../src/audit/segment-files.ts';
 import { SlabReserve } from '../../src/buffers/slabs.ts';
 import type { Generation, LimitsConfig, TenantConfig } from '../../src/config/generation.ts';
+import type { ConnectionLimits } from '../../src/http2/limits.ts';
 import { systemClock } from '../../src/kernel/clock.ts';
 import { Turn } from '../../src/kernel/turn.ts';
 import type { CallServices } from '../../src/proxy/call-services.ts';
@@ -22,6 +23,9 @@ import { emptyDirectory } from './configuration.ts';
 export const TEST_LIMITS: LimitsConfig = {
   handshakeTimeoutMs: 2_000,
   maxConnections: 1_000,
+  maxConnectionsPerTenant: 1_000,
+  maxConnectionsPerAddress: 1_000,
+  maxHandshakes: 1_000,
   idleTimeoutMs: 60_000,
   maxConcurrentStreams: 256,
   maxHeaderListBytes: 16 * 1024,
@@ -81,8 +85,15 @@ export class InProcessSidecar {
     this.#generation = parts.generation;
   }
 
-  /** `files`: the disk under the audit log, for tests of what happens when it fails. */
-  static async start(generation: Generation, files: SegmentFiles = diskFiles): Promise<InProcessSidecar> {
+  /**
+   * `files`: the disk under the audit log, for tests of what happens when it fails. `connectionLimits`: what differs from the
+   * engine's defaults, for tests of its time limits.
+   */
+  static async start(
+    generation: Generation,
+    files: SegmentFiles = diskFiles,
+    connectionLimits: Partial<ConnectionLimits> = {},
+  ): Promise<InProcessSidecar> {
     const turn = new Turn(systemClock);
     const auditDirectory = emptyDirectory();
     const audit = new AuditLog({
@@ -116,7 +127,14 @@ export class InProcessSidecar {
       count: () => undefined,
       refusing: () => (audit.blocked === undefined ? undefined : { kind: 'audit_unavailable', why: audit.blocked }),
     };
-    const listener = new Listener({ generation, tenants, turn, refusals, services: () => services });
+    const listener = new Listener({
+      generation,
+      tenants,
+      turn,
+      refusals,
+      connectionLimits,
+      services: () => services,
+    });
     const port = await listener.listen(0);
     return new InProcessSidecar({ port, listener, tenants, shared, auditDirectory, audit, refusals, turn, generation });
   }

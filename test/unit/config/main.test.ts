@@ -53,6 +53,9 @@ describe('what is left away', () => {
     expect(generation.limits).toEqual({
       handshakeTimeoutMs: 10_000,
       maxConnections: 10_000,
+      maxConnectionsPerTenant: 5_000,
+      maxConnectionsPerAddress: 5_000,
+      maxHandshakes: 1_000,
       idleTimeoutMs: 900_000,
       maxConcurrentStreams: 256,
       maxHeaderListBytes: 16_384,

@@ -11,6 +11,7 @@ class PoisonedCall implements Bounded {
   onReset = poison;
   onWritten = poison;
   onLocalEnd = poison;
+  unfinishedMessage = poison;
   expire = poison;
   upstreamHeaders = poison;
   onResponseHeaders = poison;

@@ -1,0 +1,55 @@
+/**
+ * How many may be at the listener's door and behind it: connections that are shaking hands, and those of one tenant and one
+ * address. Whoever presses against one of these limits keeps itself out, and nobody else.
+ */
+import type { Socket } from 'node:net';
+import type { LimitsConfig } from '../config/generation.ts';
+
+export type DoorRefusal = 'CONNECTION_LIMIT_TENANT' | 'CONNECTION_LIMIT_ADDRESS';
+
+type DoorLimits = Pick<LimitsConfig, 'maxHandshakes' | 'maxConnectionsPerTenant' | 'maxConnectionsPerAddress'>;
+
+export class Door {
+  /** Oldest first. */
+  readonly #shaking = new Set<Socket>();
+  readonly #byAddress = new Map<string, number>();
+
+  /** Handshakes in progress. */
+  get handshakes(): number {
+    return this.#shaking.size;
+  }
+
+  /**
+   * A handshake begins. Returns the one that must give way when there are too many: the oldest, since an honest one takes
+   * milliseconds, and a flood of slow ones then crowds out itself.
+   */
+  knock(socket: Socket, limits: DoorLimits): Socket | undefined {
+    this.#shaking.add(socket);
+    socket.once('close', () => this.#shaking.delete(socket));
+    if (this.#shaking.size <= limits.maxHandshakes) return undefined;
+    const [oldest] = this.#shaking;
+    if (oldest !== undefined) this.#shaking.delete(oldest);
+    return oldest;
+  }
+
+  /** The handshake is over, one way or the other. */
+  answered(socket: Socket): void {
+    this.#shaking.delete(socket);
+  }
+
+  /** A peer wants in whose tenant has so many connections already. Says why it may not; if it may, it must `leave` later. */
+  enter(address: string, tenantConnections: number, limits: DoorLimits): DoorRefusal | undefined {
+    if (tenantConnections >= limits.maxConnectionsPerTenant) return 'CONNECTION_LIMIT_TENANT';
+    const connections = this.#byAddress.get(address) ?? 0;
+    if (connections >= limits.maxConnectionsPerAddress) return 'CONNECTION_LIMIT_ADDRESS';
+    this.#byAddress.set(address, connections + 1);
+    return undefined;
+  }
+
+  /** A peer that had entered has left. */
+  leave(address: string): void {
+    const connections = this.#byAddress.get(address) ?? 0;
+    if (connections > 1) this.#byAddress.set(address, connections - 1);
+    else this.#byAddress.delete(address);
+  }
+}
