@@ -9,7 +9,6 @@ import type { LegOwner } from './upstream-leg.ts';
 
 /** A call, as its boundary sees it. */
 export interface Bounded extends StreamOwner, LegOwner, Mortal {
-  unfinishedMessage(): number | undefined;
   /** Ends the call, which has thrown. */
   fault(cause: unknown): void;
 }
@@ -62,7 +61,7 @@ export class CallBoundary implements StreamOwner, LegOwner, Mortal {
   }
 
   unfinishedMessage(): number | undefined {
-    return this.#call.unfinishedMessage();
+    return this.#call.unfinishedMessage?.();
   }
 
   expire(): void {
