@@ -227,8 +227,8 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
   }
 
   /** The peer will send nothing more. */
-  socketEnded(): void {
-    if (!this.ended) this.#endWith({ kind: 'closed' });
+  socketEnded(end: ConnectionEnd): void {
+    if (!this.ended) this.#endWith(end);
     this.#writer.end();
     this.watch.linger();
   }

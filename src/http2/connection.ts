@@ -94,7 +94,8 @@ export class Http2Connection implements Connection {
       failure = error;
     });
     // A peer that has nothing more to send cannot take part any more: it could not even widen a window.
-    socket.on('end', () => this.#core.socketEnded());
+    // A TLS alert is an error that the end follows: it is the alert that says why.
+    socket.on('end', () => this.#core.socketEnded(endOf(failure)));
     socket.on('close', () => this.#core.socketClosed(endOf(failure)));
     // A socket that died before it was handed over has said so already.
     if (socket.destroyed) queueMicrotask(() => this.#core.socketClosed(endOf(socket.errored ?? undefined)));
