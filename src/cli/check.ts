@@ -55,18 +55,26 @@ function report(generation: Generation | undefined, findings: readonly Finding[]
     findings,
     digest: generation.digest,
     tenants: generation.tenants.map(({ id, file, serverNames }) => ({ id, file, serverNames })),
+    egress: generation.egress.map(({ listen, tenant, upstream }) => ({ listen, tenant, upstream: upstream.display })),
   };
 }
 
 function success(mainFile: string, generation: Generation): string {
-  const { listener, admin, workers, tenants, telemetry } = generation;
+  const { listener, admin, workers, tenants, egress, telemetry } = generation;
   const named = tenants.slice(0, 5).map((tenant) => tenant.id);
   const more = tenants.length > named.length ? ', …' : '';
   const otlp = telemetry.otlp;
+  const ingress =
+    listener === undefined
+      ? []
+      : [
+          `  tenants   ${tenants.length}${tenants.length === 0 ? '' : ` (${named.join(', ')}${more})`}`,
+          `  listens   ${socket(listener)}, ${listener.minTlsVersion} or later, ${plural(workers, 'worker')}`,
+        ];
   return [
     `${mainFile} is good.`,
-    `  tenants   ${tenants.length}${tenants.length === 0 ? '' : ` (${named.join(', ')}${more})`}`,
-    `  listens   ${socket(listener)}, ${listener.minTlsVersion} or later, ${plural(workers, 'worker')}`,
+    ...ingress,
+    ...egress.map(({ listen, tenant, upstream }) => `  egress    ${listen}, as ${tenant} to ${upstream.display}`),
     `  admin     ${socket(admin)}`,
     `  audit     ${generation.audit.directory}`,
     `  exports   ${otlp === undefined ? 'nothing (no OTLP endpoint)' : `${otlp.endpoint} (${otlp.protocol})`}`,

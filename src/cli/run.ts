@@ -50,16 +50,17 @@ async function run(mainFile: string, io: CliIo): Promise<void> {
   });
   process.on('SIGHUP', () => void supervisor.reload('SIGHUP'));
   const { port, adminPort } = await supervisor.start();
-  const { listener, admin, workers, number, tenants } = supervisor.generation;
+  const { listener, admin, workers, number, tenants, egress } = supervisor.generation;
   log.info(
     {
-      address: listener.address,
+      address: listener?.address,
       port,
       adminAddress: admin.address,
       adminPort,
       workers,
       generation: number,
       tenants: tenants.length,
+      egress: egress.length === 0 ? undefined : egress.map(({ listen }) => listen),
     },
     'serving',
   );

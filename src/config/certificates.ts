@@ -8,6 +8,7 @@ import { err, ok, type Result } from '../kernel/result.ts';
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g;
 const MAX_CERTIFICATES = 500;
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
+const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 const MIN_RSA_BITS = 2048;
 const DAY_MS = 86_400_000;
 const SOON_MS = 14 * DAY_MS;
@@ -97,10 +98,19 @@ export function judgeKeyPair(
 
 /** What keeps a certificate from being a server's, apart from its names. */
 export function judgeServerUse(leaf: X509Certificate): readonly FileProblem[] {
+  return judgeUse(leaf, SERVER_AUTH, 'server', 'serverAuth');
+}
+
+/** What keeps a certificate from being a client's. */
+export function judgeClientUse(leaf: X509Certificate): readonly FileProblem[] {
+  return judgeUse(leaf, CLIENT_AUTH, 'client', 'clientAuth');
+}
+
+function judgeUse(leaf: X509Certificate, use: string, whose: string, name: string): readonly FileProblem[] {
   const uses: readonly string[] | undefined = leaf.keyUsage;
-  if (uses === undefined || uses.length === 0 || uses.includes(SERVER_AUTH)) return [];
-  const fix = 'issue it with the extended key usage serverAuth';
-  return [{ message: 'is not allowed to be a server’s certificate', fix, severity: 'error' }];
+  if (uses === undefined || uses.length === 0 || uses.includes(use)) return [];
+  const fix = `issue it with the extended key usage ${name}`;
+  return [{ message: `is not allowed to be a ${whose}’s certificate`, fix, severity: 'error' }];
 }
 
 /** Whether a server name is among the certificate's subject alternative names. */

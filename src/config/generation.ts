@@ -11,7 +11,8 @@ export interface Generation {
   readonly number: number;
   /** SHA-256 (hex) over the source texts: equal digests are equal configurations. */
   readonly digest: string;
-  readonly listener: ListenerConfig;
+  /** Where tenants connect to; undefined when this process is an egress sidecar only. */
+  readonly listener: ListenerConfig | undefined;
   readonly admin: AdminConfig;
   /** Data-plane threads. */
   readonly workers: number;
@@ -21,6 +22,8 @@ export interface Generation {
   readonly shutdown: { readonly drainTimeoutMs: number };
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
   readonly tenants: readonly TenantConfig[];
+  /** Listeners through which the pod's own programs call out. Empty when this process is an ingress sidecar only. */
+  readonly egress: readonly EgressConfig[];
 }
 
 export interface ListenerConfig {
@@ -30,6 +33,23 @@ export interface ListenerConfig {
   readonly port: number;
   readonly minTlsVersion: 'TLSv1.2' | 'TLSv1.3';
 }
+
+export interface EgressConfig {
+  /** `127.0.0.1:9001`, `unix:/path`: its name in records, and what it is known by from one generation to the next. */
+  readonly listen: string;
+  readonly address: EgressAddress;
+  /** Index of its cell in the shared table of egress listeners, which is not the tenants'. */
+  readonly slot: number;
+  readonly tenant: TenantId;
+  /** Hard limit of bytes in flight. */
+  readonly byteAccountBytes: number;
+  /** The ingress, over TLS, with the tenant's client certificate. */
+  readonly upstream: UpstreamConfig;
+}
+
+export type EgressAddress =
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'unix'; readonly path: string };
 
 export interface AdminConfig {
   readonly address: string;

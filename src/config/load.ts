@@ -11,6 +11,7 @@ import type { TenantId } from '../kernel/ids.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
 import { judgeValidity } from './certificates.ts';
 import { YamlDocument } from './document.ts';
+import { withEgressSlots } from './egress.ts';
 import { FileCache, identityOf, reason } from './file-cache.ts';
 import type { PlacedValidity } from './file-scope.ts';
 import { type Finding, sortFindings } from './finding.ts';
@@ -105,7 +106,8 @@ export class ConfigurationLoader {
     const digest = this.#digest(main, drafts);
     if (previous?.digest === digest) return ok(previous);
     const number = (previous?.number ?? 0) + 1;
-    return ok({ number, digest, ...main.draft, tenants: withSlots(drafts, previous) });
+    const egress = withEgressSlots(main.draft.egress, previous);
+    return ok({ number, digest, ...main.draft, egress, tenants: withSlots(drafts, previous) });
   }
 
   /** The names of the tenants' files. */

@@ -3,6 +3,7 @@
  */
 import { availableParallelism } from 'node:os';
 import type { YamlDocument } from './document.ts';
+import { buildEgress, type EgressDraft } from './egress.ts';
 import type { FileCache } from './file-cache.ts';
 import { FileScope, type PlacedValidity } from './file-scope.ts';
 import type { Finding } from './finding.ts';
@@ -14,7 +15,9 @@ import { buildTelemetry, type Environment } from './telemetry.ts';
 /** Beyond four threads one sidecar takes more cores than the model server beside it wants to give. */
 const MAX_AUTO_WORKERS = 4;
 
-export type MainDraft = Omit<Generation, 'number' | 'digest' | 'tenants'>;
+export type MainDraft = Omit<Generation, 'number' | 'digest' | 'tenants' | 'egress'> & {
+  readonly egress: readonly EgressDraft[];
+};
 
 export interface BuiltMain {
   readonly document: YamlDocument;
@@ -52,7 +55,8 @@ function tenantsOf(value: unknown): string | undefined {
 function build(scope: FileScope, source: MainSource, environment: Environment): MainDraft | undefined {
   const telemetry = buildTelemetry(scope, source.telemetry, environment);
   const { listen, admin, audit, limits } = source;
-  if (listen.address.port !== 0 && listen.address.port === admin.address.port) {
+  judgeRoles(scope, source);
+  if (listen !== undefined && listen.address.port !== 0 && listen.address.port === admin.address.port) {
     const message = `port ${admin.address.port} is the tenants’ port (listen.address)`;
     scope.report({ path: ['admin', 'address'] }, message, 'choose another port for one of the two');
   }
@@ -67,9 +71,13 @@ function build(scope: FileScope, source: MainSource, environment: Environment): 
     const message = 'is less than limits.streamWindow, so that one call can never use its window';
     scope.report({ path: ['limits', 'connectionWindow'] }, message, 'make it at least limits.streamWindow');
   }
+  const taken = new Map([[admin.address.port, 'the admin port']]);
+  if (listen !== undefined) taken.set(listen.address.port, 'the tenants’ port');
+  const egress = buildEgress(scope, source.egress, taken);
   if (telemetry === undefined) return undefined;
   return {
-    listener: { ...listen.address, minTlsVersion: listen.minTlsVersion },
+    listener: listen === undefined ? undefined : { ...listen.address, minTlsVersion: listen.minTlsVersion },
+    egress,
     admin: admin.address,
     workers: source.workers === 'auto' ? Math.min(availableParallelism(), MAX_AUTO_WORKERS) : source.workers,
     limits: {
@@ -96,4 +104,20 @@ function build(scope: FileScope, source: MainSource, environment: Environment): 
     shutdown: { drainTimeoutMs: source.shutdown.drainTimeout },
     log: source.log,
   };
+}
+
+/** A sidecar takes calls in for tenants (`listen` and `tenants`), calls out for its pod (`egress`), or both. */
+function judgeRoles(scope: FileScope, { listen, tenants, egress }: MainSource): void {
+  if (listen === undefined && tenants === undefined && egress.length === 0) {
+    const fix = 'add listen and tenants (ingress), egress, or all three';
+    scope.report({ path: [] }, 'says neither where tenants connect to nor where this pod calls out', fix);
+  }
+  if (listen !== undefined && tenants === undefined) {
+    const fix = 'add tenants: Directory with one file per tenant';
+    scope.report({ path: ['tenants'] }, 'is missing, and listen needs it', fix);
+  }
+  if (listen === undefined && tenants !== undefined) {
+    const fix = 'add listen, or remove tenants';
+    scope.report({ path: ['tenants'], at: 'key' }, 'has no meaning without listen', fix);
+  }
 }

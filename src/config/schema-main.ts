@@ -2,6 +2,7 @@
  * What the main file may say. The reason for every default stands in `manual/defaults.md`.
  */
 import { z } from 'zod';
+import { egressSchema, MAX_EGRESS_LISTENERS } from './schema-egress.ts';
 import { keyPairSchema } from './schema-tenant.ts';
 import {
   count,
@@ -95,7 +96,8 @@ export const mainSchema = z
         address: socketAddress,
         minTlsVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.3').meta({ description: 'Lowest TLS version.' }),
       })
-      .meta({ description: 'Where tenants connect to.' }),
+      .meta({ description: 'Where tenants connect to. Absent in a sidecar that only calls out (egress).' })
+      .optional(),
     admin: z
       .strictObject({ address: socketAddress })
       .prefault({ address: '127.0.0.1:9901' })
@@ -127,7 +129,14 @@ export const mainSchema = z
       })
       .prefault({})
       .meta({ description: 'The process’s own log.' }),
-    tenants: filePath('Directory with one file per tenant: every *.yaml in it.'),
+    tenants: filePath(
+      'Directory with one file per tenant: every *.yaml in it. Goes with `listen`, and is absent without it.',
+    ).optional(),
+    egress: z
+      .array(egressSchema)
+      .max(MAX_EGRESS_LISTENERS, problem(`has more than ${MAX_EGRESS_LISTENERS} entries`, 'use fewer listeners'))
+      .default([])
+      .meta({ description: 'Loopback listeners through which this pod’s own programs call out, each as one tenant.' }),
   })
   .meta({ title: 'Bulkhead', description: 'Main file of Bulkhead.' });
 

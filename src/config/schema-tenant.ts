@@ -166,6 +166,11 @@ const upstream = z
   })
   .meta({ description: 'The model server.' });
 
+export { upstream as upstreamSchema };
+
+/** An upstream as the schema leaves it. */
+export type UpstreamSource = z.output<typeof upstream>;
+
 export const tenantSchema = z
   .strictObject({
     tenant: tenantId,

@@ -6,13 +6,14 @@ import type { YamlDocument } from './document.ts';
 import type { FileCache } from './file-cache.ts';
 import { FileScope, type PlacedValidity } from './file-scope.ts';
 import type { Finding } from './finding.ts';
-import type { CredentialKind, IssuerConfig, TenantConfig, UpstreamConfig } from './generation.ts';
+import type { CredentialKind, IssuerConfig, TenantConfig } from './generation.ts';
 import { judgeKeySet } from './key-set.ts';
 import { READ_SERVICE } from './known-methods.ts';
 import { buildRoles } from './roles.ts';
 import { checkSchema } from './schema-check.ts';
 import { type TenantSource, tenantSchema } from './schema-tenant.ts';
-import { isLoopback, judgeKeySetUrl, parseUpstreamAddress } from './upstream-address.ts';
+import { buildUpstream } from './upstream.ts';
+import { judgeKeySetUrl } from './upstream-address.ts';
 
 /** A tenant's configuration before it has a place among the others. */
 export type TenantDraft = Omit<TenantConfig, 'slot'>;
@@ -66,7 +67,7 @@ function build(
   const clientCa = scope.authorities(['clientCa'], source.clientCa);
   const issuers = source.issuers.map((_, index) => buildIssuer(scope, source, index));
   const { roles, bindings } = buildRoles(scope, source, displayFile);
-  const upstream = buildUpstream(scope, source);
+  const upstream = buildUpstream(scope, ['upstream'], source.upstream);
   judgeCredentials(scope, source);
   judgeServices(scope, source);
   const facts: TenantFacts = {
@@ -168,49 +169,6 @@ function buildKeySet(
   const authority = ca === undefined ? undefined : scope.authorities([...path, 'ca'], ca);
   if (flaw?.severity === 'error' || (ca !== undefined && authority === undefined)) return undefined;
   return { kind: 'url', url, caPem: authority?.pem };
-}
-
-function buildUpstream(scope: FileScope, source: TenantSource): UpstreamConfig | undefined {
-  const { upstream } = source;
-  const parsed = parseUpstreamAddress(upstream.address);
-  if (!parsed.ok) {
-    scope.report({ path: ['upstream', 'address'] }, parsed.error.message, parsed.error.fix);
-    return undefined;
-  }
-  const { target, tls } = parsed.value;
-  const host = target.kind === 'tcp' ? target.host : 'localhost';
-  if (!tls) {
-    for (const key of ['ca', 'clientCertificate', 'serverName'] as const) {
-      if (upstream[key] === undefined) continue;
-      scope.report(
-        { path: ['upstream', key], at: 'key' },
-        'has a meaning for https:// only',
-        'write https:// in address, or remove it',
-      );
-    }
-    if (!isLoopback(host)) {
-      const fix = 'use https://, or a server on this pod’s loopback';
-      scope.report({ path: ['upstream', 'address'] }, `calls go to ${host} in clear text`, fix, 'warning');
-    }
-  }
-  const ca = tls && upstream.ca !== undefined ? scope.authorities(['upstream', 'ca'], upstream.ca) : undefined;
-  const pair =
-    tls && upstream.clientCertificate !== undefined
-      ? scope.keyPair(['upstream', 'clientCertificate'], upstream.clientCertificate)
-      : undefined;
-  return {
-    target,
-    tls: tls ? { caPem: ca?.pem, serverName: upstream.serverName ?? host, clientCertificate: pair?.pair } : undefined,
-    display: upstream.address,
-    connectTimeoutMs: upstream.connectTimeout,
-    maxConnections: upstream.maxConnections,
-    maxPendingCalls: upstream.maxPendingCalls,
-    authority: upstream.authority ?? (target.kind === 'tcp' ? hostAndPort(target.host, target.port) : 'localhost'),
-  };
-}
-
-function hostAndPort(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 function judgeCredentials(scope: FileScope, source: TenantSource): void {

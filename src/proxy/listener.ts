@@ -4,7 +4,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
-import type { Generation } from '../config/generation.ts';
+import type { Generation, ListenerConfig } from '../config/generation.ts';
 import { Http2Connection } from '../http2/connection.ts';
 import type { ConnectionLimits } from '../http2/limits.ts';
 import { establishedProblem, handshakeRefusal, listenerTlsOptions } from '../identity/listener-tls.ts';
@@ -21,6 +21,8 @@ import type { Tenants } from './tenants.ts';
 
 export interface ListenerOptions {
   readonly generation: Generation;
+  /** As of the start: a change of it takes effect at the next one. */
+  readonly listen: ListenerConfig;
   readonly tenants: Tenants;
   readonly turn: Turn;
   readonly refusals: Refusals;
@@ -51,10 +53,10 @@ export class Listener implements SessionHost {
     this.#options = options;
     this.refusals = options.refusals;
     this.#generation = options.generation;
-    const { listener, limits } = options.generation;
+    const { limits } = options.generation;
     this.#server = createServer({
       ...listenerTlsOptions({
-        minVersion: listener.minTlsVersion,
+        minVersion: options.listen.minTlsVersion,
         handshakeTimeoutMs: limits.handshakeTimeoutMs,
         contextOf: (serverName) => this.#contextOf(serverName),
         onUnusable: (serverName, error) => {
@@ -93,7 +95,7 @@ export class Listener implements SessionHost {
   listen(port: number): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen({ host: this.#generation.listener.address, port, reusePort: true }, () => {
+      this.#server.listen({ host: this.#options.listen.address, port, reusePort: true }, () => {
         this.#server.off('error', reject);
         const address = this.#server.address();
         resolve(typeof address === 'object' && address !== null ? address.port : port);
@@ -181,9 +183,7 @@ export class Listener implements SessionHost {
 
   #contextOf(serverName: string): ReturnType<TlsContexts['contextFor']> | undefined {
     const tenant = this.#options.tenants.claimed(serverName);
-    return tenant === undefined
-      ? undefined
-      : this.#contexts.contextFor(tenant, this.#generation.listener.minTlsVersion);
+    return tenant === undefined ? undefined : this.#contexts.contextFor(tenant, this.#options.listen.minTlsVersion);
   }
 
   #onConnection(socket: Socket): void {

@@ -10,10 +10,13 @@ import type { EpochMicros } from '../kernel/ids.ts';
 import { formatTraceparent, newSpanId, newTraceId, parseTraceparent, shouldSample } from '../telemetry/trace-ids.ts';
 import type { RequestHead } from './request-head.ts';
 
+/** As much of who calls as a record says. */
+export type TrailPeer = Pick<Peer, 'address' | 'port'> & { readonly certificate: Pick<Peer['certificate'], 'sha256'> };
+
 /** What is the same for all calls of a connection. */
 export interface TrailContext {
   readonly tenantId: string;
-  readonly peer: Peer;
+  readonly peer: TrailPeer;
   readonly generation: number;
   readonly clientContext: 'link' | 'parent';
   readonly sampleRatio: number;
@@ -49,7 +52,7 @@ export class Trail {
   #clientTrace: CallRecord['clientTrace'];
   #head: RequestHead | undefined;
   caller: Caller | undefined;
-  method: MethodEntry | undefined;
+  method: Pick<MethodEntry, 'fullName'> | undefined;
   model = '';
   modelVersion = '';
   rule = '';

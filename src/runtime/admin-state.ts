@@ -2,7 +2,7 @@
  * What the admin port says of a running sidecar.
  */
 import type { AdminState } from '../admin/server.ts';
-import type { TenantConfig } from '../config/generation.ts';
+import type { EgressConfig, TenantConfig } from '../config/generation.ts';
 import { tenantUsage } from '../quota/shared-state.ts';
 import type { Supervisor } from './supervisor.ts';
 
@@ -30,7 +30,8 @@ export function adminState(supervisor: Supervisor): AdminState {
     describe: () => ({
       generation: supervisor.generation.number,
       digest: supervisor.generation.digest,
-      listen: { address: supervisor.generation.listener.address, port: supervisor.port },
+      listen: describeListener(supervisor),
+      egress: supervisor.generation.egress.map(describeEgress),
       workers: supervisor.generation.workers,
       draining: supervisor.draining,
       telemetry: supervisor.telemetry.status ?? 'off',
@@ -45,6 +46,14 @@ export function adminState(supervisor: Supervisor): AdminState {
         byteAccountBytes: tenant.byteAccountBytes,
       })),
   };
+}
+
+function describeListener({ generation, port }: Supervisor): object | undefined {
+  return generation.listener === undefined ? undefined : { address: generation.listener.address, port };
+}
+
+function describeEgress({ listen, tenant, byteAccountBytes, upstream }: EgressConfig): object {
+  return { listen, tenant, byteAccountBytes, upstream: upstream.display };
 }
 
 function describeTenant(tenant: TenantConfig): object {
@@ -79,6 +88,10 @@ function gauges(supervisor: Supervisor): void {
   for (const tenant of generation.tenants) {
     const usage = tenantUsage(supervisor.shared, tenant.slot);
     metrics.setGauge('bulkhead_bytes_in_flight', usage.bytesInFlight, { tenant: tenant.id });
+  }
+  for (const { listen, slot } of generation.egress) {
+    const { bytesInFlight } = tenantUsage(supervisor.pool.egressShared, slot);
+    metrics.setGauge('bulkhead_egress_bytes_in_flight', bytesInFlight, { listen });
   }
   metrics.setGauge('bulkhead_build_info', 1, { version: supervisor.version, node: process.version });
   const { status } = supervisor.telemetry;

@@ -10,8 +10,13 @@ export interface WorkerBirth {
   readonly index: number;
   readonly generation: Generation;
   readonly shared: SharedState;
-  /** The port that the first worker got when the configured one is 0; otherwise the configured one. */
-  readonly port: number;
+  /** The table of the egress listeners' byte accounts. */
+  readonly egressShared: SharedState;
+  /**
+   * The port that the first worker got when the configured one is 0; otherwise the configured one. Undefined when the process was
+   * started without a tenants' port.
+   */
+  readonly port: number | undefined;
 }
 
 export type ToWorker =
@@ -20,7 +25,7 @@ export type ToWorker =
   | { readonly type: 'drain'; readonly timeoutMs: number };
 
 export type FromWorker =
-  | { readonly type: 'listening'; readonly port: number }
+  | { readonly type: 'listening'; readonly port: number | undefined }
   | { readonly type: 'applied'; readonly number: number }
   | { readonly type: 'metrics'; readonly id: number; readonly delta: MetricsDelta; readonly gauges: WorkerGauges }
   | { readonly type: 'drained'; readonly unfinishedCalls: number };

@@ -45,7 +45,7 @@ export class Supervisor {
   #collector: NodeJS.Timeout | undefined;
   #draining = false;
   #reloading: Promise<void> = Promise.resolve();
-  #port = 0;
+  #port: number | undefined;
 
   /** Loads the configuration; nothing is started before it is whole. */
   static async create(options: SupervisorOptions): Promise<Result<Supervisor, readonly Finding[]>> {
@@ -58,7 +58,7 @@ export class Supervisor {
     this.#options = options;
     this.#loader = loader;
     this.#generation = generation;
-    this.metrics.setTenants(generation.tenants.map((tenant) => tenant.id));
+    this.metrics.setTenants(tenantsOf(generation));
     this.#shared = createSharedState({
       tenantSlots: capacityFor(generation.tenants.length),
       workers: generation.workers,
@@ -114,7 +114,8 @@ export class Supervisor {
     return this.#telemetry;
   }
 
-  get port(): number {
+  /** The tenants' port, when there is one. */
+  get port(): number | undefined {
     return this.#port;
   }
 
@@ -123,7 +124,7 @@ export class Supervisor {
   }
 
   /** Starts everything; resolves when calls are served. */
-  async start(): Promise<{ readonly port: number; readonly adminPort: number }> {
+  async start(): Promise<{ readonly port: number | undefined; readonly adminPort: number }> {
     this.#event('start', `version ${this.#options.version}, configuration ${this.#generation.digest}`);
     this.#telemetry.start();
     this.#port = await this.#pool.start();
@@ -172,7 +173,7 @@ export class Supervisor {
     const restart = needsRestart(this.#generation, loaded.value);
     const next = settleSlots(this.#shared, this.#generation, loaded.value);
     this.#generation = next;
-    this.metrics.setTenants(next.tenants.map((tenant) => tenant.id));
+    this.metrics.setTenants(tenantsOf(next));
     await this.#pool.apply(next);
     this.metrics.count('bulkhead_config_reloads_total');
     this.#event('configuration_applied', `generation ${loaded.value.number}, ${loaded.value.digest}`);
@@ -213,6 +214,11 @@ export class Supervisor {
     this.#audit.append({ type: 'event', at: systemClock.now(), event, detail: detail.slice(0, 4096) });
     this.#audit.flush();
   }
+}
+
+/** Whose names may stand in metrics. */
+function tenantsOf({ tenants, egress }: Generation): readonly string[] {
+  return [...new Set([...tenants.map(({ id }) => id), ...egress.map(({ tenant }) => tenant)])];
 }
 
 /** Settings that a running process cannot change: they are applied at its next start, and said so. */

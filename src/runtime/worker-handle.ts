@@ -7,7 +7,7 @@ import type { Generation } from '../config/generation.ts';
 import type { FromWorker, ToWorker, WorkerBirth, WorkerGauges } from './messages.ts';
 
 export interface WorkerEvents {
-  listening(handle: WorkerHandle, port: number): void;
+  listening(handle: WorkerHandle, port: number | undefined): void;
   /** The thread ended without being asked to. `cause` is what it threw, if it threw. */
   died(handle: WorkerHandle, cause: Error | undefined): void;
   /** `dropped`: audit records that the worker has had to drop since it was last asked. */

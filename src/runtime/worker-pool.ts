@@ -2,7 +2,8 @@
  * All data-plane threads: started on one port, replaced when they die, moved to a new generation together.
  */
 import type { Generation } from '../config/generation.ts';
-import { releaseWorker, type SharedState } from '../quota/shared-state.ts';
+import { MAX_EGRESS_LISTENERS } from '../config/schema-egress.ts';
+import { createSharedState, releaseWorker, type SharedState } from '../quota/shared-state.ts';
 import type { FromWorker } from './messages.ts';
 import { type WorkerEvents, WorkerHandle } from './worker-handle.ts';
 
@@ -21,9 +22,11 @@ const END_GRACE_MS = 2_000;
 
 export class WorkerPool {
   readonly #shared: SharedState;
+  /** The egress listeners' byte accounts. Two generations' listeners fit: calls of the one before may still run. */
+  readonly egressShared: SharedState;
   readonly #events: WorkerPoolEvents;
   #generation: Generation;
-  #port: number;
+  #port: number | undefined;
   readonly #handles = new Map<number, WorkerHandle>();
   readonly #bornAt = new Map<number, number>();
   readonly #deaths = new Map<number, number>();
@@ -37,11 +40,16 @@ export class WorkerPool {
     this.#generation = generation;
     this.#shared = shared;
     this.#events = events;
-    this.#port = generation.listener.port;
+    this.#port = generation.listener?.port;
+    this.egressShared = createSharedState({
+      tenantSlots: 2 * MAX_EGRESS_LISTENERS,
+      workers: generation.workers,
+      callerSlots: 1,
+    });
   }
 
-  /** Starts all workers and returns the port. Rejects when the first cannot listen: nobody else could. */
-  async start(): Promise<number> {
+  /** Starts all workers and returns the tenants' port, if there is one. Rejects when the first cannot listen: nobody else could. */
+  async start(): Promise<number | undefined> {
     for (let index = 0; index < this.#generation.workers; index++) {
       await new Promise<void>((resolve, reject) => {
         const timer = setTimeout(() => reject(new Error('a worker did not start in time')), START_TIMEOUT_MS);
@@ -88,7 +96,13 @@ export class WorkerPool {
 
   #bear(index: number): void {
     this.#bornAt.set(index, performance.now());
-    const birth = { index, generation: this.#generation, shared: this.#shared, port: this.#port };
+    const birth = {
+      index,
+      generation: this.#generation,
+      shared: this.#shared,
+      egressShared: this.egressShared,
+      port: this.#port,
+    };
     this.#handles.set(index, new WorkerHandle(birth, this.#listen));
   }
 
@@ -106,6 +120,7 @@ export class WorkerPool {
     this.#handles.delete(index);
     // What the dead thread had reserved and charged is given back to the tenants, exactly.
     releaseWorker(this.#shared, index);
+    releaseWorker(this.egressShared, index);
     if (this.#whenListening?.index === index) {
       this.#whenListening.fail(cause ?? new Error('the worker ended before it listened'));
       return;

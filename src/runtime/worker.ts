@@ -10,6 +10,7 @@ import { systemClock } from '../kernel/clock.ts';
 import { Turn } from '../kernel/turn.ts';
 import type { CallServices } from '../proxy/call-services.ts';
 import { Deadlines } from '../proxy/deadlines.ts';
+import { Egress } from '../proxy/egress.ts';
 import { Listener } from '../proxy/listener.ts';
 import { Refusals } from '../proxy/refusals.ts';
 import { Tenants } from '../proxy/tenants.ts';
@@ -47,10 +48,11 @@ const refusals = new Refusals(
   },
   (reason) => metrics.refusal(reason),
 );
+const slabReserve = new SlabReserve();
 const tenants = new Tenants({
   turn,
   tables: attachSharedState(birth.shared, birth.index),
-  slabReserve: new SlabReserve(),
+  slabReserve,
   limits: birth.generation.limits,
 });
 tenants.apply(birth.generation);
@@ -75,10 +77,37 @@ function servicesOf(generation: Generation): CallServices {
 const bulk = new BulkMemory();
 
 let services = servicesOf(birth.generation);
-const listener = new Listener({ generation: birth.generation, tenants, turn, refusals, services: () => services });
+const listener = birth.port === undefined ? undefined : makeListener(birth.generation);
+const egress = new Egress(
+  {
+    turn,
+    tables: attachSharedState(birth.egressShared, birth.index),
+    slabReserve,
+    refusals,
+    services: () => services,
+  },
+  birth.generation,
+);
+
+/** The tenants' door; undefined in a sidecar that only calls out. */
+function makeListener(generation: Generation): Listener | undefined {
+  const listen = generation.listener;
+  return listen === undefined
+    ? undefined
+    : new Listener({ generation, listen, tenants, turn, refusals, services: () => services });
+}
+
+async function applyGeneration(generation: Generation): Promise<void> {
+  const reconnect = tenants.apply(generation);
+  services = servicesOf(generation);
+  listener?.apply(generation, reconnect);
+  await egress.apply(generation);
+  say({ type: 'applied', number: generation.number });
+}
 
 async function drain(timeoutMs: number): Promise<void> {
-  const unfinishedCalls = await listener.drain(timeoutMs);
+  const unfinished = await Promise.all([listener?.drain(timeoutMs), egress.drain(timeoutMs)]);
+  const unfinishedCalls = unfinished.reduce<number>((sum, calls) => sum + (calls ?? 0), 0);
   for (const tenant of tenants.active()) tenant.pool.destroy('the sidecar has stopped');
   tenants.close();
   refusals.flush();
@@ -91,17 +120,13 @@ async function drain(timeoutMs: number): Promise<void> {
 
 port.on('message', (message: ToWorker) => {
   switch (message.type) {
-    case 'generation': {
-      const reconnect = tenants.apply(message.generation);
-      services = servicesOf(message.generation);
-      listener.apply(message.generation, reconnect);
-      say({ type: 'applied', number: message.generation.number });
+    case 'generation':
+      void applyGeneration(message.generation);
       return;
-    }
     case 'metrics': {
       const gauges = {
-        connections: listener.connections,
-        calls: listener.calls,
+        connections: (listener?.connections ?? 0) + egress.connections,
+        calls: (listener?.calls ?? 0) + egress.calls,
         auditBlocked: audit.blocked,
         auditDropped: audit.dropped,
       };
@@ -114,4 +139,8 @@ port.on('message', (message: ToWorker) => {
   }
 });
 
-say({ type: 'listening', port: await listener.listen(birth.port) });
+await egress.start();
+say({
+  type: 'listening',
+  port: listener === undefined || birth.port === undefined ? undefined : await listener.listen(birth.port),
+});

@@ -68,6 +68,10 @@ export const COUNTERS = {
 export const GAUGES = {
   bulkhead_build_info: { labels: ['version', 'node'], help: 'Always 1; the version is in the labels.' },
   bulkhead_bytes_in_flight: { labels: ['tenant'], help: 'Bytes that are charged to the byte account of the tenant.' },
+  bulkhead_egress_bytes_in_flight: {
+    labels: ['listen'],
+    help: 'Bytes that are charged to the byte account of the egress listener.',
+  },
   bulkhead_calls_in_progress: { labels: ['worker'], help: 'Calls that have begun and not ended.' },
   bulkhead_connections: { labels: ['worker'], help: 'Open connections of clients.' },
   bulkhead_config_generation: { labels: [], help: 'Number of the configuration generation that new calls begin with.' },

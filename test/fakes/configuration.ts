@@ -82,6 +82,36 @@ export function writeSmall(directory: string): string {
   return join(directory, 'bulkhead.yaml');
 }
 
+/** `bulkhead.yaml` of an egress sidecar: tests know its lines. */
+export const EGRESS_MAIN = `admin: { address: 127.0.0.1:9901 }
+audit: { directory: audit }
+egress:
+  - listen: 127.0.0.1:9001
+    tenant: acme
+    upstream:
+      address: https://acme.test:8443
+      ca: pki/acme/ingress-ca.pem
+      clientCertificate:
+        chain: pki/acme/client.pem
+        key: pki/acme/client-key.pem
+`;
+
+/** Writes the configuration of an egress sidecar. Returns the main file. */
+export function writeEgress(directory: string): string {
+  writeClientPki(directory, 'acme');
+  write(join(directory, 'bulkhead.yaml'), EGRESS_MAIN);
+  return join(directory, 'bulkhead.yaml');
+}
+
+/** Writes `pki/<tenant>/{ingress-ca.pem,client.pem,client-key.pem}`. */
+export function writeClientPki(directory: string, tenant: string): void {
+  const ca = createCa({ commonName: `${tenant} CA`, days: 365 });
+  const client = issueClient(ca, { commonName: `${tenant} client`, days: 365 });
+  write(join(directory, `pki/${tenant}/ingress-ca.pem`), ca.certPem);
+  write(join(directory, `pki/${tenant}/client.pem`), client.certPem);
+  write(join(directory, `pki/${tenant}/client-key.pem`), client.keyPem);
+}
+
 /** Adds a second tenant with a PKI of its own: acme's file with every name changed. */
 export function addSmallTenant(directory: string, id: string): void {
   writePki(directory, id, [`${id}.test`, `alt.${id}.test`]);

@@ -7,7 +7,7 @@ import { readRecords } from '../../src/audit/reader.ts';
 import type { AuditRecord, CallRecord, RefusalRecord } from '../../src/audit/record.ts';
 import { diskFiles, type SegmentFiles } from '../../src/audit/segment-files.ts';
 import { SlabReserve } from '../../src/buffers/slabs.ts';
-import type { Generation, LimitsConfig, TenantConfig } from '../../src/config/generation.ts';
+import type { Generation, LimitsConfig, ListenerConfig, TenantConfig } from '../../src/config/generation.ts';
 import type { ConnectionLimits } from '../../src/http2/limits.ts';
 import { systemClock } from '../../src/kernel/clock.ts';
 import { Turn } from '../../src/kernel/turn.ts';
@@ -35,12 +35,14 @@ export const TEST_LIMITS: LimitsConfig = {
   maxInflatedBytes: 1024 * 1024,
 };
 
+const TEST_LISTENER: ListenerConfig = { address: '127.0.0.1', port: 0, minTlsVersion: 'TLSv1.3' };
+
 /** A generation with these tenants; slots are given in their order. */
 export function generationOf(tenants: readonly TenantConfig[], limits: Partial<LimitsConfig> = {}): Generation {
   return {
     number: 1,
     digest: tenants.map((tenant) => tenant.digest).join(),
-    listener: { address: '127.0.0.1', port: 0, minTlsVersion: 'TLSv1.3' },
+    listener: TEST_LISTENER,
     admin: { address: '127.0.0.1', port: 0 },
     workers: 1,
     limits: { ...TEST_LIMITS, ...limits },
@@ -49,6 +51,7 @@ export function generationOf(tenants: readonly TenantConfig[], limits: Partial<L
     shutdown: { drainTimeoutMs: 1_000 },
     log: { level: 'error' },
     tenants: tenants.map((tenant, slot) => ({ ...tenant, slot })),
+    egress: [],
   };
 }
 
@@ -127,8 +130,10 @@ export class InProcessSidecar {
       count: () => undefined,
       refusing: () => (audit.blocked === undefined ? undefined : { kind: 'audit_unavailable', why: audit.blocked }),
     };
+    const listen = TEST_LISTENER;
     const listener = new Listener({
       generation,
+      listen,
       tenants,
       turn,
       refusals,

@@ -2,6 +2,7 @@
  * A gRPC client that sends what it is told to, right or wrong, over node:http2 and mTLS, and reports what came back.
  */
 import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from 'node:http2';
+import { connect as connectTcp } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 
 export interface Access {
@@ -74,6 +75,19 @@ export class RawGrpcClient {
     await new Promise<void>((resolve, reject) => {
       session.once('remoteSettings', () => resolve());
       session.once('close', () => reject(new Error('closed after the handshake')));
+      socket.once('error', reject);
+    });
+    return new RawGrpcClient(session);
+  }
+
+  /** Connects in clear text, to a port or a Unix socket's path. */
+  static async plain(to: number | string): Promise<RawGrpcClient> {
+    const socket = typeof to === 'number' ? connectTcp(to, '127.0.0.1') : connectTcp(to);
+    const session = connect('http://egress.test', { createConnection: () => socket });
+    session.on('error', () => undefined);
+    await new Promise<void>((resolve, reject) => {
+      session.once('remoteSettings', () => resolve());
+      session.once('close', () => reject(new Error('closed before its settings')));
       socket.once('error', reject);
     });
     return new RawGrpcClient(session);

@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { runCli } from '../../fakes/cli.ts';
-import { addSmallTenant, edit, emptyDirectory, writeSmall } from '../../fakes/configuration.ts';
+import { addSmallTenant, edit, emptyDirectory, writeEgress, writeSmall } from '../../fakes/configuration.ts';
 
 let directory = '';
 let mainFile = '';
@@ -52,6 +52,19 @@ Next: bulkhead run --config bulkhead.yaml
       findings: [],
       digest: expect.stringMatching(/^[0-9a-f]{64}$/),
       tenants: [{ id: 'acme', file: 'tenants/acme.yaml', serverNames: ['acme.test', 'alt.acme.test'] }],
+      egress: [],
+    });
+  });
+
+  test('it says where this pod calls out, and nothing of tenants when there are none', async () => {
+    writeEgress(directory);
+    const { code, out } = await check();
+    expect(code).toBe(0);
+    expect(out).toContain('  egress    127.0.0.1:9001, as acme to https://acme.test:8443\n');
+    expect(out).not.toMatch(/tenants|listens/);
+    expect(JSON.parse((await check('--json')).out)).toMatchObject({
+      tenants: [],
+      egress: [{ listen: '127.0.0.1:9001', tenant: 'acme', upstream: 'https://acme.test:8443' }],
     });
   });
 });

@@ -15,6 +15,7 @@ const violations = (kind: FileKind, text: string): readonly string[] => validate
 describe('the schema of the main file', () => {
   test.each([
     ['the example', example('bulkhead.yaml')],
+    ['the example of an egress sidecar', example('egress.yaml')],
     ['a small one', SMALL_MAIN],
   ])('takes %s', (_, text) => {
     expect(violations('main', text)).toEqual([]);
@@ -23,7 +24,7 @@ describe('the schema of the main file', () => {
   test.each([
     ['an unknown key', `${SMALL_MAIN}colour: red\n`, 'colour: is not known'],
     ['a size without unit', `${SMALL_MAIN}limits: { maxMessage: 5 }\n`, 'limits.maxMessage: is no string'],
-    ['a missing key', SMALL_MAIN.replace('tenants: tenants/\n', ''), 'tenants: is missing'],
+    ['a missing key', SMALL_MAIN.replace('audit:\n  directory: audit\n', ''), 'audit: is missing'],
     ['no workers', `${SMALL_MAIN}workers: 0\n`, 'workers: fits no branch'],
   ])('refuses %s', (_, text, violation) => {
     expect(violations('main', text)).toEqual([violation]);
@@ -92,6 +93,7 @@ describe('beside the example', () => {
 
   test('every file begins with the line that tells an editor its schema', () => {
     expect(example('bulkhead.yaml').split('\n')[0]).toBe('# yaml-language-server: $schema=schema/bulkhead.schema.json');
+    expect(example('egress.yaml').split('\n')[0]).toBe(example('bulkhead.yaml').split('\n')[0]);
     const names = readdirSync(new URL('tenants/', EXAMPLE)).map((name) => `tenants/${name}`);
     const line = '# yaml-language-server: $schema=../schema/tenant.schema.json';
     expect(names.map((name) => example(name).split('\n')[0])).toEqual(names.map(() => line));

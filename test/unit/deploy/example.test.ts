@@ -82,7 +82,7 @@ describe('the example for Kubernetes', () => {
     const { listener, admin, audit, tenants } = loaded.value;
     expect(tenants.map(({ id }) => id)).toEqual(['acme', 'globex']);
     // What the injected container and its probes take for granted.
-    expect([listener.port, admin.address, admin.port]).toEqual([OPTIONS.port, '127.0.0.1', OPTIONS.adminPort]);
+    expect([listener?.port, admin.address, admin.port]).toEqual([OPTIONS.port, '127.0.0.1', OPTIONS.adminPort]);
     expect(JSON.stringify(sidecarContainer(OPTIONS))).toContain(`"mountPath":"${audit.directory}"`);
   });
 });

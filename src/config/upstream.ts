@@ -1,0 +1,52 @@
+/**
+ * From what a file says of a server that calls go on to, to its configuration.
+ */
+import type { FileScope } from './file-scope.ts';
+import type { ValuePath } from './finding.ts';
+import type { UpstreamConfig } from './generation.ts';
+import type { UpstreamSource } from './schema-tenant.ts';
+import { isLoopback, parseUpstreamAddress } from './upstream-address.ts';
+
+/** Builds the upstream that stands at a path of the file; undefined when it cannot be used, which is reported. */
+export function buildUpstream(scope: FileScope, path: ValuePath, upstream: UpstreamSource): UpstreamConfig | undefined {
+  const at = (...keys: readonly string[]): ValuePath => [...path, ...keys];
+  const parsed = parseUpstreamAddress(upstream.address);
+  if (!parsed.ok) {
+    scope.report({ path: at('address') }, parsed.error.message, parsed.error.fix);
+    return undefined;
+  }
+  const { target, tls } = parsed.value;
+  const host = target.kind === 'tcp' ? target.host : 'localhost';
+  if (!tls) {
+    for (const key of ['ca', 'clientCertificate', 'serverName'] as const) {
+      if (upstream[key] === undefined) continue;
+      scope.report(
+        { path: at(key), at: 'key' },
+        'has a meaning for https:// only',
+        'write https:// in address, or remove it',
+      );
+    }
+    if (!isLoopback(host)) {
+      const fix = 'use https://, or a server on this pod’s loopback';
+      scope.report({ path: at('address') }, `calls go to ${host} in clear text`, fix, 'warning');
+    }
+  }
+  const ca = tls && upstream.ca !== undefined ? scope.authorities(at('ca'), upstream.ca) : undefined;
+  const pair =
+    tls && upstream.clientCertificate !== undefined
+      ? scope.keyPair(at('clientCertificate'), upstream.clientCertificate)
+      : undefined;
+  return {
+    target,
+    tls: tls ? { caPem: ca?.pem, serverName: upstream.serverName ?? host, clientCertificate: pair?.pair } : undefined,
+    display: upstream.address,
+    connectTimeoutMs: upstream.connectTimeout,
+    maxConnections: upstream.maxConnections,
+    maxPendingCalls: upstream.maxPendingCalls,
+    authority: upstream.authority ?? (target.kind === 'tcp' ? hostAndPort(target.host, target.port) : 'localhost'),
+  };
+}
+
+function hostAndPort(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

@@ -1,0 +1,65 @@
+/**
+ * One egress listener's configuration, compiled for one worker: its byte account, buffers and connections to the ingress.
+ */
+import { ByteAccount } from '../buffers/byte-account.ts';
+import { type SlabReserve, Slabs } from '../buffers/slabs.ts';
+import type { EgressConfig, LimitsConfig } from '../config/generation.ts';
+import type { Turn } from '../kernel/turn.ts';
+import type { SharedTables } from '../quota/shared-state.ts';
+import { UpstreamPool } from './upstream-pool.ts';
+
+/** What the worker lends to every egress listener. */
+export interface EgressResources {
+  readonly turn: Turn;
+  /** The egress listeners' own tables. */
+  readonly tables: SharedTables;
+  readonly slabReserve: SlabReserve;
+}
+
+export class EgressRuntime {
+  readonly config: EgressConfig;
+  readonly account: ByteAccount;
+  readonly slabs: Slabs;
+  readonly pool: UpstreamPool;
+
+  /** `previous` lends what need not change: the account, the buffers, and the connections if the upstream is the same. */
+  constructor(
+    config: EgressConfig,
+    limits: LimitsConfig,
+    resources: EgressResources,
+    previous: EgressRuntime | undefined,
+  ) {
+    this.config = config;
+    this.account = previous?.account ?? new ByteAccount(resources.tables, config.slot, config.byteAccountBytes);
+    this.account.setLimit(config.byteAccountBytes);
+    this.slabs = keptSlabs(config, previous) ?? new Slabs(resources.slabReserve);
+    this.pool = keptPool(config, previous) ?? this.#newPool(limits, resources.turn);
+  }
+
+  #newPool(limits: LimitsConfig, turn: Turn): UpstreamPool {
+    return new UpstreamPool({
+      config: this.config.upstream,
+      turn,
+      buffers: this.slabs,
+      account: this.account,
+      streamWindowBytes: limits.streamWindowBytes,
+      connectionWindowBytes: limits.connectionWindowBytes,
+      maxHeaderListBytes: limits.maxHeaderListBytes,
+    });
+  }
+}
+
+/** The text of certificates and keys is compared too: a renewed one makes new connections, and the old ones end with their calls. */
+function keptPool(config: EgressConfig, previous: EgressRuntime | undefined): UpstreamPool | undefined {
+  if (previous === undefined) return undefined;
+  if (JSON.stringify(previous.config.upstream) === JSON.stringify(config.upstream)) return previous.pool;
+  previous.pool.drain();
+  return undefined;
+}
+
+/** Output buffers do not change tenant without being zeroed, and closing does that. */
+function keptSlabs(config: EgressConfig, previous: EgressRuntime | undefined): Slabs | undefined {
+  if (previous === undefined || previous.config.tenant === config.tenant) return previous?.slabs;
+  previous.slabs.close();
+  return undefined;
+}

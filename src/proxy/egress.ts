@@ -1,0 +1,108 @@
+/**
+ * All egress listeners of one worker: which there are follows the configuration, also while calls run.
+ */
+import type { EgressConfig, Generation } from '../config/generation.ts';
+import { EgressListener, type EgressListenerOptions } from './egress-listener.ts';
+
+/** What was to be listened on and could not be, is tried again. */
+const RETRY_MS = 1_000;
+
+export class Egress {
+  readonly #options: EgressListenerOptions;
+  readonly #listeners = new Map<string, EgressListener>();
+  /** No longer configured, with calls that have yet to end. */
+  readonly #leaving = new Set<EgressListener>();
+  readonly #retries = new Set<NodeJS.Timeout>();
+  #generation: Generation;
+  #draining = false;
+
+  constructor(options: EgressListenerOptions, generation: Generation) {
+    this.#options = options;
+    this.#generation = generation;
+  }
+
+  /** Listens on all addresses; rejects when one cannot be bound. */
+  async start(): Promise<void> {
+    for (const config of this.#own(this.#generation)) {
+      const listener = this.#make(config);
+      await listener.listen();
+    }
+  }
+
+  /**
+   * Follows a new generation: what is new listens (and what cannot be bound is on record, and tried again), what is gone drains,
+   * what stays has its new configuration for the next call. Resolves when the new addresses are bound or have failed.
+   */
+  async apply(generation: Generation): Promise<void> {
+    this.#generation = generation;
+    const configured = new Map(this.#own(generation).map((config) => [config.listen, config]));
+    for (const [listen, listener] of this.#listeners) if (!configured.has(listen)) this.#remove(listen, listener);
+    const added: Promise<void>[] = [];
+    for (const [listen, config] of configured) {
+      const known = this.#listeners.get(listen);
+      if (known === undefined) added.push(this.#add(config));
+      else known.apply(config, generation);
+    }
+    await Promise.all(added);
+  }
+
+  get connections(): number {
+    return this.#all().reduce((sum, listener) => sum + listener.connections, 0);
+  }
+
+  get calls(): number {
+    return this.#all().reduce((sum, listener) => sum + listener.calls, 0);
+  }
+
+  /** Drains all. Returns how many calls did not get to their own end. */
+  async drain(timeoutMs: number): Promise<number> {
+    this.#draining = true;
+    for (const timer of this.#retries) clearTimeout(timer);
+    const cut = await Promise.all(this.#all().map((listener) => listener.drain(timeoutMs)));
+    return cut.reduce((sum, calls) => sum + calls, 0);
+  }
+
+  #all(): readonly EgressListener[] {
+    return [...this.#listeners.values(), ...this.#leaving];
+  }
+
+  /** A Unix socket cannot be bound twice: each is one worker's, in turn. */
+  #own({ egress }: Generation): readonly EgressConfig[] {
+    const { workerIndex, state } = this.#options.tables;
+    return egress.filter(({ address, slot }) => address.kind === 'tcp' || slot % state.workers === workerIndex);
+  }
+
+  #make(config: EgressConfig): EgressListener {
+    const listener = new EgressListener(this.#options, config, this.#generation.limits);
+    this.#listeners.set(config.listen, listener);
+    return listener;
+  }
+
+  async #add(config: EgressConfig): Promise<void> {
+    const listener = this.#make(config);
+    try {
+      await listener.listen();
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      listener.refused('EGRESS_CANNOT_LISTEN', '', why);
+      if (this.#listeners.get(config.listen) === listener) this.#listeners.delete(config.listen);
+      this.#retry(config.listen);
+    }
+  }
+
+  #retry(listen: string): void {
+    if (this.#draining) return;
+    const timer = setTimeout(() => {
+      this.#retries.delete(timer);
+      const config = this.#own(this.#generation).find((one) => one.listen === listen);
+      if (config !== undefined && !this.#listeners.has(listen)) void this.#add(config);
+    }, RETRY_MS).unref();
+    this.#retries.add(timer);
+  }
+
+  #remove(listen: string, listener: EgressListener): void {
+    this.#listeners.delete(listen);
+    this.#leaving.add(listener);
+    void listener.drain(this.#generation.shutdown.drainTimeoutMs).then(() => this.#leaving.delete(listener));
+  }
+}
