@@ -66,6 +66,14 @@ export interface LimitsConfig {
   /** TLS handshakes in progress, per worker. */
   readonly maxHandshakes: number;
   readonly idleTimeoutMs: number;
+  /** A client's connection is asked to end at this age, ± 10 %; undefined: at none. */
+  readonly maxConnectionAgeMs: number | undefined;
+  /** And ended so long after that, whatever runs on it; undefined: when its last call has ended. */
+  readonly maxConnectionAgeGraceMs: number | undefined;
+  /** How often clients may send PINGs while nothing is sent to them. */
+  readonly keepalive: { readonly minTimeMs: number; readonly permitWithoutCalls: boolean };
+  /** Calls end after it, whatever deadline they came with; undefined: at their own, if they have one. */
+  readonly maxDeadlineMs: number | undefined;
   readonly maxConcurrentStreams: number;
   /** Uncompressed size of one header block, as RFC 9113 §6.5.2 counts it. */
   readonly maxHeaderListBytes: number;

@@ -67,6 +67,14 @@ function build(scope: FileScope, source: MainSource, environment: Environment): 
       'make it at least twice audit.segmentSize',
     );
   }
+  if (limits.maxConnectionAgeGrace !== undefined && limits.maxConnectionAge === undefined) {
+    const fix = 'add maxConnectionAge, or remove it';
+    scope.report(
+      { path: ['limits', 'maxConnectionAgeGrace'], at: 'key' },
+      'has no meaning without maxConnectionAge',
+      fix,
+    );
+  }
   if (limits.connectionWindow < limits.streamWindow) {
     const message = 'is less than limits.streamWindow, so that one call can never use its window';
     scope.report({ path: ['limits', 'connectionWindow'] }, message, 'make it at least limits.streamWindow');
@@ -87,6 +95,13 @@ function build(scope: FileScope, source: MainSource, environment: Environment): 
       maxConnectionsPerAddress: limits.maxConnectionsPerAddress,
       maxHandshakes: limits.maxHandshakes,
       idleTimeoutMs: limits.idleTimeout,
+      maxConnectionAgeMs: limits.maxConnectionAge,
+      maxConnectionAgeGraceMs: limits.maxConnectionAgeGrace,
+      keepalive: {
+        minTimeMs: limits.keepalive.minTime,
+        permitWithoutCalls: limits.keepalive.permitWithoutCalls,
+      },
+      maxDeadlineMs: limits.maxDeadline,
       maxConcurrentStreams: limits.maxConcurrentStreams,
       maxHeaderListBytes: limits.maxHeaderList,
       streamWindowBytes: limits.streamWindow,

@@ -29,6 +29,39 @@ const limits = z
       1_000_000,
     ).default(1_000),
     idleTimeout: duration('A connection without calls is closed after it.', '15m', '1s', '1d').prefault('15m'),
+    maxConnectionAge: duration(
+      'A connection is asked to end at this age, ± 10 %, and its client connects anew. Default: at none.',
+      '1h',
+      '1s',
+      '365d',
+    ).optional(),
+    maxConnectionAgeGrace: duration(
+      'Calls that run on a connection of maxConnectionAge are cut after it. Default: never.',
+      '5m',
+      '0s',
+      '1d',
+    ).optional(),
+    keepalive: z
+      .strictObject({
+        minTime: duration(
+          'PINGs of a client that come sooner, with nothing sent to it in between, end its connection at the third.',
+          '5s',
+          '10ms',
+          '2h',
+        ).prefault('5s'),
+        permitWithoutCalls: z
+          .boolean()
+          .default(true)
+          .meta({ description: 'Whether a client may send them while it has no calls.' }),
+      })
+      .prefault({})
+      .meta({ description: 'How often clients may send PINGs for keepalive.' }),
+    maxDeadline: duration(
+      'Calls without a deadline, or with a later one, get this one. Default: calls keep theirs, or none.',
+      '10m',
+      '10ms',
+      '1d',
+    ).optional(),
     maxConcurrentStreams: count('Calls at once on one connection.', 1, 65_535).default(256),
     maxHeaderList: size('Uncompressed headers of one call.', '16KiB', '1KiB', '1MiB').prefault('16KiB'),
     streamWindow: size('HTTP/2 window of one call.', '256KiB', '64KiB', '16MiB').prefault('256KiB'),

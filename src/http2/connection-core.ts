@@ -22,6 +22,7 @@ import { ErrorCode } from './error-code.ts';
 import { FloodMeter } from './flood-meter.ts';
 import { DEFAULT_WINDOW_BYTES, MAX_31_BITS } from './frame.ts';
 import { type ConnectionLimits, defaultLimits, type RateName } from './limits.ts';
+import { PingStrikes } from './ping-strikes.ts';
 import { ReceiveWindow } from './receive-window.ts';
 import { BLOCK_TOO_LARGE, Sender, type SenderListener } from './sender.ts';
 import { SocketWriter, type TakenReport, type WriterListener } from './socket-writer.ts';
@@ -36,6 +37,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
   readonly turn: Turn;
   readonly isServer: boolean;
   readonly meter: FloodMeter;
+  readonly pingStrikes: PingStrikes;
   readonly watch: ConnectionWatch;
   readonly control: ControlFrames;
   readonly sender: Sender;
@@ -79,6 +81,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
     this.turn = turn;
     this.isServer = options.role === 'server';
     this.meter = new FloodMeter(this.limits);
+    this.pingStrikes = new PingStrikes(this.limits);
     this.watch = new ConnectionWatch(this, socket);
     this.#writer = new SocketWriter(socket, turn, buffers, this);
     this.control = new ControlFrames(this.#writer);
@@ -109,7 +112,9 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
   // What streams ask for.
 
   sendHeaders(stream: Http2Stream, block: HeaderBlock, endStream: boolean): void {
-    if (!this.ended) this.sender.sendHeaders(stream, block, endStream);
+    if (this.ended) return;
+    this.pingStrikes.sent();
+    this.sender.sendHeaders(stream, block, endStream);
   }
 
   sendData(stream: Http2Stream, chunk: Buffer, endStream: boolean): void {
@@ -215,7 +220,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
   /** Says GOAWAY, ends every stream, and lets the socket linger until the peer has read it. */
   goAway(code: ErrorCode, end: ConnectionEnd): void {
     if (this.ended) return;
-    this.control.goaway(Math.min(this.lastPeerId, this.announcedLastId), code);
+    this.control.goaway(Math.min(this.lastPeerId, this.announcedLastId), code, debugOf(end));
     this.#endWith(end);
     this.#writer.end();
     this.watch.linger();
@@ -253,6 +258,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
 
   onDataSent(): void {
     this.meter.useful();
+    this.pingStrikes.sent();
   }
 
   /** The owner hears of it when it has returned from sending. */
@@ -349,3 +355,11 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
 
 /** Until the peer's SETTINGS say more (RFC 9113 §6.5.2 recommends no less). */
 const ASSUMED_MAX_CONCURRENT_STREAMS = 100;
+
+/** By this text a gRPC client knows that it must send PINGs less often (gRFC A8). */
+const TOO_MANY_PINGS = Buffer.from('too_many_pings', 'latin1');
+
+function debugOf(end: ConnectionEnd): Buffer | undefined {
+  const tooMany = end.kind === 'protocol' && (end.limit === 'pings' || end.limit === 'maxPingStrikes');
+  return tooMany ? TOO_MANY_PINGS : undefined;
+}

@@ -72,9 +72,10 @@ export class ControlFrames {
     this.#word(FrameType.RST_STREAM, streamId, code);
   }
 
-  goaway(lastStreamId: number, code: ErrorCode): void {
-    const at = this.#writer.reserve(FRAME_HEADER_BYTES + 8);
-    this.#writer.commit(putGoaway(this.#writer.buffer, at, lastStreamId, code));
+  /** `debug` is for whoever reads the peer's log, and for gRPC clients, which know one text. */
+  goaway(lastStreamId: number, code: ErrorCode, debug: Uint8Array = NO_DEBUG): void {
+    const at = this.#writer.reserve(FRAME_HEADER_BYTES + 8 + debug.length);
+    this.#writer.commit(putGoaway(this.#writer.buffer, at, lastStreamId, code, debug));
   }
 
   #word(type: number, streamId: number, word: number): void {
@@ -82,3 +83,5 @@ export class ControlFrames {
     this.#writer.commit(putWordFrame(this.#writer.buffer, at, type, streamId, word));
   }
 }
+
+const NO_DEBUG = new Uint8Array(0);

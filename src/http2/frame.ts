@@ -87,9 +87,11 @@ export function putWordFrame(into: Uint8Array, at: number, type: number, streamI
 }
 
 /** Writes a GOAWAY without debug data: reasons stay with us. */
-export function putGoaway(into: Uint8Array, at: number, lastStreamId: number, code: number): number {
-  const payload = putFrameHeader(into, at, 8, FrameType.GOAWAY, 0, 0);
-  return putUint32(into, putUint32(into, payload, lastStreamId), code);
+export function putGoaway(into: Uint8Array, at: number, lastStreamId: number, code: number, debug: Uint8Array): number {
+  const payload = putFrameHeader(into, at, 8 + debug.length, FrameType.GOAWAY, 0, 0);
+  const end = putUint32(into, putUint32(into, payload, lastStreamId), code);
+  into.set(debug, end);
+  return end + debug.length;
 }
 
 /** Writes a PING with `payload[from, from + 8)`. */

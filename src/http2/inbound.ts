@@ -182,8 +182,9 @@ export class Inbound implements FrameSink {
     if (streamId !== 0) return core.fail(ErrorCode.PROTOCOL_ERROR, 'PING on a stream');
     if (end - start !== 8) return core.fail(ErrorCode.FRAME_SIZE_ERROR, 'PING whose length is not eight');
     if (!core.allow('pings')) return;
-    if ((flags & Flag.ACK) !== 0) this.#onPingAck(bytes, start);
-    else core.control.pingAck(bytes, start);
+    if ((flags & Flag.ACK) !== 0) return this.#onPingAck(bytes, start);
+    if (!core.pingStrikes.allows(core.turn.now(), core.streams.size)) return core.exceed('maxPingStrikes');
+    core.control.pingAck(bytes, start);
   }
 
   #goaway(streamId: number, bytes: Buffer, start: number, end: number): void {

@@ -38,6 +38,16 @@ export interface ConnectionLimits {
   readonly provokedResets: Rate;
   /** PING frames, each of which we answer (CVE-2019-9512). Default 200, 20 per second, and 2 per useful frame: gRPC's BDP probes. */
   readonly pings: Rate;
+  /**
+   * The least time between two PINGs of a client that we have sent nothing to in between, in milliseconds (gRFC A8). Beyond
+   * `maxPingStrikes` that come sooner the connection ends with `too_many_pings`, and gRPC's clients double their interval. 0:
+   * not looked at. Default 0; `limits.keepalive.minTime` sets it for clients.
+   */
+  readonly pingMinIntervalMs: number;
+  /** Whether a client may PING that often while it has no streams; if not, two hours must lie between two. Default true. */
+  readonly pingsWithoutStreams: boolean;
+  /** PINGs that may come too soon, until something is sent again. Default 2, as gRPC has it. */
+  readonly maxPingStrikes: number;
   /** SETTINGS frames, each applied to every stream and answered (CVE-2019-9515). Default 50, then 5 per second. */
   readonly settings: Rate;
   /** WINDOW_UPDATE frames (one octet at a time). Default 2000, 100 per second, and 4 per useful frame: two per DATA frame is usual. */
@@ -100,6 +110,9 @@ export const defaultLimits: ConnectionLimits = {
   youngStreamMs: 1_000,
   provokedResets: { burst: 100, perSecond: 50, perUsefulFrame: 0 },
   pings: { burst: 200, perSecond: 20, perUsefulFrame: 2 },
+  pingMinIntervalMs: 0,
+  pingsWithoutStreams: true,
+  maxPingStrikes: 2,
   settings: { burst: 50, perSecond: 5, perUsefulFrame: 0 },
   windowUpdates: { burst: 2_000, perSecond: 100, perUsefulFrame: 4 },
   priorities: { burst: 500, perSecond: 20, perUsefulFrame: 2 },

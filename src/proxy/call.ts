@@ -15,7 +15,7 @@ import type { EpochMicros } from '../kernel/ids.ts';
 import type { Result } from '../kernel/result.ts';
 import { CallBoundary } from './call-boundary.ts';
 import type { CallServices } from './call-services.ts';
-import type { Mortal, Watch } from './deadlines.ts';
+import { clampTimeout, type Mortal, type Watch } from './deadlines.ts';
 import { describe, describeReset, outcomeOf } from './describe-denial.ts';
 import { HeldBytes } from './held-bytes.ts';
 import { type Admission, admit, permitMessage } from './pipeline.ts';
@@ -54,6 +54,8 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
   #leg: UpstreamLeg | undefined;
   #legFrom: EpochMicros | undefined;
   #watch: Watch | undefined;
+  /** From its start. */
+  #timeoutMicros: number | undefined;
   #headersSent = false;
   #requestBytes = 0;
 
@@ -88,7 +90,8 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     const refusing = this.#services.refusing();
     if (refusing !== undefined) return this.refuse(refusing);
     const admitted = admit(block, this.#peer, this.#tenant.gates, this.#trail);
-    const timeout = this.#trail.head?.timeoutMicros;
+    const timeout = clampTimeout(this.#trail.head?.timeoutMicros, this.#services.limits.maxDeadlineMs);
+    this.#timeoutMicros = timeout;
     if (timeout !== undefined) {
       this.#watch = this.#services.deadlines.watch(this.boundary, (this.#trail.startedAt + timeout) as EpochMicros);
     }
@@ -110,7 +113,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
       lease.settle();
       return this.refuse(this.#trail.fail('inspect', deny(unreadable)).error);
     }
-    if (head.timeoutMicros === 0) {
+    if (this.#timeoutMicros === 0) {
       lease.settle();
       return this.refuse({ kind: 'deadline_exceeded', timeoutMs: 0 });
     }
@@ -160,7 +163,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
 
   expire(): void {
     this.#watch = undefined;
-    const late: Denial = { kind: 'deadline_exceeded', timeoutMs: (this.#trail.head?.timeoutMicros ?? 0) / 1000 };
+    const late: Denial = { kind: 'deadline_exceeded', timeoutMs: (this.#timeoutMicros ?? 0) / 1000 };
     const ending = this.#phase.at === 'ending' ? this.#phase : undefined;
     this.refuse(late);
     // A reply that could not leave waits for a client that does not read, and by now is not waited for any more.
@@ -210,7 +213,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
       scheme: this.#tenant.config.upstream.tls === undefined ? 'http' : 'https',
       peer: this.#peer,
       caller,
-      timeoutMicros: head.timeoutMicros === undefined ? undefined : Math.max(1, head.timeoutMicros - passed),
+      timeoutMicros: this.#timeoutMicros === undefined ? undefined : Math.max(1, this.#timeoutMicros - passed),
       traceparent: this.#trail.upstreamTraceparent(),
     });
   }

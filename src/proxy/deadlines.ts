@@ -70,3 +70,9 @@ export class Deadlines {
     }
   }
 }
+
+/** The time that a call has: what its client asked for, and no more than the limit. Undefined: all the time in the world. */
+export function clampTimeout(askedMicros: number | undefined, maxMs: number | undefined): number | undefined {
+  if (maxMs === undefined) return askedMicros;
+  return Math.min(askedMicros ?? Number.POSITIVE_INFINITY, maxMs * 1_000);
+}

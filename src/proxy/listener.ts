@@ -13,6 +13,7 @@ import { TlsContexts } from '../identity/tls-contexts.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import type { Turn } from '../kernel/turn.ts';
 import type { CallServices } from './call-services.ts';
+import { ConnectionAge } from './connection-age.ts';
 import { Door } from './door.ts';
 import type { Refusals } from './refusals.ts';
 import { Session, type SessionHost } from './session.ts';
@@ -240,13 +241,17 @@ export class Listener implements SessionHost {
         connectionWindowBytes: limits.connectionWindowBytes,
         maxHeaderListBytes: limits.maxHeaderListBytes,
         idleTimeoutMs: limits.idleTimeoutMs,
-        limits: this.#options.connectionLimits ?? {},
+        limits: {
+          pingMinIntervalMs: limits.keepalive.minTimeMs,
+          pingsWithoutStreams: limits.keepalive.permitWithoutCalls,
+          ...this.#options.connectionLimits,
+        },
       },
       session,
       this.#options.turn,
       tenant.slabs,
     );
-    session.attach(connection);
+    session.attach(connection, new ConnectionAge(limits, session));
   }
 
   #refuse(socket: TLSSocket, serverName: string, reason: string, detail: string): void {

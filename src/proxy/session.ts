@@ -14,6 +14,7 @@ import type { Peer } from '../identity/peer.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import { Call } from './call.ts';
 import type { CallServices } from './call-services.ts';
+import type { ConnectionAge } from './connection-age.ts';
 import type { Refusals } from './refusals.ts';
 import type { Occupancy, TenantRuntime } from './tenant-runtime.ts';
 
@@ -33,6 +34,7 @@ export class Session implements ConnectionOwner {
   readonly #host: SessionHost;
   #calls = 0;
   #connection: Connection | undefined;
+  #age: ConnectionAge | undefined;
   #distrusted = false;
   readonly #callEnded = (): void => {
     this.#calls -= 1;
@@ -50,8 +52,9 @@ export class Session implements ConnectionOwner {
     return this.#calls;
   }
 
-  attach(connection: Connection): void {
+  attach(connection: Connection, age: ConnectionAge): void {
     this.#connection = connection;
+    this.#age = age;
   }
 
   onStream(stream: Stream, block: HeaderBlock, endStream: boolean): StreamOwner {
@@ -95,6 +98,7 @@ export class Session implements ConnectionOwner {
   }
 
   onEnd(_connection: Connection, end: ConnectionEnd): void {
+    this.#age?.stop();
     if (end.kind === 'protocol') {
       this.#refused(end.limit === undefined ? 'HTTP2_PROTOCOL_ERROR' : `HTTP2_LIMIT_${end.limit}`, end.why);
     }

@@ -23,6 +23,8 @@ export interface ConstantRow extends LimitRow {
 
 const LIMITS = 'unit/http2/limits.test.ts';
 const STALLS = 'unit/http2/stalls.test.ts';
+const STRIKES = 'unit/http2/ping-strikes.test.ts';
+const AGE = 'unit/proxy/connection-age.test.ts';
 const UNREACHABLE_PEER = 'A peer that is gone, or plays dead, holds its streams and buffers for ever';
 
 export const CONNECTION_ROWS: Record<keyof ConnectionLimits, LimitRow> = {
@@ -45,6 +47,18 @@ export const CONNECTION_ROWS: Record<keyof ConnectionLimits, LimitRow> = {
   },
   provokedResets: { attack: 'MadeYouReset (CVE-2025-8671)', test: [LIMITS, 'a flood against $limit'] },
   pings: { attack: 'PING flood (CVE-2019-9512)', test: [LIMITS, 'a flood against $limit'] },
+  pingMinIntervalMs: {
+    attack: 'Keepalive at a rate that keeps the radio and us awake (gRFC A8)',
+    test: [STRIKES, 'may come at the least interval, for ever'],
+  },
+  pingsWithoutStreams: {
+    attack: 'The same, on a connection without calls',
+    test: [STRIKES, 'without streams may come as often when that is permitted'],
+  },
+  maxPingStrikes: {
+    attack: 'The same, again and again',
+    test: [STRIKES, 'may come sooner twice, and not a third time'],
+  },
   settings: { attack: 'SETTINGS flood (CVE-2019-9515)', test: [LIMITS, 'a flood of SETTINGS'] },
   windowUpdates: {
     attack: 'Windows dribbled open, octet by octet (CVE-2019-9511)',
@@ -134,6 +148,22 @@ export const CONFIGURED_ROWS: Record<Configured<keyof LimitsConfig>, LimitRow> =
   idleTimeout: {
     attack: 'Connections that do nothing are kept for ever',
     test: ['unit/http2/connection.test.ts', 'a connection without streams ends at its idle limit'],
+  },
+  maxConnectionAge: {
+    attack: 'A connection that outlives the trust, the worker and the pod it was made for',
+    test: [AGE, 'is asked to end at its age'],
+  },
+  maxConnectionAgeGrace: {
+    attack: 'A call that never ends keeps an old connection',
+    test: [AGE, 'is ended after the grace'],
+  },
+  keepalive: {
+    attack: 'PINGs that are sent for nothing (gRFC A8)',
+    test: ['unit/http2/ping-strikes.test.ts', 'may come sooner twice, and not a third time'],
+  },
+  maxDeadline: {
+    attack: 'Calls without end hold streams, quota and bytes',
+    test: ['conformance/deadlines.test.ts', 'ends at the greatest deadline'],
   },
   maxConcurrentStreams: {
     attack: 'Streams without end on one connection',

@@ -147,6 +147,7 @@ function product(expression: string): number {
 
 function withUnit(name: string, value: unknown): string {
   if (typeof value === 'object' && value !== null) return rateText(value as Rate);
+  if (typeof value === 'boolean') return String(value);
   const number = Number(value);
   if (!Number.isFinite(number)) throw new Error(`${name} has no value`);
   if (/Ms$|_MS$/.test(name)) return number >= 1_000 ? `${number / 1_000} s` : `${number} ms`;

@@ -115,6 +115,11 @@ export class RawPeer {
     return codes.find((code) => code !== 0) ?? codes[0];
   }
 
+  /** The debug data of the last GOAWAY that was heard. */
+  get goawayDebug(): string | undefined {
+    return this.of(FrameType.GOAWAY).at(-1)?.payload.toString('latin1', 8);
+  }
+
   /** The codes with which the stream was reset. */
   resetCodes(streamId: number): number[] {
     return this.of(FrameType.RST_STREAM)

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { EpochMicros } from '../../../src/kernel/ids.ts';
-import { Deadlines } from '../../../src/proxy/deadlines.ts';
+import { clampTimeout, Deadlines } from '../../../src/proxy/deadlines.ts';
 
 const START = 1_700_000_000_000_000;
 let now = START;
@@ -72,5 +72,19 @@ describe('deadlines', () => {
     deadlines.forget(watch);
     pass(20);
     expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe('the time that a call has', () => {
+  it.each([
+    [undefined, undefined, undefined],
+    [5_000_000, undefined, 5_000_000],
+    [undefined, 1_000, 1_000_000],
+    [999_999, 1_000, 999_999],
+    [1_000_000, 1_000, 1_000_000],
+    [1_000_001, 1_000, 1_000_000],
+    [0, 1_000, 0],
+  ])('when %s µs are asked for and %s ms allowed is %s µs', (asked, allowed, expected) => {
+    expect(clampTimeout(asked, allowed)).toBe(expected);
   });
 });

@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { Connection, Stream } from '../../../src/http2/contract.ts';
 import { ErrorCode } from '../../../src/http2/error-code.ts';
+import { ConnectionAge } from '../../../src/proxy/connection-age.ts';
 import type { Refusal } from '../../../src/proxy/refusals.ts';
 import { Refusals } from '../../../src/proxy/refusals.ts';
 import { Session, type SessionHost } from '../../../src/proxy/session.ts';
 import type { TenantRuntime } from '../../../src/proxy/tenant-runtime.ts';
+import { TEST_LIMITS } from '../../fakes/in-process-sidecar.ts';
 import { fakeTenant, micros } from '../../fakes/trust.ts';
 
 const acme = fakeTenant('acme');
@@ -37,7 +39,7 @@ function sessionWith(tenant: TenantRuntime | undefined): {
     drain: () => said.push('drain'),
     destroy: (code, why) => said.push(`destroy ${code} ${why}`),
   };
-  session.attach(connection as Connection);
+  session.attach(connection as Connection, new ConnectionAge(TEST_LIMITS, session));
   return { session, refused, said, ended };
 }
 
