@@ -10,7 +10,7 @@ import { InboundData } from './inbound-data.ts';
 import { InboundHeaders } from './inbound-headers.ts';
 import type { OwnSettings } from './own-settings.ts';
 import { applyPeerSettings } from './peer-settings.ts';
-import { parseSettings } from './settings.ts';
+import { parseSettings, SETTINGS_ENTRY_BYTES } from './settings.ts';
 
 export class Inbound implements FrameSink {
   readonly #core: ConnectionCore;
@@ -168,6 +168,7 @@ export class Inbound implements FrameSink {
       if (!this.#ownSettings.acknowledged()) core.fail(ErrorCode.PROTOCOL_ERROR, 'an acknowledgement of no SETTINGS');
       return;
     }
+    if ((end - start) / SETTINGS_ENTRY_BYTES > core.limits.maxSettingsEntries) return core.exceed('maxSettingsEntries');
     const settings = parseSettings(bytes, start, end);
     if (!settings.ok) return core.fail(settings.error.code, settings.error.why);
     const fault = applyPeerSettings(core, settings.value);
@@ -191,6 +192,7 @@ export class Inbound implements FrameSink {
     const core = this.#core;
     if (streamId !== 0) return core.fail(ErrorCode.PROTOCOL_ERROR, 'GOAWAY on a stream');
     if (end - start < 8) return core.fail(ErrorCode.FRAME_SIZE_ERROR, 'GOAWAY shorter than eight');
+    if (!core.allow('goaways')) return;
     const lastId = uint31(bytes, start);
     // The peer may narrow what it said before, never widen it (RFC 9113 §6.8).
     core.peerLastId = Math.min(core.peerLastId, lastId);

@@ -28,8 +28,9 @@ export interface ConnectionLimits {
   readonly maxContinuationFrames: number;
   /**
    * Streams that the peer resets within `youngStreamMs` of opening them (CVE-2023-44487, rapid reset: work is begun and
-   * thrown away, and never counts as concurrent). Default 100, 50 per second, and one per stream that ended
-   * regularly, for clients that hedge. Late cancellations are not counted: they cost the peer a stream for as long.
+   * thrown away, and never counts as concurrent). Default 80, 40 per second (whoever is faster than 200 a
+   * second has then opened 100 streams at most), and one per stream that ended regularly, for clients that hedge. Late
+   * cancellations are not counted: they cost the peer a stream for as long.
    */
   readonly youngResets: Rate;
   /** Until what age of the stream a reset counts as young, in milliseconds. Default 1000. */
@@ -50,12 +51,16 @@ export interface ConnectionLimits {
   readonly maxPingStrikes: number;
   /** SETTINGS frames, each applied to every stream and answered (CVE-2019-9515). Default 50, then 5 per second. */
   readonly settings: Rate;
+  /** Entries in one SETTINGS frame, of which 2,730 fit (CVE-2020-11080). Default 32, as nghttp2 has it; there are seven that mean something. */
+  readonly maxSettingsEntries: number;
   /** WINDOW_UPDATE frames (one octet at a time). Default 2000, 100 per second, and 4 per useful frame: two per DATA frame is usual. */
   readonly windowUpdates: Rate;
   /** PRIORITY frames, which mean nothing any more (CVE-2019-9513). Default 500, then 20 per second, and 2 per useful frame. */
   readonly priorities: Rate;
   /** DATA frames without payload that do not end their stream (CVE-2019-9518). Default 100, then 20 per second. */
   readonly emptyData: Rate;
+  /** GOAWAY frames: a graceful end has two, and a client that says it again and again says nothing. Default 20, then 1 per second. */
+  readonly goaways: Rate;
   /** Frames of unknown types, which we must skip. Default 100, then 20 per second. */
   readonly unknownFrames: Rate;
   /**
@@ -106,17 +111,19 @@ export const defaultLimits: ConnectionLimits = {
   maxHeaderFields: 128,
   maxHeaderBlockBytes: 65_536,
   maxContinuationFrames: 16,
-  youngResets: { burst: 100, perSecond: 50, perUsefulFrame: 0, perFinishedStream: 1 },
+  youngResets: { burst: 80, perSecond: 40, perUsefulFrame: 0, perFinishedStream: 1 },
   youngStreamMs: 1_000,
-  provokedResets: { burst: 100, perSecond: 50, perUsefulFrame: 0 },
+  provokedResets: { burst: 80, perSecond: 40, perUsefulFrame: 0 },
   pings: { burst: 200, perSecond: 20, perUsefulFrame: 2 },
   pingMinIntervalMs: 0,
   pingsWithoutStreams: true,
   maxPingStrikes: 2,
   settings: { burst: 50, perSecond: 5, perUsefulFrame: 0 },
+  maxSettingsEntries: 32,
   windowUpdates: { burst: 2_000, perSecond: 100, perUsefulFrame: 4 },
   priorities: { burst: 500, perSecond: 20, perUsefulFrame: 2 },
   emptyData: { burst: 100, perSecond: 20, perUsefulFrame: 0 },
+  goaways: { burst: 20, perSecond: 1, perUsefulFrame: 0 },
   unknownFrames: { burst: 100, perSecond: 20, perUsefulFrame: 0 },
   lateFrames: { burst: 2_000, perSecond: 200, perUsefulFrame: 4 },
   maxQueuedControlFrames: 1_000,
@@ -142,5 +149,6 @@ export type RateName =
   | 'windowUpdates'
   | 'priorities'
   | 'emptyData'
+  | 'goaways'
   | 'unknownFrames'
   | 'lateFrames';

@@ -37,15 +37,16 @@ const Identifier = {
   MAX_HEADER_LIST_SIZE: 0x6,
 } as const;
 
-const ENTRY_BYTES = 6;
+/** An identifier and a value (RFC 9113 §6.5.1). */
+export const SETTINGS_ENTRY_BYTES = 6;
 
 /** Parses a SETTINGS payload. The last of several values for one setting holds; unknown settings are skipped. */
 export function parseSettings(bytes: Uint8Array, start: number, end: number): Result<Settings, SettingsFault> {
-  if ((end - start) % ENTRY_BYTES !== 0) {
+  if ((end - start) % SETTINGS_ENTRY_BYTES !== 0) {
     return err({ code: ErrorCode.FRAME_SIZE_ERROR, why: 'SETTINGS whose length is no multiple of six' });
   }
   const settings: Settings = {};
-  for (let at = start; at < end; at += ENTRY_BYTES) {
+  for (let at = start; at < end; at += SETTINGS_ENTRY_BYTES) {
     const fault = readEntry(settings, uint16(bytes, at), uint32(bytes, at + 2));
     if (fault !== undefined) return err(fault);
   }
@@ -85,7 +86,7 @@ function readEntry(settings: Settings, identifier: number, value: number): Setti
 }
 
 /** The most octets that `putSettings` writes. */
-export const MAX_SETTINGS_FRAME_BYTES = FRAME_HEADER_BYTES + 6 * ENTRY_BYTES;
+export const MAX_SETTINGS_FRAME_BYTES = FRAME_HEADER_BYTES + 6 * SETTINGS_ENTRY_BYTES;
 
 /** Writes a SETTINGS frame with what is defined in `settings`. */
 export function putSettings(into: Uint8Array, at: number, settings: Settings): number {

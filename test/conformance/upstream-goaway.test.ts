@@ -59,9 +59,7 @@ async function loadFor(ms: number, upstream: TenantConfig['upstream'], bytes = 0
 }
 
 /** A server on node:http2 that does `goAway` with each of its sessions every 100 ms. */
-async function leavingServer(
-  goAway: (session: ServerHttp2Session) => void,
-): Promise<{
+async function leavingServer(goAway: (session: ServerHttp2Session) => void): Promise<{
   server: Http2Server;
   seen: Map<string, number>;
   sessions: Set<ServerHttp2Session>;

@@ -60,12 +60,17 @@ export const CONNECTION_ROWS: Record<keyof ConnectionLimits, LimitRow> = {
     test: [STRIKES, 'may come sooner twice, and not a third time'],
   },
   settings: { attack: 'SETTINGS flood (CVE-2019-9515)', test: [LIMITS, 'a flood of SETTINGS'] },
+  maxSettingsEntries: {
+    attack: 'SETTINGS frames of thousands of entries (CVE-2020-11080)',
+    test: [LIMITS, 'ends the connection by its entries, at one more than there may be'],
+  },
   windowUpdates: {
     attack: 'Windows dribbled open, octet by octet (CVE-2019-9511)',
     test: [LIMITS, 'a flood against $limit'],
   },
   priorities: { attack: 'PRIORITY churn (CVE-2019-9513)', test: [LIMITS, 'a flood against $limit'] },
   emptyData: { attack: 'Flood of empty DATA frames (CVE-2019-9518)', test: [LIMITS, 'a flood against $limit'] },
+  goaways: { attack: 'GOAWAY flood', test: [LIMITS, 'a flood against $limit'] },
   unknownFrames: { attack: 'Flood of frames of unknown types', test: [LIMITS, 'a flood against $limit'] },
   lateFrames: { attack: 'Flood on streams that are gone', test: [LIMITS, 'a flood against $limit'] },
   maxQueuedControlFrames: {

@@ -104,6 +104,11 @@ export class FrameClient {
     return resetCode === undefined ? `connection ended with ${this.goawayCode}` : `reset ${resetCode}`;
   }
 
+  /** Reads nothing more. */
+  stopReading(): void {
+    this.#socket.pause();
+  }
+
   close(): void {
     this.#socket.destroy();
   }

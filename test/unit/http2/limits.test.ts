@@ -66,6 +66,11 @@ const attacks: readonly Attack[] = [
     opening: (peer) => [peer.headers(1, REQUEST, false)],
     strike: () => [frame(FrameType.DATA, Flag.PADDED, 1, Buffer.from([3, 0, 0, 0]))],
   },
+  {
+    limit: 'goaways',
+    opening: (peer) => [peer.headers(1, REQUEST, false)],
+    strike: () => [frame(FrameType.GOAWAY, 0, 0, Buffer.alloc(8))],
+  },
   { limit: 'unknownFrames', strike: () => [frame(0xbe, 0xff, 0, Buffer.from('?'))] },
   {
     limit: 'lateFrames',
@@ -364,6 +369,17 @@ test('every rate has a flood that tries it', () => {
 });
 
 describe('a flood of SETTINGS', () => {
+  test.each([
+    [3, undefined],
+    [4, ErrorCode.ENHANCE_YOUR_CALM],
+  ])('ends the connection by its entries, at one more than there may be: %i', async (entries, code) => {
+    const peer = RawPeer.server({ limits: { maxSettingsEntries: 3 } });
+    peer.say(frame(FrameType.SETTINGS, 0, 0, Buffer.alloc(6 * entries, Buffer.from([0x0f, 0xff, 0, 0, 0, 1]))), PING);
+    await new Promise((resolve) => setTimeout(resolve, 15));
+    expect(peer.goawayCode).toBe(code);
+    peer.socket.destroy();
+  });
+
   test.each([
     [5, undefined],
     [6, 'settings'],

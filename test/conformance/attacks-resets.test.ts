@@ -1,0 +1,150 @@
+/**
+ * Attacks that begin work and throw it away: rapid reset (CVE-2023-44487), and the ways to have the server do the resetting
+ * (CVE-2025-8671, MadeYouReset). Each is a whole call that reaches the model server, followed by what ends it.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, describe, expect, it } from 'vitest';
+import { ErrorCode } from '../../src/http2/error-code.ts';
+import { Flag, FrameType } from '../../src/http2/frame.ts';
+import { CALL, evidenceOf, expectSurvived, nth, underAttack, volleys, wholeCall } from '../fakes/attack-ground.ts';
+import { dataFrame, frameBytes, headerFrame } from '../fakes/frame-client.ts';
+import { inferRequest } from '../fakes/hostile-ground.ts';
+
+const evidence: string[] = [];
+afterAll(() => void process.stdout.write(evidence.join('')));
+
+const word = (value: number): Buffer => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+};
+
+/** A call whose message is whole, so that it is dispatched, and whose end is not there yet. */
+const openCall = (id: number): Buffer =>
+  Buffer.concat([headerFrame(id, CALL, false), dataFrame(id, inferRequest(), false)]);
+const dependsOn = (id: number): Buffer => Buffer.concat([word(id), Buffer.of(15)]);
+
+const youngResets = /^HTTP2_LIMIT_youngResets$/;
+const provokedResets = /^HTTP2_LIMIT_provokedResets$/;
+
+const throwaways: readonly (readonly [string, RegExp, (id: number) => Buffer])[] = [
+  [
+    'rapid reset',
+    youngResets,
+    (id) => Buffer.concat([wholeCall(id), frameBytes(FrameType.RST_STREAM, 0, id, word(ErrorCode.CANCEL))]),
+  ],
+  [
+    'MadeYouReset: a WINDOW_UPDATE of nothing',
+    provokedResets,
+    (id) => Buffer.concat([wholeCall(id), frameBytes(FrameType.WINDOW_UPDATE, 0, id, word(0))]),
+  ],
+  [
+    'MadeYouReset: a window above 2^31-1',
+    provokedResets,
+    (id) => Buffer.concat([wholeCall(id), frameBytes(FrameType.WINDOW_UPDATE, 0, id, word(0x7fffffff))]),
+  ],
+  [
+    'MadeYouReset: a PRIORITY frame of the wrong length',
+    provokedResets,
+    (id) => Buffer.concat([wholeCall(id), frameBytes(FrameType.PRIORITY, 0, id, Buffer.alloc(4))]),
+  ],
+  [
+    'MadeYouReset: a stream that depends on itself',
+    provokedResets,
+    (id) => Buffer.concat([wholeCall(id), frameBytes(FrameType.PRIORITY, 0, id, dependsOn(id))]),
+  ],
+  [
+    'MadeYouReset: HEADERS after END_STREAM',
+    provokedResets,
+    (id) => Buffer.concat([wholeCall(id), headerFrame(id, ['late', 'trailer'], true)]),
+  ],
+  [
+    'MadeYouReset: DATA after END_STREAM',
+    provokedResets,
+    (id) => Buffer.concat([wholeCall(id), dataFrame(id, Buffer.from('late'), true)]),
+  ],
+  [
+    'content-length that is less than DATA',
+    provokedResets,
+    (id) =>
+      Buffer.concat([
+        headerFrame(id, [...CALL, 'content-length', String(inferRequest().length)], false),
+        dataFrame(id, inferRequest()),
+        dataFrame(id, Buffer.from('more'), true),
+      ]),
+  ],
+  [
+    'content-length that is more than DATA',
+    provokedResets,
+    (id) =>
+      Buffer.concat([
+        headerFrame(id, [...CALL, 'content-length', '1000'], false),
+        dataFrame(id, inferRequest()),
+        dataFrame(id, Buffer.from('end'), true),
+      ]),
+  ],
+  [
+    'trailers with a pseudo-header',
+    provokedResets,
+    (id) => Buffer.concat([openCall(id), headerFrame(id, [':path', '/'], true)]),
+  ],
+];
+
+describe('an attacker that begins calls and throws them away', () => {
+  it.each(throwaways)('by %s is gone within a second', async (name, reason, call) => {
+    const verdict = await underAttack({
+      run: (attacker, over) =>
+        volleys(over, (round) => {
+          for (let index = 10 * round; index < 10 * (round + 1); index++) attacker.write(call(nth(index)));
+        }),
+    });
+    evidence.push(evidenceOf(name, verdict));
+    expectSurvived(verdict, reason);
+    expect(verdict.dispatched, 'the attack reaches the model server until it is stopped').toBeGreaterThan(0);
+  });
+
+  it.each(throwaways.slice(0, 2))('by %s is gone in the same way when it keeps a pace', async (name, reason, call) => {
+    const verdict = await underAttack({
+      run: async (attacker, over) => {
+        for (let index = 0; !over(); index++) {
+          attacker.write(call(nth(index)));
+          await delay(3);
+        }
+      },
+    });
+    evidence.push(evidenceOf(`${name}, paced`, verdict));
+    expectSurvived(verdict, reason);
+  });
+
+  it.each(throwaways)('by %s gets no further when everything comes at once', async (name, reason, call) => {
+    const verdict = await underAttack({
+      run: async (attacker) => {
+        attacker.write(...Array.from({ length: 2_000 }, (_, index) => call(nth(index))));
+      },
+    });
+    evidence.push(evidenceOf(`${name}, at once`, verdict));
+    expectSurvived(verdict, reason);
+  });
+});
+
+const misuses: readonly (readonly [string, readonly Buffer[]])[] = [
+  ['a stream id that was used', [wholeCall(3), wholeCall(1)]],
+  ['a stream id that is even', [wholeCall(2)]],
+  ['DATA on an idle stream', [dataFrame(9, Buffer.from('nobody asked'))]],
+  ['DATA on stream 0', [dataFrame(0, Buffer.from('nobody asked'))]],
+  ['RST_STREAM on an idle stream', [frameBytes(FrameType.RST_STREAM, 0, 9, word(8))]],
+  ['WINDOW_UPDATE on an idle stream', [frameBytes(FrameType.WINDOW_UPDATE, 0, 9, word(1))]],
+  ['PUSH_PROMISE', [frameBytes(FrameType.PUSH_PROMISE, Flag.END_HEADERS, 1, word(2))]],
+  ['a frame above MAX_FRAME_SIZE', [frameBytes(0xbe, 0, 0, Buffer.alloc(16_385))]],
+];
+
+describe('an attacker that misuses stream ids', () => {
+  it.each(misuses)('by %s is gone at once', async (name, frames) => {
+    const verdict = await underAttack({
+      run: async (attacker) => attacker.write(...frames),
+    });
+    evidence.push(evidenceOf(name, verdict));
+    expectSurvived(verdict, 'HTTP2_PROTOCOL_ERROR');
+    expect(verdict.dispatched).toBeLessThanOrEqual(1);
+  });
+});
