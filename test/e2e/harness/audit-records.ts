@@ -3,11 +3,15 @@
  */
 import { readRecords } from '../../../src/audit/reader.ts';
 import type { AuditRecord } from '../../../src/audit/record.ts';
-import type { Sidecar } from './sidecar.ts';
 import { until } from './until.ts';
 
+/** Whose files are read. */
+interface Recorded {
+  readonly auditDirectory: string;
+}
+
 /** Every record so far. Throws when one cannot be read. */
-export async function auditRecords(sidecar: Sidecar): Promise<readonly AuditRecord[]> {
+export async function auditRecords(sidecar: Recorded): Promise<readonly AuditRecord[]> {
   const records: AuditRecord[] = [];
   for await (const stored of readRecords(sidecar.auditDirectory, {})) {
     if ('record' in stored) records.push(stored.record);
@@ -19,7 +23,7 @@ export async function auditRecords(sidecar: Sidecar): Promise<readonly AuditReco
 
 /** Waits for a record that satisfies the test's demand. Refusals are gathered for a second before they are written. */
 export function auditRecord(
-  sidecar: Sidecar,
+  sidecar: Recorded,
   what: string,
   wanted: (record: AuditRecord) => boolean,
 ): Promise<AuditRecord> {

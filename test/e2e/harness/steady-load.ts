@@ -1,7 +1,12 @@
 /**
  * Calls without a pause on several clients, so that a test can change something under load and count what the callers saw.
  */
-import type { InferenceClient } from '../../../src/demo/inference-client.ts';
+import type { InferRequest } from '../../../src/demo/inference-protocol.ts';
+
+/** Whoever can call ModelInfer, and never rejects. */
+export interface Inferring {
+  infer(request: InferRequest): Promise<{ readonly code: string; readonly message: string }>;
+}
 
 export interface LoadedCall {
   /** `Date.now()` at its start. */
@@ -17,7 +22,7 @@ export class SteadyLoad {
   readonly #loops: readonly Promise<void>[];
 
   /** Starts `perClient` loops on each client; each call answers after `delayMs`. */
-  constructor(clients: readonly InferenceClient[], perClient: number, model: string, delayMs: number) {
+  constructor(clients: readonly Inferring[], perClient: number, model: string, delayMs: number) {
     this.#loops = clients.flatMap((client) =>
       Array.from({ length: perClient }, () => this.#loop(client, model, delayMs)),
     );
@@ -34,7 +39,7 @@ export class SteadyLoad {
     return this.calls.filter((call) => call.code !== 'OK');
   }
 
-  async #loop(client: InferenceClient, model: string, delayMs: number): Promise<void> {
+  async #loop(client: Inferring, model: string, delayMs: number): Promise<void> {
     while (this.#running) {
       const startedAt = Date.now();
       const { code, message } = await client.infer({ modelName: model, id: `delay:${delayMs}`, inputs: [] });
