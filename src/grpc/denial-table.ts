@@ -4,7 +4,7 @@
  */
 import type { Denial } from '../kernel/denial.ts';
 import { badRequest, type ErrorDetail, quotaFailure, resourceInfo, retryInfo } from './error-details.ts';
-import { GrpcStatus } from './status.ts';
+import { GrpcStatus, statusOfHttp, statusOfReset } from './status.ts';
 
 /** One kind's row, with the denial's data already applied. Flat header lists: name, value, name, value, … */
 export interface DenialView {
@@ -29,7 +29,8 @@ export interface DenialView {
 export function viewDenial(denial: Denial, tenant: string): DenialView {
   // The row is found by the denial's own kind, so it takes this arm; TypeScript cannot correlate the two.
   const row = DENIAL_TABLE[denial.kind] as Row<Denial>;
-  return { ...EMPTY, status: row.status, reason: row.reason, message: row.message, ...row.more?.(denial, tenant) };
+  const status = row.statusOf?.(denial) ?? row.status;
+  return { ...EMPTY, status, reason: row.reason, message: row.message, ...row.more?.(denial, tenant) };
 }
 
 type Kind = Denial['kind'];
@@ -38,6 +39,8 @@ interface Row<D extends Denial> {
   readonly status: GrpcStatus;
   readonly reason: string;
   readonly message: string;
+  /** Where the denial's own data decide. */
+  statusOf?(denial: D): GrpcStatus;
   more?(denial: D, tenant: string): Partial<Omit<DenialView, 'status' | 'reason' | 'message'>>;
 }
 
@@ -227,6 +230,10 @@ export const DENIAL_TABLE: DenialTable = {
     status: GrpcStatus.INTERNAL,
     reason: 'UPSTREAM_PROTOCOL',
     message: 'the model server did not answer as gRPC requires',
+    statusOf: ({ httpStatus, resetCode }) => {
+      if (httpStatus !== undefined) return statusOfHttp(httpStatus);
+      return resetCode === undefined ? GrpcStatus.INTERNAL : statusOfReset(resetCode);
+    },
   },
   // Not RESOURCE_EXHAUSTED: that is a tenant's own limit, and this is nobody's.
   overloaded: unavailable('OVERLOADED', 'the service is overloaded', OUTAGE_RETRY_MS),

@@ -42,7 +42,14 @@ export type Denial =
   /** A source of policy (a JWKS) cannot be reached and nothing usable is cached: fail closed. */
   | { readonly kind: 'policy_unavailable'; readonly source: string; readonly why: string }
   | { readonly kind: 'upstream_unavailable'; readonly upstream: string; readonly why: string }
-  | { readonly kind: 'upstream_protocol'; readonly upstream: string; readonly why: string }
+  /** The model server did not answer in gRPC: with `httpStatus`, or a reset with `resetCode`, or otherwise. */
+  | {
+      readonly kind: 'upstream_protocol';
+      readonly upstream: string;
+      readonly why: string;
+      readonly httpStatus?: number;
+      readonly resetCode?: number;
+    }
   | { readonly kind: 'overloaded'; readonly why: string }
   | { readonly kind: 'draining' }
   | { readonly kind: 'audit_unavailable'; readonly why: string }

@@ -163,7 +163,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
 
   expire(): void {
     this.#watch = undefined;
-    const late: Denial = { kind: 'deadline_exceeded', timeoutMs: (this.#timeoutMicros ?? 0) / 1000 };
+    const late = this.#lateness();
     const ending = this.#phase.at === 'ending' ? this.#phase : undefined;
     this.refuse(late);
     // A reply that could not leave waits for a client that does not read, and by now is not waited for any more.
@@ -251,7 +251,9 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
   }
 
   onLegFailed(denial: Denial): void {
-    this.refuse(denial);
+    // A model server that gives up at the deadline may be a little sooner than our own clock looks again.
+    const gaveUp = denial.kind === 'upstream_protocol' && denial.resetCode === ErrorCode.CANCEL;
+    this.refuse(gaveUp && this.#isLate() ? this.#lateness() : denial);
   }
 
   // --- the end
@@ -297,6 +299,14 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
   /** The reply was decided and did not reach the client. */
   #finishUndelivered(denial: Denial, status: number, why: string): void {
     this.#finish(outcomeOf(denial), status, denial, `${describe(denial)} (not delivered: ${why})`.trimStart());
+  }
+
+  #isLate(): boolean {
+    return this.#timeoutMicros !== undefined && this.#services.now() >= this.#trail.startedAt + this.#timeoutMicros;
+  }
+
+  #lateness(): Denial {
+    return { kind: 'deadline_exceeded', timeoutMs: (this.#timeoutMicros ?? 0) / 1000 };
   }
 
   #isDone(): boolean {

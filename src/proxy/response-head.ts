@@ -27,7 +27,12 @@ export function readResponse(block: HeaderBlock, endStream: boolean, isTrailer: 
   }
   if (!isTrailer) {
     if (httpStatus.startsWith('1') && !endStream) return INFORMATIONAL;
-    if (httpStatus !== '200' || contentType === undefined || !isGrpcContentType(contentType)) {
+    const isGrpc = contentType !== undefined && isGrpcContentType(contentType);
+    // Where there is a status of gRPC's own, HTTP's means nothing.
+    if (isGrpc && httpStatus !== '200' && endStream && grpcStatus !== undefined) {
+      return { kind: 'valid', block: withHttpStatus('200', block), status: parseStatus(grpcStatus) };
+    }
+    if (httpStatus !== '200' || !isGrpc) {
       return { kind: 'invalid', denial: notGrpc(httpStatus, upstream) };
     }
   }
@@ -38,7 +43,12 @@ export function readResponse(block: HeaderBlock, endStream: boolean, isTrailer: 
 function notGrpc(httpStatus: string, upstream: string): Denial {
   const why = `HTTP status ${httpStatus} without a gRPC response`;
   const busy = httpStatus === '429' || httpStatus === '502' || httpStatus === '503' || httpStatus === '504';
-  return busy ? { kind: 'upstream_unavailable', upstream, why } : { kind: 'upstream_protocol', upstream, why };
+  if (busy) return { kind: 'upstream_unavailable', upstream, why };
+  return { kind: 'upstream_protocol', upstream, why, httpStatus: Number(httpStatus) };
+}
+
+function withHttpStatus(status: string, block: HeaderBlock): HeaderBlock {
+  return block.map((text, index) => (index % 2 === 1 && block[index - 1] === ':status' ? status : text));
 }
 
 /** A missing or unreadable `grpc-status` is UNKNOWN, as gRPC clients see it. */

@@ -207,8 +207,8 @@ function denialOf(cause: ResetCause, upstream: string): Denial {
   if (cause.by === 'peer') {
     if (cause.code === ErrorCode.REFUSED_STREAM)
       return { kind: 'upstream_unavailable', upstream, why: 'refused the stream' };
-    if (cause.code === ErrorCode.ENHANCE_YOUR_CALM) return { kind: 'overloaded', why: 'the upstream asked for calm' };
-    return { kind: 'upstream_protocol', upstream, why: `reset the stream with code ${cause.code}` };
+    const why = `reset the stream with code ${cause.code}`;
+    return { kind: 'upstream_protocol', upstream, why, resetCode: cause.code };
   }
   if (cause.by === 'us') return { kind: 'upstream_protocol', upstream, why: cause.why };
   return { kind: 'upstream_unavailable', upstream, why: `the connection ended (${cause.end.kind})` };

@@ -4,11 +4,19 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import { statusOfHttp, statusOfReset } from '../../src/grpc/status.ts';
 import { Flag, FrameType } from '../../src/http2/frame.ts';
 import { dataFrame, FrameClient } from '../fakes/frame-client.ts';
 import { BALANCED, eventually, HostileGround, INFER, inferRequest, STREAM_INFER } from '../fakes/hostile-ground.ts';
 import { type Answer, frame, type RawGrpcClient } from '../fakes/raw-grpc-client.ts';
-import { GRPC_HEADERS, OK_TRAILERS, RawUpstream, type RawUpstreamOptions, type Script } from '../fakes/raw-upstream.ts';
+import {
+  GRPC_HEADERS,
+  OK_TRAILERS,
+  RawUpstream,
+  type RawUpstreamConnection,
+  type RawUpstreamOptions,
+  type Script,
+} from '../fakes/raw-upstream.ts';
 
 let ground: HostileGround;
 let upstream: RawUpstream;
@@ -31,7 +39,6 @@ const infer = (headers: Readonly<Record<string, string>> = {}): Promise<Answer> 
 const MESSAGE = frame(Buffer.from('answer'));
 const HTML = [':status', '503', 'content-type', 'text/html', 'content-length', '4'];
 const REFUSED_STREAM = 7;
-const CALM = 11;
 
 interface Case {
   readonly name: string;
@@ -89,11 +96,11 @@ const CASES: readonly Case[] = [
     },
     ...unavailable,
   },
-  { name: 'HTTP 404', script: (up, id) => up.headers(id, [':status', '404'], true), ...internal },
   {
     name: 'HTTP 200 in another type',
     script: (up, id) => up.headers(id, [':status', '200', 'content-type', 'text/html'], false),
-    ...internal,
+    status: 2,
+    reason: 'UPSTREAM_PROTOCOL',
   },
   { name: 'no :status', script: (up, id) => up.headers(id, ['content-type', 'application/grpc'], false), ...internal },
   { name: 'two :status', script: (up, id) => up.headers(id, [':status', '200', ...GRPC_HEADERS], false), ...internal },
@@ -208,8 +215,7 @@ const CASES: readonly Case[] = [
 
 /** Every code that RFC 9113 §7 names, and one that it does not. */
 const RESETS: readonly Case[] = Array.from({ length: 15 }, (_, code): readonly Case[] => {
-  const calm = { status: 14, reason: 'OVERLOADED', outcome: 'denied' } as const;
-  const expected = code === REFUSED_STREAM ? unavailable : code === CALM ? calm : internal;
+  const expected = code === REFUSED_STREAM ? unavailable : { status: statusOfReset(code), reason: 'UPSTREAM_PROTOCOL' };
   return [
     { name: `a reset with code ${code}`, script: (up, id) => up.reset(id, code), ...expected },
     {
@@ -225,22 +231,48 @@ const RESETS: readonly Case[] = Array.from({ length: 15 }, (_, code): readonly C
   ];
 }).flat();
 
+/** HTTP statuses of whatever stands in a model server's place (http-grpc-status-mapping, and one that it does not name). */
+const HTTP: readonly Case[] = [
+  ...([400, 401, 403, 404, 408, 413, 418, 500, 501] as const).map((code) => ({
+    name: `HTTP ${code}`,
+    script: (up: RawUpstreamConnection, id: number) => up.headers(id, [':status', String(code)], true),
+    status: statusOfHttp(code),
+    reason: 'UPSTREAM_PROTOCOL',
+  })),
+  ...([429, 502, 503, 504] as const).map((code) => ({
+    name: `HTTP ${code}`,
+    script: (up: RawUpstreamConnection, id: number) => up.headers(id, [':status', String(code)], true),
+    ...unavailable,
+  })),
+  {
+    name: 'HTTP 403 with a status of gRPC’s own',
+    script: (up, id) =>
+      up.headers(id, [':status', '403', 'content-type', 'application/grpc', 'grpc-status', '5'], true),
+    status: 5,
+    reason: '',
+    outcome: 'ok',
+  },
+];
+
 describe('a model server that answers with', () => {
-  it.each([...CASES, ...RESETS])('$name: $status $reason', async ({ script, status, reason, outcome, body }) => {
-    await start(script);
-    const answer = await infer();
-    expect([answer.status, answer.reason]).toEqual([status, reason]);
-    if (body !== undefined) expect(answer.body).toHaveLength(body);
-    expect(await ground.balanced()).toEqual(BALANCED);
-    const records = await ground.records(1);
-    expect(records.map((record) => [record.outcome, record.tenant])).toEqual([[outcome ?? 'failed', 'acme']]);
-    // Nothing of ours is told to the caller.
-    expect(JSON.stringify([answer.headers, answer.trailers])).not.toContain(upstream.config().authority);
-    upstream.script = (up, id) => up.answer(id);
-    // After the first back-off at the latest.
-    await delay(160);
-    expect((await infer()).status).toBe(0);
-  });
+  it.each([...CASES, ...RESETS, ...HTTP])(
+    '$name: $status $reason',
+    async ({ script, status, reason, outcome, body }) => {
+      await start(script);
+      const answer = await infer();
+      expect([answer.status, answer.reason]).toEqual([status, reason]);
+      if (body !== undefined) expect(answer.body).toHaveLength(body);
+      expect(await ground.balanced()).toEqual(BALANCED);
+      const records = await ground.records(1);
+      expect(records.map((record) => [record.outcome, record.tenant])).toEqual([[outcome ?? 'failed', 'acme']]);
+      // Nothing of ours is told to the caller.
+      expect(JSON.stringify([answer.headers, answer.trailers])).not.toContain(upstream.config().authority);
+      upstream.script = (up, id) => up.answer(id);
+      // After the first back-off at the latest.
+      await delay(160);
+      expect((await infer()).status).toBe(0);
+    },
+  );
 });
 
 describe('a model server that', () => {
@@ -317,5 +349,17 @@ describe('a model server that', () => {
     const answers = await Promise.all(Array.from({ length: 40 }, () => infer()));
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([0]));
     expect(upstream.connections.length).toBeLessThanOrEqual(4);
+  });
+});
+
+describe('a model server that cancels', () => {
+  it('at the deadline is told as the deadline; before it, as the cancellation that it is', async () => {
+    await start((up, id) => void setTimeout(() => up.reset(id, 8), 95));
+    const early = await infer({ 'grpc-timeout': '2S' });
+    expect([early.status, early.reason]).toEqual([1, 'UPSTREAM_PROTOCOL']);
+    // Whichever of the two clocks is first: the caller hears the same.
+    for (const timeout of ['85m', '90m', '95m']) {
+      expect((await infer({ 'grpc-timeout': timeout })).reason).toBe('DEADLINE_EXCEEDED');
+    }
   });
 });

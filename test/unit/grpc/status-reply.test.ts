@@ -124,6 +124,24 @@ describe('a denial', () => {
     expect(headers.get('grpc-status')).toBe(String(status));
   });
 
+  it.each([
+    [{ httpStatus: 200 }, 2],
+    [{ httpStatus: 400 }, 13],
+    [{ httpStatus: 401 }, 16],
+    [{ httpStatus: 403 }, 7],
+    [{ httpStatus: 404 }, 12],
+    [{ httpStatus: 500 }, 2],
+    [{ resetCode: 0 }, 13],
+    [{ resetCode: 8 }, 1],
+    [{ resetCode: 11 }, 8],
+    [{ resetCode: 12 }, 7],
+    [{}, 13],
+  ])('of a model server that did not speak gRPC (%j) is told as %d', (facts, status) => {
+    const denial: Denial = { kind: 'upstream_protocol', upstream: 'u', why: 'w', ...facts };
+    expect(trailersOnly(denial)).toMatchObject({ status, reason: 'UPSTREAM_PROTOCOL' });
+    expect(read(trailersFor(denial).block).status).toMatchObject({ code: status });
+  });
+
   it('has a row for every kind and a kind for every row', () => {
     expect(Object.keys(DENIAL_TABLE).sort()).toEqual(Object.keys(EXAMPLES).sort());
   });

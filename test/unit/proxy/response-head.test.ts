@@ -39,6 +39,25 @@ describe('a response block', () => {
     expect(read(block)).toMatchObject({ kind: 'invalid', denial: { kind: 'upstream_protocol' } });
   });
 
+  it('carries the HTTP status that it had, so that the caller is told what it stands for', () => {
+    for (const status of [400, 401, 403, 404, 408, 413, 500, 501]) {
+      expect(read([':status', String(status)])).toMatchObject({ denial: { httpStatus: status } });
+    }
+  });
+
+  it('of gRPC’s own status is that, whatever HTTP’s is, when it is Trailers-Only', () => {
+    const block = [':status', '503', 'content-type', 'application/grpc', 'grpc-status', '5', 'x-own', '503'];
+    expect(read(block, true)).toEqual({
+      kind: 'valid',
+      block: [':status', '200', 'content-type', 'application/grpc', 'grpc-status', '5', 'x-own', '503'],
+      status: 5,
+    });
+    expect(read(block, false)).toMatchObject({ kind: 'invalid' });
+    expect(read([':status', '404', 'content-type', 'text/html', 'grpc-status', '5'], true)).toMatchObject({
+      kind: 'invalid',
+    });
+  });
+
   it.each([
     ['0', 0],
     ['16', 16],
