@@ -12,7 +12,7 @@ import type { Denial } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import { type Bounded, CallBoundary } from './call-boundary.ts';
 import type { CallServices } from './call-services.ts';
-import type { Watch } from './deadlines.ts';
+import { clampTimeout, type Watch } from './deadlines.ts';
 import { describe, describeReset, outcomeOf } from './describe-denial.ts';
 import { egressHeaders } from './egress-headers.ts';
 import { EgressLeg } from './egress-leg.ts';
@@ -54,6 +54,8 @@ export class EgressCall implements Bounded {
   #phase: Phase = { at: 'beginning' };
   #leg: EgressLeg | undefined;
   #watch: Watch | undefined;
+  /** The client's, or the longest that a call may have. */
+  #timeoutMicros: number | undefined;
   #headersSent = false;
 
   constructor(host: EgressCallHost, stream: Stream, block: HeaderBlock) {
@@ -83,10 +85,11 @@ export class EgressCall implements Bounded {
     const head = parsed.value;
     this.#trail.head = head;
     this.#trail.method = methods.known(head.fullName);
-    if (head.timeoutMicros === 0) return this.#refuse({ kind: 'deadline_exceeded', timeoutMs: 0 });
-    if (head.timeoutMicros !== undefined) {
-      const deadline = (this.#trail.startedAt + head.timeoutMicros) as EpochMicros;
-      this.#watch = services.deadlines.watch(this.boundary, deadline);
+    const timeout = clampTimeout(head.timeoutMicros, services.limits.maxDeadlineMs);
+    this.#timeoutMicros = timeout;
+    if (timeout === 0) return this.#refuse({ kind: 'deadline_exceeded', timeoutMs: 0 });
+    if (timeout !== undefined) {
+      this.#watch = services.deadlines.watch(this.boundary, (this.#trail.startedAt + timeout) as EpochMicros);
     }
     const leg = new EgressLeg(runtime.pool, this.boundary, endStream);
     this.#leg = leg;
@@ -132,7 +135,7 @@ export class EgressCall implements Bounded {
 
   expire(): void {
     this.#watch = undefined;
-    const late: Denial = { kind: 'deadline_exceeded', timeoutMs: (this.#trail.head?.timeoutMicros ?? 0) / 1000 };
+    const late: Denial = { kind: 'deadline_exceeded', timeoutMs: (this.#timeoutMicros ?? 0) / 1000 };
     const ending = this.#phase.at === 'ending' ? this.#phase : undefined;
     this.#refuse(late);
     // A reply that could not leave waits for a client that does not read, and by now is not waited for any more.
@@ -158,11 +161,12 @@ export class EgressCall implements Bounded {
   upstreamHeaders(): HeaderBlock {
     if (this.#phase.at !== 'open') throw new Error('an upstream stream of a call that is not open');
     const { head } = this.#phase;
+    const timeout = this.#timeoutMicros;
     const passed = this.#host.services.now() - this.#trail.startedAt;
     return egressHeaders({
       head,
       upstream: this.#host.runtime.config.upstream,
-      timeoutMicros: head.timeoutMicros === undefined ? undefined : Math.max(1, head.timeoutMicros - passed),
+      timeoutMicros: timeout === undefined ? undefined : Math.max(1, timeout - passed),
       traceparent: this.#trail.upstreamTraceparent(),
     });
   }

@@ -6,6 +6,7 @@ import type { Connection, HeaderBlock, ResetCause, Stream, StreamOwner } from '.
 import { ErrorCode } from '../http2/error-code.ts';
 import { SendQueue } from '../http2/send-queue.ts';
 import type { Denial } from '../kernel/denial.ts';
+import { denialOf, isUntouched } from './stream-death.ts';
 import type { LegOwner } from './upstream-leg.ts';
 import type { UpstreamPool, Waiter } from './upstream-pool.ts';
 
@@ -114,28 +115,7 @@ export class EgressLeg implements StreamOwner, Waiter {
 
   onReset(_stream: Stream, cause: ResetCause): void {
     if (this.#closed) return;
-    this.#untouched =
-      cause.by === 'peer' ? cause.code === ErrorCode.REFUSED_STREAM : cause.by === 'connection' && cause.unprocessed;
+    this.#untouched = isUntouched(cause);
     this.failed(denialOf(cause, this.#pool.config.display));
-  }
-}
-
-/** The gRPC mapping of a stream's death (PROTOCOL-HTTP2.md, "Errors"). */
-function denialOf(cause: ResetCause, upstream: string): Denial {
-  if (cause.by === 'us') return { kind: 'upstream_protocol', upstream, why: cause.why };
-  if (cause.by === 'connection') {
-    const { end, unprocessed } = cause;
-    // Of a client certificate that the ingress refuses, TLS 1.3 tells only after the handshake: here.
-    const detail = end.kind === 'socket_error' ? `: ${end.error.message}` : '';
-    const why = `the connection ended (${end.kind}${detail})${unprocessed ? ' before the call was looked at' : ''}`;
-    return { kind: 'upstream_unavailable', upstream, why };
-  }
-  switch (cause.code) {
-    case ErrorCode.REFUSED_STREAM:
-      return { kind: 'upstream_unavailable', upstream, why: 'refused the stream' };
-    case ErrorCode.ENHANCE_YOUR_CALM:
-      return { kind: 'overloaded', why: 'the upstream asked for calm' };
-    default:
-      return { kind: 'upstream_protocol', upstream, why: `reset the stream with code ${cause.code}` };
   }
 }

@@ -7,6 +7,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { EgressAddress, EgressConfig, Generation, LimitsConfig } from '../config/generation.ts';
 import { Http2Connection } from '../http2/connection.ts';
 import type { CallServices } from './call-services.ts';
+import { ConnectionAge } from './connection-age.ts';
 import { EgressMethods } from './egress-methods.ts';
 import { type EgressResources, EgressRuntime } from './egress-runtime.ts';
 import { EgressSession, type EgressSessionHost } from './egress-session.ts';
@@ -134,12 +135,16 @@ export class EgressListener implements EgressSessionHost {
         connectionWindowBytes: limits.connectionWindowBytes,
         maxHeaderListBytes: limits.maxHeaderListBytes,
         idleTimeoutMs: limits.idleTimeoutMs,
+        limits: {
+          pingMinIntervalMs: limits.keepalive.minTimeMs,
+          pingsWithoutStreams: limits.keepalive.permitWithoutCalls,
+        },
       },
       session,
       this.#options.turn,
       this.#runtime.slabs,
     );
-    session.attach(connection);
+    session.attach(connection, new ConnectionAge(limits, session));
   }
 }
 

@@ -11,6 +11,7 @@ import type {
 } from '../http2/contract.ts';
 import { ErrorCode } from '../http2/error-code.ts';
 import type { CallServices } from './call-services.ts';
+import type { ConnectionAge } from './connection-age.ts';
 import { EgressCall } from './egress-call.ts';
 import type { EgressMethods } from './egress-methods.ts';
 import type { EgressRuntime } from './egress-runtime.ts';
@@ -32,6 +33,7 @@ export class EgressSession implements ConnectionOwner {
   readonly #host: EgressSessionHost;
   #calls = 0;
   #connection: Connection | undefined;
+  #age: ConnectionAge | undefined;
   readonly #callEnded = (): void => {
     this.#calls -= 1;
   };
@@ -46,8 +48,9 @@ export class EgressSession implements ConnectionOwner {
     return this.#calls;
   }
 
-  attach(connection: Connection): void {
+  attach(connection: Connection, age: ConnectionAge): void {
     this.#connection = connection;
+    this.#age = age;
   }
 
   onStream(stream: Stream, block: HeaderBlock, endStream: boolean): StreamOwner {
@@ -95,6 +98,7 @@ export class EgressSession implements ConnectionOwner {
   }
 
   onEnd(_connection: Connection, end: ConnectionEnd): void {
+    this.#age?.stop();
     if (end.kind === 'protocol') {
       const reason = end.limit === undefined ? 'HTTP2_PROTOCOL_ERROR' : `HTTP2_LIMIT_${end.limit}`;
       this.#host.refused(reason, this.peer.address, end.why);

@@ -12,6 +12,7 @@ import { SendQueue } from '../http2/send-queue.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { Lease } from '../quota/quota-gate.ts';
 import { Replay } from './replay.ts';
+import { denialOf, isUntouched } from './stream-death.ts';
 import type { UpstreamPool, Waiter } from './upstream-pool.ts';
 
 /** Hears from the leg; it is the call. */
@@ -188,28 +189,4 @@ export class UpstreamLeg implements StreamOwner, Waiter {
       this.#stream.sendData(chunk, endStream);
     } else if (chunk.length > 0) (this.#unsent ??= new SendQueue()).pushData(chunk);
   }
-}
-
-/** The peer says that it never looked at the stream (RFC 9113 §8.7, gRFC A6). */
-function isUntouched(cause: ResetCause): boolean {
-  switch (cause.by) {
-    case 'peer':
-      return cause.code === ErrorCode.REFUSED_STREAM;
-    case 'connection':
-      return cause.unprocessed;
-    case 'us':
-      return false;
-  }
-}
-
-/** The gRPC mapping of a stream's death (PROTOCOL-HTTP2.md, "Errors"): refused means untouched, so it may be tried again. */
-function denialOf(cause: ResetCause, upstream: string): Denial {
-  if (cause.by === 'peer') {
-    if (cause.code === ErrorCode.REFUSED_STREAM)
-      return { kind: 'upstream_unavailable', upstream, why: 'refused the stream' };
-    const why = `reset the stream with code ${cause.code}`;
-    return { kind: 'upstream_protocol', upstream, why, resetCode: cause.code };
-  }
-  if (cause.by === 'us') return { kind: 'upstream_protocol', upstream, why: cause.why };
-  return { kind: 'upstream_unavailable', upstream, why: `the connection ended (${cause.end.kind})` };
 }

@@ -165,6 +165,15 @@ describe('a call', () => {
     expect(await egress.calls()).toMatchObject([{ outcome: 'failed', reason: 'deadline_exceeded' }]);
   });
 
+  it('without a deadline has the longest that a call may have, and one with a later deadline too', async () => {
+    const upstream = await upstreamServer();
+    upstream.answer = () => undefined;
+    const { client } = await ground(upstream.config, {}, { maxDeadlineMs: 60 });
+    expect((await client.call(ECHO)).status).toBe(4);
+    expect((await client.call(ECHO, { headers: { 'grpc-timeout': '1H' } })).status).toBe(4);
+    for (const { headers } of upstream.calls) expect(headers['grpc-timeout']).toMatch(/^\d{4,5}u$/);
+  });
+
   it('that its client gives up is given up upstream', async () => {
     const upstream = await upstreamServer();
     upstream.answer = () => undefined;
@@ -345,6 +354,13 @@ describe('a listener', () => {
     expect(await egress.egress.drain(50)).toBe(1);
     expect((await hanging).status).toBe(-1);
     expect(await egress.calls()).toMatchObject([{ outcome: 'cancelled' }]);
+  });
+
+  it('asks a connection to end at its age, and its client connects anew', async () => {
+    const upstream = await upstreamServer();
+    const { client, config } = await ground(upstream.config, {}, { maxConnectionAgeMs: 100 });
+    await new Promise<void>((resolve) => client.session.once('goaway', () => resolve()));
+    expect((await (await clientOf(config)).call(ECHO)).status).toBe(0);
   });
 
   it('takes as many connections as it may, and not one more', async () => {
