@@ -305,6 +305,24 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     ],
   },
   {
+    file: 'src/config/schema-egress.ts',
+    name: 'MAX_EGRESS_LISTENERS',
+    attack: 'A mistake that binds ports without end',
+    test: ['unit/config/egress.test.ts', 'takes as many listeners as there may be, and not one more'],
+  },
+  {
+    file: 'src/proxy/egress-methods.ts',
+    name: 'MAX_EGRESS_METHODS',
+    attack: 'Method names without end fill memory and metrics',
+    test: ['unit/proxy/egress-methods.test.ts', 'are as many as may be told apart, and not one more'],
+  },
+  {
+    file: 'src/proxy/egress-methods.ts',
+    name: 'MAX_EGRESS_METHOD_LENGTH',
+    attack: 'The same, with few long names',
+    test: ['unit/proxy/egress-methods.test.ts', 'have names as long as may be kept, and not one character longer'],
+  },
+  {
     file: 'src/proxy/header-fate.ts',
     name: 'MAX_REMEMBERED_NAMES',
     attack: 'Header names without end fill the memory',

@@ -2,13 +2,17 @@
  * Both roles in one chain: client → egress → mTLS → ingress → model server. The clients know nothing of TLS; one of them is grpc-go's
  * own interop client.
  */
+import { readFileSync, writeFileSync } from 'node:fs';
 import { type ClientHttp2Stream, connect } from 'node:http2';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { stringify } from 'yaml';
 import type { CallRecord } from '../../src/audit/record.ts';
 import { createCa, issueClient } from '../../src/identity/issue.ts';
 import { auditRecord, auditRecords } from './harness/audit-records.ts';
-import { Child, run } from './harness/child.ts';
+import { accepts, Child, run } from './harness/child.ts';
 import { EgressSidecar } from './harness/egress-sidecar.ts';
+import { freePorts } from './harness/free-port.ts';
 import { type InteropServer, startInteropServer } from './harness/interop-server.ts';
 import { ModelUpstream } from './harness/model-upstream.ts';
 import { peerFile, peerSource } from './harness/peer-file.ts';
@@ -225,6 +229,26 @@ describe('calls of a model', () => {
     const ends = streams.map((stream) => new Promise((resolve) => stream.once('status', ({ code }) => resolve(code))));
     for (const stream of streams) stream.end();
     expect(new Set(await Promise.all(ends))).toEqual(new Set([0]));
+  });
+
+  it('go out of an ingress too, once its main file says so, and no more when it does not', async () => {
+    const [port] = await freePorts(1);
+    const { pki, files } = ingress.tenant('acme');
+    const mainFile = join(ingress.directory, 'bulkhead.yaml');
+    const before = readFileSync(mainFile, 'utf8');
+    const clientCertificate = { chain: files.cert, key: files.key };
+    const upstreamOf = { address: `https://127.0.0.1:${ingress.port}`, ca: files.ca, serverName: pki.serverName };
+    const listener = { listen: `127.0.0.1:${port}`, tenant: 'acme', upstream: { ...upstreamOf, clientCertificate } };
+    const load = new SteadyLoad([clientOf(egress)], 8, 'meanwhile', 10);
+    writeFileSync(mainFile, `${before}${stringify({ egress: [listener] })}`);
+    await until('it listens', async () => ((await accepts(port ?? 0)) ? true : undefined), 10_000);
+    const client = new PlainClient(port ?? 0);
+    ending.push(() => client.close());
+    expect(await client.infer({ modelName: 'digits', inputs: [] })).toMatchObject({ code: 'OK' });
+    writeFileSync(mainFile, before);
+    await until('it has left', async () => ((await accepts(port ?? 0)) ? undefined : true), 10_000);
+    await load.stop();
+    expect(load.failed).toEqual([]);
   });
 
   it('that run when it is told to stop run to their end', async () => {
