@@ -224,6 +224,18 @@ export interface UpstreamConfig {
   readonly maxConnections: number;
   /** Calls that may wait for a connection or a free stream. */
   readonly maxPendingCalls: number;
+  /** Calls of this worker that may be there at once; absent: as many as the connections take. */
+  readonly maxConcurrentCalls?: number;
+  /** When to stop asking; absent: never. */
+  readonly circuit?: CircuitConfig;
   /** `:authority` sent upstream. */
   readonly authority: string;
+}
+
+export interface CircuitConfig {
+  /** Calls in a row that the server failed. */
+  readonly failures: number;
+  /** How long it is not asked the first time, ± 50 %; doubled each time that it fails again, up to `maxOpenMs`. */
+  readonly openMs: number;
+  readonly maxOpenMs: number;
 }

@@ -163,6 +163,21 @@ const upstream = z
     connectTimeout: duration('For connecting, TLS included.', '2s', '10ms', '1m').prefault('2s'),
     maxConnections: count('Connections for this tenant, per worker.', 1, 1024).default(4),
     maxPendingCalls: count('Calls that may wait for a connection, per worker.', 0, 1_000_000).default(1024),
+    maxConcurrentCalls: count(
+      'Calls that may be at the server or wait for it, per worker. Default: as many as come.',
+      1,
+      1_000_000,
+    ).optional(),
+    circuit: z
+      .strictObject({
+        failures: count('Calls in a row that the server fails before it is not asked any more.', 1, 1000).default(5),
+        openTime: duration('It is not asked for so long, ± 50 %, doubled each time.', '1s', '10ms', '1h').prefault(
+          '1s',
+        ),
+        maxOpenTime: duration('The longest such time.', '30s', '10ms', '1h').prefault('30s'),
+      })
+      .prefault({})
+      .meta({ description: 'When to stop asking a server that fails.' }),
   })
   .meta({ description: 'The model server.' });
 

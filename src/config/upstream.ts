@@ -15,6 +15,9 @@ export function buildUpstream(scope: FileScope, path: ValuePath, upstream: Upstr
     scope.report({ path: at('address') }, parsed.error.message, parsed.error.fix);
     return undefined;
   }
+  if (upstream.circuit.maxOpenTime < upstream.circuit.openTime) {
+    scope.report({ path: at('circuit', 'maxOpenTime') }, 'is less than openTime', 'make it at least openTime');
+  }
   const { target, tls } = parsed.value;
   const host = target.kind === 'tcp' ? target.host : 'localhost';
   if (!tls) {
@@ -43,6 +46,12 @@ export function buildUpstream(scope: FileScope, path: ValuePath, upstream: Upstr
     connectTimeoutMs: upstream.connectTimeout,
     maxConnections: upstream.maxConnections,
     maxPendingCalls: upstream.maxPendingCalls,
+    ...(upstream.maxConcurrentCalls === undefined ? {} : { maxConcurrentCalls: upstream.maxConcurrentCalls }),
+    circuit: {
+      failures: upstream.circuit.failures,
+      openMs: upstream.circuit.openTime,
+      maxOpenMs: upstream.circuit.maxOpenTime,
+    },
     authority: upstream.authority ?? (target.kind === 'tcp' ? hostAndPort(target.host, target.port) : 'localhost'),
   };
 }

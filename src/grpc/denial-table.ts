@@ -226,6 +226,12 @@ export const DENIAL_TABLE: DenialTable = {
   },
   policy_unavailable: unavailable('POLICY_UNAVAILABLE', 'the call cannot be decided at the moment', OUTAGE_RETRY_MS),
   upstream_unavailable: unavailable('UPSTREAM_UNAVAILABLE', 'the model server cannot be reached', OUTAGE_RETRY_MS),
+  circuit_open: {
+    status: GrpcStatus.UNAVAILABLE,
+    reason: 'CIRCUIT_OPEN',
+    message: 'the model server has failed repeatedly and is not asked at the moment',
+    more: (denial) => ({ details: [retryInfo(denial.retryAfterMs)] }),
+  },
   upstream_protocol: {
     status: GrpcStatus.INTERNAL,
     reason: 'UPSTREAM_PROTOCOL',

@@ -42,6 +42,8 @@ export type Denial =
   /** A source of policy (a JWKS) cannot be reached and nothing usable is cached: fail closed. */
   | { readonly kind: 'policy_unavailable'; readonly source: string; readonly why: string }
   | { readonly kind: 'upstream_unavailable'; readonly upstream: string; readonly why: string }
+  /** The model server has failed so many calls that it is not asked for a while. */
+  | { readonly kind: 'circuit_open'; readonly upstream: string; readonly retryAfterMs: number }
   /** The model server did not answer in gRPC: with `httpStatus`, or a reset with `resetCode`, or otherwise. */
   | {
       readonly kind: 'upstream_protocol';

@@ -227,7 +227,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     const response = readResponse(block, endStream, this.#headersSent, this.#tenant.config.upstream.display);
     if (response.kind === 'informational') return;
     if (response.kind === 'invalid') {
-      this.#leg?.cancel();
+      this.#leg?.reject(response.denial);
       return this.refuse(response.denial);
     }
     this.#headersSent = true;

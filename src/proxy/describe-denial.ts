@@ -17,6 +17,7 @@ export function outcomeOf(denial: Denial): CallRecord['outcome'] {
   switch (denial.kind) {
     case 'upstream_unavailable':
     case 'upstream_protocol':
+    case 'circuit_open':
     case 'deadline_exceeded':
     case 'internal':
       return 'failed';

@@ -7,6 +7,7 @@ import { ErrorCode } from '../http2/error-code.ts';
 import { SendQueue } from '../http2/send-queue.ts';
 import type { Denial } from '../kernel/denial.ts';
 import { denialOf, isUntouched } from './stream-death.ts';
+import type { Passage } from './upstream-guard.ts';
 import type { LegOwner } from './upstream-leg.ts';
 import type { UpstreamPool, Waiter } from './upstream-pool.ts';
 
@@ -21,6 +22,7 @@ export class EgressLeg implements StreamOwner, Waiter {
   #endLeft = false;
   #closed = false;
   #untouched = false;
+  #passage: Passage | undefined;
 
   /** `bare`: the request is its headers alone. */
   constructor(pool: UpstreamPool, owner: LegOwner, bare: boolean) {
@@ -36,6 +38,9 @@ export class EgressLeg implements StreamOwner, Waiter {
 
   /** Asks for a connection. The owner may hear of a failure before this returns. */
   open(): void {
+    const passage = this.#pool.guard.enter();
+    if (!passage.ok) return this.failed(passage.error);
+    this.#passage = passage.value;
     const connection = this.#pool.acquire(this);
     if (connection !== undefined) this.connected(connection);
   }
@@ -55,7 +60,7 @@ export class EgressLeg implements StreamOwner, Waiter {
   /** Ends the leg from our side: the client is gone, or has its answer from us. */
   cancel(): void {
     if (this.#closed) return;
-    this.#closed = true;
+    this.#close();
     this.#unsent = undefined;
     if (this.#stream === undefined) this.#pool.cancel(this);
     else this.#stream.reset(ErrorCode.CANCEL);
@@ -64,7 +69,7 @@ export class EgressLeg implements StreamOwner, Waiter {
   /** The response is complete; what is left of the request is not wanted any more. */
   finish(): void {
     if (this.#closed) return;
-    this.#closed = true;
+    this.#close();
     if (!this.#endLeft) this.#stream?.reset(ErrorCode.NO_ERROR);
   }
 
@@ -92,12 +97,19 @@ export class EgressLeg implements StreamOwner, Waiter {
 
   failed(denial: Denial): void {
     if (this.#closed) return;
-    this.#closed = true;
+    this.#close();
     this.#owner.onLegFailed(denial);
   }
 
+  #close(): void {
+    this.#closed = true;
+    this.#passage?.leave();
+  }
+
   onHeaders(_stream: Stream, block: HeaderBlock, endStream: boolean): void {
-    if (!this.#closed) this.#owner.onResponseHeaders(block, endStream);
+    if (this.#closed) return;
+    this.#passage?.answered();
+    this.#owner.onResponseHeaders(block, endStream);
   }
 
   onData(stream: Stream, chunk: Buffer, endStream: boolean): void {
@@ -113,9 +125,13 @@ export class EgressLeg implements StreamOwner, Waiter {
     this.#endLeft = true;
   }
 
-  onReset(_stream: Stream, cause: ResetCause): void {
+  onReset(stream: Stream, cause: ResetCause): void {
     if (this.#closed) return;
     this.#untouched = isUntouched(cause);
-    this.failed(denialOf(cause, this.#pool.config.display));
+    const denial = denialOf(cause, this.#pool.config.display);
+    if (denial.kind === 'upstream_unavailable') {
+      this.#passage?.failed(cause.by === 'connection' ? stream.connection : undefined);
+    }
+    this.failed(denial);
   }
 }

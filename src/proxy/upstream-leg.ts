@@ -13,6 +13,7 @@ import type { Denial } from '../kernel/denial.ts';
 import type { Lease } from '../quota/quota-gate.ts';
 import { Replay } from './replay.ts';
 import { denialOf, isUntouched } from './stream-death.ts';
+import type { Passage } from './upstream-guard.ts';
 import type { UpstreamPool, Waiter } from './upstream-pool.ts';
 
 /** Hears from the leg; it is the call. */
@@ -40,6 +41,7 @@ export class UpstreamLeg implements StreamOwner, Waiter {
   #endLeft = false;
   #closed = false;
   readonly #replay: Replay;
+  #passage: Passage | undefined;
   /** The model server has answered something, or has had its second try. */
   #final = false;
   /** Taken by the socket on this stream, and of all that the owner has been told. */
@@ -49,8 +51,9 @@ export class UpstreamLeg implements StreamOwner, Waiter {
   /** Opens the way: from here on, the parts of messages may travel. */
   static open(_permit: MethodPermit, _lease: Lease, pool: UpstreamPool, owner: LegOwner): UpstreamLeg {
     const leg = new UpstreamLeg(pool, owner);
-    const connection = pool.acquire(leg);
-    if (connection !== undefined) leg.connected(connection);
+    const passage = pool.guard.enter();
+    if (passage.ok) leg.#begin(passage.value);
+    else leg.failed(passage.error);
     return leg;
   }
 
@@ -58,6 +61,12 @@ export class UpstreamLeg implements StreamOwner, Waiter {
     this.#pool = pool;
     this.#owner = owner;
     this.#replay = new Replay(pool.replays);
+  }
+
+  #begin(passage: Passage): void {
+    this.#passage = passage;
+    const connection = this.#pool.acquire(this);
+    if (connection !== undefined) this.connected(connection);
   }
 
   /** Sends bytes of a message whose end is yet to come. */
@@ -87,6 +96,12 @@ export class UpstreamLeg implements StreamOwner, Waiter {
     this.#unsent = undefined;
     if (this.#stream === undefined) this.#pool.cancel(this);
     else this.#stream.reset(ErrorCode.CANCEL);
+  }
+
+  /** Ends the leg whose answer cannot be passed on. */
+  reject(denial: Denial): void {
+    if (denial.kind === 'upstream_unavailable') this.#passage?.failed();
+    this.cancel();
   }
 
   /** The response is complete; what is left of the request is not wanted any more. */
@@ -129,6 +144,7 @@ export class UpstreamLeg implements StreamOwner, Waiter {
     if (this.#closed) return;
     this.#answered();
     this.#owner.onResponseHeaders(block, endStream);
+    this.#passage?.answered();
   }
 
   onData(stream: Stream, chunk: Buffer, endStream: boolean): void {
@@ -149,9 +165,13 @@ export class UpstreamLeg implements StreamOwner, Waiter {
     this.#endLeft = true;
   }
 
-  onReset(_stream: Stream, cause: ResetCause): void {
+  onReset(stream: Stream, cause: ResetCause): void {
     if (this.#closed || (isUntouched(cause) && this.#sendAgain())) return;
-    this.failed(denialOf(cause, this.#pool.config.display));
+    const denial = denialOf(cause, this.#pool.config.display);
+    if (denial.kind === 'upstream_unavailable') {
+      this.#passage?.failed(cause.by === 'connection' ? stream.connection : undefined);
+    }
+    this.failed(denial);
   }
 
   /** Opens another stream for what was sent on one that has died. False when that cannot be. */
@@ -178,6 +198,7 @@ export class UpstreamLeg implements StreamOwner, Waiter {
 
   #close(): void {
     this.#closed = true;
+    this.#passage?.leave();
     this.#replay.drop();
   }
 

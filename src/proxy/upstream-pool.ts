@@ -16,6 +16,7 @@ import type { Denial } from '../kernel/denial.ts';
 import type { Turn } from '../kernel/turn.ts';
 import { dial } from './dial.ts';
 import { ReplayStore } from './replay.ts';
+import { UpstreamGuard } from './upstream-guard.ts';
 
 /** A call that waits for a connection. Exactly one of the two is called, once, unless it is cancelled before. */
 export interface Waiter {
@@ -42,6 +43,8 @@ const BACKOFF_MAX_MS = 10_000;
 
 export class UpstreamPool implements ConnectionOwner {
   readonly replays: ReplayStore;
+  /** Every call asks it before it asks for a connection. */
+  readonly guard: UpstreamGuard;
   readonly #options: UpstreamPoolOptions;
   readonly #random: () => number;
   readonly #connections = new Set<Connection>();
@@ -59,6 +62,7 @@ export class UpstreamPool implements ConnectionOwner {
     this.#options = options;
     this.replays = new ReplayStore(options.buffers, options.account);
     this.#random = options.random ?? Math.random;
+    this.guard = new UpstreamGuard(options.config, this.#random);
   }
 
   get config(): UpstreamConfig {

@@ -231,6 +231,14 @@ export const TENANT_ROWS: Readonly<Record<string, LimitRow>> = {
       'grows by one when every connection is full, up to its limit and no further',
     ],
   },
+  'upstream.maxConcurrentCalls': {
+    attack: 'Calls without end at a model server that is slow',
+    test: ['unit/proxy/upstream-guard.test.ts', 'lets so many calls through at once, and the next when one has left'],
+  },
+  'upstream.circuit.failures': {
+    attack: 'A model server that fails is asked again and again, and its callers wait for nothing',
+    test: ['unit/proxy/circuit.test.ts', 'opens at the last of so many failures in a row'],
+  },
   'upstream.maxPendingCalls': {
     attack: 'Calls that wait without end',
     test: [

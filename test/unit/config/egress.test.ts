@@ -62,6 +62,7 @@ describe('an egress sidecar', () => {
           connectTimeoutMs: 2_000,
           maxConnections: 4,
           maxPendingCalls: 1024,
+          circuit: { failures: 5, openMs: 1_000, maxOpenMs: 30_000 },
           authority: 'acme.test',
         },
       },

@@ -101,6 +101,7 @@ describe('a tenant’s file', () => {
         connectTimeoutMs: 2000,
         maxConnections: 4,
         maxPendingCalls: 1024,
+        circuit: { failures: 5, openMs: 1_000, maxOpenMs: 30_000 },
         authority: '127.0.0.1:8001',
       },
       trace: { clientContext: 'link' },

@@ -153,6 +153,13 @@ const WRONG: readonly Case[] = [
     /twice/,
   ],
   [
+    'a grace without an age',
+    added('limits: { maxConnectionAgeGrace: 5m }\n'),
+    '8:11 limits.maxConnectionAgeGrace',
+    /without maxConnectionAge/,
+    /add maxConnectionAge/,
+  ],
+  [
     'a connection window too small',
     added('limits: { streamWindow: 2MiB }\n'),
     '8:9 limits.connectionWindow',

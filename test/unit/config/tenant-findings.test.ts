@@ -123,6 +123,16 @@ const SCHEMA: readonly Case[] = [
     /PEM file/,
   ],
   ['a misspelt key', acme('clientCa:', 'client_ca:'), '6:1 client_ca', /not a known key/, /did you mean clientCa\?/],
+  [
+    'a circuit that closes sooner than it opens',
+    acme(
+      '  address: http://127.0.0.1:8001\n',
+      '  address: http://127.0.0.1:8001\n  circuit: { openTime: 2s, maxOpenTime: 1s }\n',
+    ),
+    '31:41 upstream.circuit.maxOpenTime',
+    /less than openTime/,
+    /at least openTime/,
+  ],
   ['a misspelt inner key', acme('burst:', 'brust:'), '27:27 quota.tenant.brust', /not a known key/, /mean burst\?/],
   [
     'a key of another place',

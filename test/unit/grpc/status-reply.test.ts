@@ -80,6 +80,7 @@ const EXAMPLES: { readonly [K in Denial['kind']]: readonly [Extract<Denial, { ki
     14,
     'UPSTREAM_UNAVAILABLE',
   ],
+  circuit_open: [{ kind: 'circuit_open', upstream: SECRET(), retryAfterMs: 1_500 }, 14, 'CIRCUIT_OPEN'],
   upstream_protocol: [{ kind: 'upstream_protocol', upstream: SECRET(), why: SECRET() }, 13, 'UPSTREAM_PROTOCOL'],
   overloaded: [{ kind: 'overloaded', why: SECRET() }, 14, 'OVERLOADED'],
   draining: [{ kind: 'draining' }, 14, 'DRAINING'],
