@@ -9,8 +9,10 @@ import { errorInfo } from './error-details.ts';
 import { type GrpcStatus, percentEncodeMessage } from './status.ts';
 
 export interface StatusReply {
-  /** A header block for `Stream.sendHeaders(block, true)`. */
+  /** A header block for `Stream.sendHeaders(block, true)`, or before `body`. */
   readonly block: readonly string[];
+  /** Only of a plain HTTP answer: a line for whoever came with a browser. The caller may leave it out. */
+  readonly body?: Buffer;
   readonly status: GrpcStatus;
   /** `ErrorInfo.reason`. */
   readonly reason: string;
@@ -24,7 +26,7 @@ export function trailersOnly(denial: Denial, tenant = ''): StatusReply {
   const view = viewDenial(denial, tenant);
   if (view.httpStatus !== 200) {
     const block = [':status', String(view.httpStatus), ...view.headers];
-    return { block, status: view.status, reason: view.reason };
+    return { block, body: NOT_GRPC, status: view.status, reason: view.reason };
   }
   const block = [':status', '200', 'content-type', 'application/grpc'];
   pushStatus(block, view);
@@ -59,6 +61,8 @@ function statusDetails(view: DenialView): string {
   for (const detail of view.details) detail(writer);
   return unpadded(writer.view());
 }
+
+const NOT_GRPC = Buffer.from('This is a gRPC server.\n');
 
 /** Serves every reply of the thread: a flood of refusals allocates no buffers. */
 const writer = new ProtobufWriter();

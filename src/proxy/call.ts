@@ -5,7 +5,7 @@
 import type { CallRecord } from '../audit/record.ts';
 import type { Permit } from '../authz/authorizer.ts';
 import { GrpcStatus } from '../grpc/status.ts';
-import { trailersFor, trailersOnly } from '../grpc/status-reply.ts';
+import { type StatusReply, trailersFor, trailersOnly } from '../grpc/status-reply.ts';
 import type { HeaderBlock, ResetCause, Stream, StreamOwner } from '../http2/contract.ts';
 import { ErrorCode } from '../http2/error-code.ts';
 import type { Peer } from '../identity/peer.ts';
@@ -32,6 +32,8 @@ type Phase =
   /** A credential is being verified for the first time; request bytes wait. */
   | { readonly at: 'admitting' }
   | { readonly at: 'open'; readonly admission: Admission }
+  /** It is no gRPC, and will be told so when it has ended. */
+  | { readonly at: 'hearing'; readonly denial: Denial }
   /** The reply is queued; the record waits for its last byte. */
   | { readonly at: 'ending'; readonly denial: Denial | undefined; readonly status: number }
   | { readonly at: 'done' };
@@ -106,7 +108,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
       if (admitted.ok) admitted.value.lease.settle();
       return;
     }
-    if (!admitted.ok) return this.refuse(admitted.error);
+    if (!admitted.ok) return this.#turnAway(admitted.error);
     const { head, method, lease } = admitted.value;
     const unreadable = method.readsModel ? whyUnreadable(head) : undefined;
     if (unreadable !== undefined) {
@@ -122,6 +124,13 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     this.#request.begin(admitted.value, this.#services.limits);
   }
 
+  /** What is no gRPC gets the answer that HTTP gives, and when HTTP gives it: its request is heard out, unless that is long. */
+  #turnAway(denial: Denial): void {
+    if (denial.kind !== 'content_type_unsupported' || this.#stream.remoteEnded) return this.refuse(denial);
+    this.#request.stop();
+    this.#phase = { at: 'hearing', denial };
+  }
+
   // --- the client's stream
 
   onHeaders(_stream: Stream, _block: HeaderBlock, endStream: boolean): void {
@@ -134,6 +143,8 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     this.#held.requestArrived(chunk.length);
     this.#services.arrived(chunk.length);
     if (!this.#request.push(chunk, endStream)) this.#held.requestTaken(chunk.length);
+    const heardOut = endStream || this.#requestBytes > MAX_HEARD_BYTES;
+    if (heardOut && this.#phase.at === 'hearing') this.refuse(this.#phase.denial);
   }
 
   onWritten(_stream: Stream, bytes: number): void {
@@ -142,7 +153,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
   }
 
   unfinishedMessage(): number | undefined {
-    return this.#request.unfinished;
+    return this.#phase.at === 'hearing' ? 0 : this.#request.unfinished;
   }
 
   onLocalEnd(): void {
@@ -158,6 +169,7 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     // Who leaves before it has read its refusal was refused all the same.
     if (phase.at === 'ending' && phase.denial !== undefined)
       this.#finishUndelivered(phase.denial, phase.status, detail);
+    else if (phase.at === 'hearing') this.#finishUndelivered(phase.denial, trailersOnly(phase.denial).status, detail);
     else this.#finish(cause.by === 'us' ? 'failed' : 'cancelled', GrpcStatus.CANCELLED, undefined, detail);
   }
 
@@ -277,8 +289,15 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
     const tenant = this.#trail.caller?.tenant.id ?? '';
     const reply = this.#headersSent ? trailersFor(denial, tenant) : trailersOnly(denial, tenant);
     this.#phase = { at: 'ending', denial, status: reply.status };
-    this.#stream.sendHeaders(reply.block, true);
+    this.#reply(reply);
     if (!this.#stream.remoteEnded) this.#stream.refuseRest();
+  }
+
+  #reply({ block, body }: StatusReply): void {
+    this.#stream.sendHeaders(block, body === undefined);
+    if (body === undefined) return;
+    this.#held.responseArrived(body.length);
+    this.#stream.sendData(body, true);
   }
 
   #finish(outcome: CallRecord['outcome'], status: number, denial: Denial | undefined, detail?: string): void {
@@ -337,3 +356,5 @@ export class Call implements StreamOwner, LegOwner, RequestSideOwner, Mortal {
 }
 
 const NOTHING = Buffer.alloc(0);
+/** What is read and dropped of a request that is no gRPC. */
+const MAX_HEARD_BYTES = 64 * 1024;

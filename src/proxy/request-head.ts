@@ -88,12 +88,13 @@ export function parseRequestHead(block: HeaderBlock): Result<RequestHead, Denial
         break;
     }
   }
-  const parsed = parseMethodPath(path);
-  if (parsed === undefined) return deny({ kind: 'path_malformed', path: path.slice(0, 256) });
-  if (method !== 'POST') return deny({ kind: 'header_malformed', header: ':method', why: 'gRPC calls are POST' });
+  // Before anything else: what is no gRPC gets an answer that is none (gRPC over HTTP/2, Content-Type).
   if (contentType === undefined || !isGrpcContentType(contentType)) {
     return deny({ kind: 'content_type_unsupported', contentType: (contentType ?? '').slice(0, 128) });
   }
+  const parsed = parseMethodPath(path);
+  if (parsed === undefined) return deny({ kind: 'path_malformed', path: path.slice(0, 256) });
+  if (method !== 'POST') return deny({ kind: 'header_malformed', header: ':method', why: 'gRPC calls are POST' });
   // Which of two values counts is for each server to choose: what is decided here must be what it reads.
   if (repeated !== undefined) return deny({ kind: 'header_malformed', header: repeated, why: 'it comes twice' });
   const timeoutMicros = timeout === undefined ? undefined : parseTimeoutMicros(timeout);

@@ -34,7 +34,11 @@ const floods: readonly Flood[] = [
     reason: 'HTTP2_LIMIT_settings',
     frame: (index) => frameBytes(FrameType.SETTINGS, 0, 0, Buffer.of(0, 1, 0, 0, index % 16, 0)),
   },
-  { name: 'PING', reason: 'HTTP2_LIMIT_pings', frame: () => frameBytes(FrameType.PING, 0, 0, Buffer.alloc(8)) },
+  {
+    name: 'PING',
+    reason: /^HTTP2_LIMIT_(pings|maxPingStrikes)$/,
+    frame: () => frameBytes(FrameType.PING, 0, 0, Buffer.alloc(8)),
+  },
   {
     name: 'PING acknowledgements',
     reason: 'HTTP2_LIMIT_pings',

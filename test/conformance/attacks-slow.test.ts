@@ -78,7 +78,12 @@ describe('an attacker that does not read', () => {
 
   it('its answers is gone', async () => {
     const verdict = await underAttack({
-      limits: { ...quick, pings: { burst: 1e6, perSecond: 0, perUsefulFrame: 0 }, maxQueuedControlFrames: 100 },
+      limits: {
+        ...quick,
+        pings: { burst: 1e6, perSecond: 0, perUsefulFrame: 0 },
+        maxPingStrikes: 1e6,
+        maxQueuedControlFrames: 100,
+      },
       run: async (attacker, over, ground) => {
         attacker.stopReading();
         while (!over() && ground.sidecar.listener.connections > 1) {

@@ -237,8 +237,9 @@ describe('what a refused caller is told to do', () => {
   });
 
   it('to speak gRPC, in plain HTTP', () => {
-    const { block } = trailersOnly(EXAMPLES.content_type_unsupported[0]);
+    const { block, body } = trailersOnly(EXAMPLES.content_type_unsupported[0]);
     expect(block).toEqual([':status', '415', 'accept', 'application/grpc']);
+    expect(String(body)).toBe('This is a gRPC server.\n');
   });
 
   it('the same for every way in which an API key can be wrong', () => {
