@@ -1,0 +1,46 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '../../..');
+
+/** "`file`: title; title; `file`: title" as pairs. */
+function namedTests(cell: string): readonly (readonly [file: string, title: string])[] {
+  let file = '';
+  return cell.split('; ').map((part) => {
+    const [, named, title] = /^(?:`([^`]+)`: )?(.+)$/.exec(part.trim()) ?? [];
+    file = named ?? file;
+    return [file, title ?? ''];
+  });
+}
+
+/** The rows of a page's tables, as cells. */
+function rowsOf(page: string): readonly (readonly string[])[] {
+  return readFileSync(join(ROOT, page), 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+    .map((line) => line.split('|').map((cell) => cell.trim()));
+}
+
+const PAGES = ['src/manual/attacks.md', 'test/conformance/README.md'];
+
+test.each(PAGES)('%s names only tests that there are', (page) => {
+  const named = rowsOf(page)
+    .map((cells) => cells.at(-2) ?? '')
+    .filter((cell) => /^`[^`]+\.test\.ts`: /.test(cell))
+    .flatMap(namedTests);
+  const missing = named.filter(([file, title]) => {
+    const source = readFileSync(join(ROOT, 'test', file), 'utf8').replaceAll("\\'", "'");
+    return !source.includes(title);
+  });
+  expect(named.length).toBeGreaterThan(50);
+  expect(missing).toEqual([]);
+});
+
+test('the page of attacks has a row for each, with a reason, and none twice', () => {
+  const rows = rowsOf('src/manual/attacks.md').filter((cells) => /CVE-|GHSA-|RUSTSEC-/.test(cells[1] ?? ''));
+  expect(rows.length).toBeGreaterThan(50);
+  for (const cells of rows) for (const cell of cells.slice(1, -1)) expect(cell).not.toBe('');
+  const ids = rows.map((cells) => cells[1]);
+  expect(new Set(ids).size).toBe(ids.length);
+});
