@@ -33,7 +33,8 @@ export class ModelUpstream {
     this.port = port;
   }
 
-  static async start(): Promise<ModelUpstream> {
+  /** `port`: that of one which was stopped, to take its place. */
+  static async start(port = 0): Promise<ModelUpstream> {
     const seen: SeenCall[] = [];
     const server = new Server({ 'grpc.max_receive_message_length': 1024 ** 3 });
     server.addService(loadInferenceService(), {
@@ -52,12 +53,12 @@ export class ModelUpstream {
         stream.on('error', () => stream.end());
       },
     });
-    const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
-        error === null ? resolve(bound) : reject(error),
+    const bound = await new Promise<number>((resolve, reject) => {
+      server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, boundPort) =>
+        error === null ? resolve(boundPort) : reject(error),
       );
     });
-    return new ModelUpstream(server, seen, port);
+    return new ModelUpstream(server, seen, bound);
   }
 
   get address(): string {
