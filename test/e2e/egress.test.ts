@@ -12,7 +12,7 @@ import { createCa, issueClient } from '../../src/identity/issue.ts';
 import { auditRecord, auditRecords } from './harness/audit-records.ts';
 import { accepts, Child, run } from './harness/child.ts';
 import { EgressSidecar } from './harness/egress-sidecar.ts';
-import { freePorts } from './harness/free-port.ts';
+import { freePort } from './harness/free-port.ts';
 import { type InteropServer, startInteropServer } from './harness/interop-server.ts';
 import { ModelUpstream } from './harness/model-upstream.ts';
 import { peerFile, peerSource } from './harness/peer-file.ts';
@@ -21,6 +21,7 @@ import { Sidecar } from './harness/sidecar.ts';
 import { SteadyLoad } from './harness/steady-load.ts';
 import { inferMessageHead, RAW_INPUT_CONTENTS } from './harness/tensor-message.ts';
 import { until } from './harness/until.ts';
+import { killThread } from './harness/worker-inspector.ts';
 
 const MIB = 1024 ** 2;
 const CASES = [
@@ -232,7 +233,7 @@ describe('calls of a model', () => {
   });
 
   it('go out of an ingress too, once its main file says so, and no more when it does not', async () => {
-    const [port] = await freePorts(1);
+    const port = await freePort();
     const { pki, files } = ingress.tenant('acme');
     const mainFile = join(ingress.directory, 'bulkhead.yaml');
     const before = readFileSync(mainFile, 'utf8');
@@ -241,14 +242,35 @@ describe('calls of a model', () => {
     const listener = { listen: `127.0.0.1:${port}`, tenant: 'acme', upstream: { ...upstreamOf, clientCertificate } };
     const load = new SteadyLoad([clientOf(egress)], 8, 'meanwhile', 10);
     writeFileSync(mainFile, `${before}${stringify({ egress: [listener] })}`);
-    await until('it listens', async () => ((await accepts(port ?? 0)) ? true : undefined), 10_000);
-    const client = new PlainClient(port ?? 0);
+    await until('it listens', async () => ((await accepts(port)) ? true : undefined), 10_000);
+    const client = new PlainClient(port);
     ending.push(() => client.close());
     expect(await client.infer({ modelName: 'digits', inputs: [] })).toMatchObject({ code: 'OK' });
     writeFileSync(mainFile, before);
-    await until('it has left', async () => ((await accepts(port ?? 0)) ? undefined : true), 10_000);
+    await until('it has left', async () => ((await accepts(port)) ? undefined : true), 10_000);
     await load.stop();
     expect(load.failed).toEqual([]);
+  });
+
+  it('are made again over both kinds of listener after their thread has died', async () => {
+    const inspectorPort = await freePort();
+    const mortal = await egressOf(ingress, {
+      unixSocket: 'acme.sock',
+      nodeFlags: [`--inspect=127.0.0.1:${inspectorPort}`],
+      // One thread, which has both: that it dies is the death of both.
+      extra: { workers: 1 },
+    });
+    const targets = [mortal.port, `unix:${join(mortal.directory, 'acme.sock')}`];
+    const served = async (): Promise<true | undefined> => {
+      const clients = targets.map((target) => new PlainClient(target));
+      const outcomes = await Promise.all(clients.map((client) => client.infer({ modelName: 'digits', inputs: [] })));
+      for (const client of clients) client.close();
+      return outcomes.every(({ code }) => code === 'OK') ? true : undefined;
+    };
+    expect(await served()).toBe(true);
+    await killThread(inspectorPort, /worker\.ts/);
+    await auditRecord(mortal, 'the death', (one) => one.type === 'event' && one.event === 'worker_died');
+    await until('calls on both listeners', served, 10_000);
   });
 
   it('that run when it is told to stop run to their end', async () => {

@@ -17,6 +17,10 @@ export interface EgressSetup {
   readonly upstream?: Readonly<Record<string, unknown>>;
   /** Further keys of the main file. */
   readonly extra?: Readonly<Record<string, unknown>>;
+  /** A Unix socket beside its files, which is a second listener of the same tenant. */
+  readonly unixSocket?: string;
+  /** Flags of Node itself, such as `--inspect=127.0.0.1:9229`. */
+  readonly nodeFlags?: readonly string[];
 }
 
 const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
@@ -38,29 +42,27 @@ export class EgressSidecar {
   }
 
   /** Writes the configuration with the tenant's own certificate files, starts it and waits until it is ready. */
-  static async start({ ingress, tenant, upstream, extra }: EgressSetup): Promise<EgressSidecar> {
+  static async start(setup: EgressSetup): Promise<EgressSidecar> {
     const directory = mkdtempSync(join(tmpdir(), 'bulkhead-egress-'));
     const [port, admin] = await freePorts(2);
     if (port === undefined || admin === undefined) throw new Error('no ports');
+    const { ingress, tenant, unixSocket } = setup;
     const { pki } = ingress.tenant(tenant);
+    const upstream = {
+      address: `https://127.0.0.1:${ingress.port}`,
+      ca: 'ca.pem',
+      serverName: pki.serverName,
+      clientCertificate: { chain: 'client.pem', key: 'client.key' },
+      ...setup.upstream,
+    };
+    const listens = [`127.0.0.1:${port}`];
+    if (unixSocket !== undefined) listens.push(`unix:${join(directory, unixSocket)}`);
     const main = {
-      egress: [
-        {
-          listen: `127.0.0.1:${port}`,
-          tenant,
-          upstream: {
-            address: `https://127.0.0.1:${ingress.port}`,
-            ca: 'ca.pem',
-            serverName: pki.serverName,
-            clientCertificate: { chain: 'client.pem', key: 'client.key' },
-            ...upstream,
-          },
-        },
-      ],
+      egress: listens.map((listen) => ({ listen, tenant, upstream })),
       admin: { address: `127.0.0.1:${admin}` },
       workers: 2,
       audit: { directory: 'audit' },
-      ...extra,
+      ...setup.extra,
     };
     writeFileSync(join(directory, 'bulkhead.yaml'), stringify(main));
     writeFileSync(join(directory, 'ca.pem'), pki.ca.certPem);
@@ -68,7 +70,7 @@ export class EgressSidecar {
     writeFileSync(join(directory, 'client.key'), pki.client.keyPem, { mode: 0o600 });
     const child = await Child.spawn('the egress sidecar', {
       command: process.execPath,
-      args: [MAIN, 'run', '--config', join(directory, 'bulkhead.yaml')],
+      args: [...(setup.nodeFlags ?? []), MAIN, 'run', '--config', join(directory, 'bulkhead.yaml')],
       env: { OTEL_EXPORTER_OTLP_ENDPOINT: '' },
     });
     const sidecar = new EgressSidecar(child, port, admin, directory);

@@ -19,10 +19,15 @@ const asIs = (bytes: Buffer): Buffer => bytes;
 export class PlainClient {
   readonly #client: Client;
 
-  constructor(port: number) {
-    this.#client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
-      'grpc.use_local_subchannel_pool': 1,
-    });
+  /** `target`: a loopback port, or `unix:/path`. */
+  constructor(target: number | string) {
+    this.#client = new Client(
+      typeof target === 'number' ? `127.0.0.1:${target}` : target,
+      credentials.createInsecure(),
+      {
+        'grpc.use_local_subchannel_pool': 1,
+      },
+    );
   }
 
   /** Never rejects: every end is an outcome. */
