@@ -2,7 +2,7 @@
  * The chart: small panels of horizontal bars, the median with the spread of the rounds as a line through its end. It carries both
  * colour schemes, and follows the reader's.
  */
-import { QUIET_LOAD } from './machine.ts';
+import { QUIET_LOAD, QUIET_SHARE } from './machine.ts';
 import type { BenchResult } from './result.ts';
 import type { Features, Metric, Row, SubjectName } from './row.ts';
 
@@ -59,12 +59,13 @@ const LINES_HEIGHT = LINES.length * STEP + LINES.filter((line) => line.group !==
 const PANEL_HEIGHT = HEAD + LINES_HEIGHT;
 
 /** Draws what was measured; panels without rows are left out. */
-export function chart({ rows, machine, plan, startedAt }: BenchResult): string {
+export function chart({ rows, machine, othersShare, plan, startedAt }: BenchResult): string {
   const panels = PANELS.filter((panel) => LINES.some((line) => find(rows, panel, line) !== undefined));
   const panelRows = Math.ceil(panels.length / COLUMNS);
   const width = MARGIN * 2 + COLUMNS * (LABELS + PANEL) + (COLUMNS - 1) * GAP;
   const height = MARGIN * 2 + panelRows * PANEL_HEIGHT + Math.max(0, panelRows - 1) * PANEL_GAP + FOOT;
-  const busy = machine.loadBefore > QUIET_LOAD ? `; the machine was busy (load ${machine.loadBefore})` : '';
+  const isBusy = machine.loadBefore > QUIET_LOAD || othersShare > QUIET_SHARE;
+  const busy = isBusy ? `; others used ${Math.round(othersShare * 100)} % of the machine` : '';
   const about =
     `Smaller is better. Median of the rounds, line from least to most. One core for the proxy. ` +
     `${startedAt.slice(0, 10)}, ${plan} run${busy}.`;

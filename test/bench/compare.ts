@@ -115,7 +115,8 @@ async function withTenants(
   const rows: Row[] = [];
   const many: ManyTenants[] = [];
   try {
-    for (const count of plan.tenants) many.push(await startManyTenants(ground, count, { nodeFlags }, say));
+    for (const count of plan.tenants)
+      many.push(await startManyTenants(ground, count, { nodeFlags }, plan.tenantsIdleSeconds, say));
     const contenders = [one, ...many.map(({ contender }) => contender)];
     const counts = new Map(many.map(({ contender, count }) => [contender, count]));
     const measured = await cpuPerCall(contenders, WIDE, plan, (who) => nameOf(counts.get(who) ?? 1));

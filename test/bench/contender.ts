@@ -13,6 +13,8 @@ export interface Contender {
   readonly subject: Subject;
   readonly running: Running;
   readonly target: LoadTarget;
+  /** CPU that it uses without any call, as a share of one core; not counted as a call's. */
+  readonly idleShare: number;
 }
 
 export type Say = (text: string) => void;
@@ -31,7 +33,7 @@ export async function contend(
     const megabytes = Math.round(residentBytes(running.pids) / 1e6);
     const memory = running.pids.length === 0 ? '' : `, ${megabytes} MB resident`;
     say(`  ${subjectName(subject).padEnd(34)} answers right on port ${running.port}${memory}`);
-    return { subject, running, target };
+    return { subject, running, target, idleShare: 0 };
   } catch (error) {
     await running.stop();
     throw error;

@@ -23,16 +23,17 @@ export async function cpuPerCall(
   const rounds = new Map<Contender, Rounds>();
   for (const contender of contenders) {
     await warmUp(contender, axis, plan.warmUp);
-    await settled(contender.running.pids, plan.settleStepMs);
+    await settled(contender.running.pids, plan.settleStepMs, contender.idleShare);
     rounds.set(contender, { micros: [], perSecond: [] });
   }
   for (let round = 0; round < plan.rounds; round++) {
     for (const [contender, { micros, perSecond }] of rounds) {
       const { pids } = contender.running;
-      const before = cpuSeconds(pids);
+      const [before, startedAt] = [cpuSeconds(pids), performance.now()];
       const { calls, seconds } = await load(contender.target, axis, plan.seconds);
-      await settled(pids, plan.settleStepMs);
-      micros.push(((cpuSeconds(pids) - before) * 1e6) / calls);
+      await settled(pids, plan.settleStepMs, contender.idleShare);
+      const idle = (contender.idleShare * (performance.now() - startedAt)) / 1000;
+      micros.push(((cpuSeconds(pids) - before - idle) * 1e6) / calls);
       perSecond.push(calls / seconds);
     }
   }

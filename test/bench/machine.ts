@@ -2,6 +2,7 @@
  * What the numbers were measured on: a number without its machine is not worth quoting.
  */
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { peerFile } from '../e2e/harness/peer-file.ts';
 
@@ -19,8 +20,9 @@ export interface Machine {
   readonly loadBefore: number;
 }
 
-/** Above it somebody else is using the cores, and the numbers are theirs too. */
+/** Above these somebody else is using the cores, and the numbers are theirs too. */
 export const QUIET_LOAD = 1.5;
+export const QUIET_SHARE = 0.1;
 
 /** Looks at the machine; call it before anything is started. */
 export function machine(): Machine {
@@ -36,6 +38,43 @@ export function machine(): Machine {
     commit: version('git', ['rev-parse', '--short', 'HEAD'], /(\w+)/),
     loadBefore: Number((loadavg()[0] ?? 0).toFixed(2)),
   };
+}
+
+/** Says what share of the machine's CPU others have used since it was made, once everything that we started has ended. */
+export class Disturbance {
+  readonly #startedAt = performance.now();
+  readonly #busy = busySeconds();
+  readonly #own = ownSeconds();
+
+  /** From 0 to 1, of all cores together. */
+  share(): number {
+    const others = busySeconds() - this.#busy - (ownSeconds() - this.#own);
+    const available = ((performance.now() - this.#startedAt) / 1000) * cpus().length;
+    return Number(Math.max(0, others / available).toFixed(3));
+  }
+}
+
+const TICKS_PER_SECOND = 100;
+
+/** All cores: user, nice, system, interrupts. */
+function busySeconds(): number {
+  const [, user, nice, system, , , interrupts, softInterrupts] = (
+    readFileSync('/proc/stat', 'utf8').split('\n')[0] ?? ''
+  )
+    .split(/\s+/)
+    .map(Number);
+  const sum = [user, nice, system, interrupts, softInterrupts].reduce<number>(
+    (total, ticks) => total + (ticks ?? 0),
+    0,
+  );
+  return sum / TICKS_PER_SECOND;
+}
+
+/** This process, and those that it started and that have ended. */
+function ownSeconds(): number {
+  const stat = readFileSync('/proc/self/stat', 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return fields.slice(11, 15).reduce((total, ticks) => total + Number(ticks), 0) / TICKS_PER_SECOND;
 }
 
 /** What a program says of itself, on either output. */

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Contender, contend, type Say } from './contender.ts';
 import { acmeFile, type PreparedGround } from './ground.ts';
 import { type Axis, load } from './load.ts';
+import { idleShare } from './process-cost.ts';
 import { type Row, rowOf } from './row.ts';
 import { bulkheadEverything, type SidecarOptions } from './subjects/bulkhead.ts';
 import type { Subject } from './subjects/subject.ts';
@@ -29,6 +30,7 @@ export async function startManyTenants(
   ground: PreparedGround,
   count: number,
   options: SidecarOptions,
+  idleSeconds: number,
   say: Say,
 ): Promise<ManyTenants> {
   const tenants = ground.tenants(count);
@@ -40,9 +42,16 @@ export async function startManyTenants(
     seconds = (performance.now() - before) / 1000;
     return running;
   };
-  const contender = await contend(ground, { ...subject, start }, [100], say);
-  say(`  ${''.padEnd(34)} started in ${seconds.toFixed(1)} s`);
-  return { contender, count, rows: [rowOf(subject, tenantsAxis(count), 'start_seconds', [seconds])] };
+  const started = await contend(ground, { ...subject, start }, [100], say);
+  // Watching the files of many tenants takes time of its own, whether or not there are calls.
+  await sleep(idleSeconds * 250);
+  const share = await idleShare(started.running.pids, idleSeconds);
+  say(
+    `  ${''.padEnd(34)} started in ${seconds.toFixed(1)} s; without calls it uses ${(share * 100).toFixed(1)} % of a core`,
+  );
+  const axis = tenantsAxis(count);
+  const rows = [rowOf(subject, axis, 'start_seconds', [seconds]), rowOf(subject, axis, 'idle_cpu', [share])];
+  return { contender: { ...started, idleShare: share }, count, rows };
 }
 
 /** Changes one tenant's file while calls go on; returns how long it took until the new configuration serves. */

@@ -14,6 +14,8 @@ export interface Plan {
   readonly axes: readonly Axis[];
   readonly workers: readonly number[];
   readonly tenants: readonly number[];
+  /** How long it is looked at without calls, to tell what files that are watched cost from what calls do. */
+  readonly tenantsIdleSeconds: number;
   readonly latency: LatencyPlan | undefined;
   readonly newConnections: ConnectionsPlan | undefined;
   readonly idle: IdlePlan | undefined;
@@ -70,6 +72,7 @@ export const PLANS: Readonly<Record<Plan['name'], Plan>> = {
     axes: [...SMALL, ...LARGE],
     workers: [2],
     tenants: [100, 10_000],
+    tenantsIdleSeconds: 8,
     latency: { rounds: 5, connections: 10, maxCallsPerSecond: 4_000, warmUpSeconds: 2, seconds: 5 },
     newConnections: { burst: 200, seconds: 2 },
     idle: { rounds: 3, connections: 1_000, restSeconds: 3 },
@@ -83,6 +86,7 @@ export const PLANS: Readonly<Record<Plan['name'], Plan>> = {
     axes: SMALL,
     workers: [],
     tenants: [],
+    tenantsIdleSeconds: 0,
     latency: undefined,
     newConnections: undefined,
     idle: undefined,
@@ -96,6 +100,7 @@ export const PLANS: Readonly<Record<Plan['name'], Plan>> = {
     axes: [...SMALL.slice(0, 1), ...LARGE],
     workers: [2],
     tenants: [100],
+    tenantsIdleSeconds: 0.2,
     latency: { rounds: 1, connections: 10, maxCallsPerSecond: 300, warmUpSeconds: 0.1, seconds: 0.5 },
     newConnections: { burst: 20, seconds: 0 },
     idle: { rounds: 1, connections: 20, restSeconds: 0.1 },

@@ -49,14 +49,21 @@ export function residentBytes(pids: readonly number[]): number {
  * Waits until the processes have done what the load left them to do, such as exporting the last calls' spans: that cost
  * belongs to those calls, whenever it is paid.
  */
-export async function settled(pids: readonly number[], stepMs: number): Promise<void> {
+export async function settled(pids: readonly number[], stepMs: number, idleShare = 0): Promise<void> {
   const end = performance.now() + MAX_SETTLE_MS;
   for (let before = cpuSeconds(pids); performance.now() < end; ) {
     await sleep(stepMs);
     const now = cpuSeconds(pids);
-    if (now - before <= Math.max(1 / TICKS_PER_SECOND, (IDLE_SHARE * stepMs) / 1000)) return;
+    if (now - before <= Math.max(1 / TICKS_PER_SECOND, ((idleShare + IDLE_SHARE) * stepMs) / 1000)) return;
     before = now;
   }
+}
+
+/** CPU seconds per second over so many seconds without load. */
+export async function idleShare(pids: readonly number[], seconds: number): Promise<number> {
+  const [cpu, time] = [cpuSeconds(pids), performance.now()];
+  await sleep(seconds * 1000);
+  return ((cpuSeconds(pids) - cpu) * 1000) / (performance.now() - time);
 }
 
 /** `/proc/PID/stat` from the state on: 0 state, 1 parent, 11 user ticks, 12 system ticks. Undefined when it has ended. */

@@ -10,6 +10,8 @@ export interface BenchResult {
   readonly plan: string;
   readonly startedAt: string;
   readonly machine: Machine;
+  /** Share of the machine's CPU that others used during the run. */
+  readonly othersShare: number;
   readonly rows: readonly Row[];
   readonly goals: readonly Verdict[];
 }

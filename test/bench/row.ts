@@ -29,6 +29,7 @@ export const UNITS = {
   rss_idle: 'B',
   rss_per_connection: 'B',
   start_seconds: 's',
+  idle_cpu: 'share of a core',
   reload_seconds: 's',
   failed_calls: '1',
 } as const;

@@ -10,9 +10,10 @@ import { chart } from './chart.ts';
 import { compare } from './compare.ts';
 import { judge, printVerdicts } from './goals.ts';
 import { prepareGround } from './ground.ts';
-import { machine, QUIET_LOAD } from './machine.ts';
-import { PLANS } from './plan.ts';
+import { Disturbance, machine, QUIET_LOAD, QUIET_SHARE } from './machine.ts';
+import { PLANS, type Plan } from './plan.ts';
 import { type BenchResult, readResult, writeResult } from './result.ts';
+import type { Row } from './row.ts';
 
 const HELP = `usage: npm run bench -- [--quick | --smoke] [--json FILE] [--svg FILE] [--node-flags FLAGS]
        npm run bench -- --from FILE [--svg FILE]
@@ -49,13 +50,33 @@ async function measured(): Promise<BenchResult> {
   if (plan.name !== 'smoke' && on.loadBefore > QUIET_LOAD) {
     say(`The machine is busy (load ${on.loadBefore}): what follows says as much of it as of the subjects.\n`);
   }
+  const disturbance = new Disturbance();
+  const rows = await measureOn(
+    plan,
+    options['node-flags'].split(' ').filter((flag) => flag !== ''),
+  );
+  const othersShare = disturbance.share();
+  if (plan.name !== 'smoke' && othersShare > QUIET_SHARE) {
+    say(
+      `\nOthers used ${(othersShare * 100).toFixed(0)} % of the machine's CPU meanwhile: measure again when it is quiet.`,
+    );
+  }
+  return {
+    plan: plan.name,
+    startedAt,
+    machine: on,
+    othersShare,
+    rows,
+    goals: plan.name === 'smoke' ? [] : judge(rows),
+  };
+}
+
+async function measureOn(plan: Plan, nodeFlags: readonly string[]): Promise<readonly Row[]> {
   const directory = mkdtempSync(join(tmpdir(), 'bulkhead-bench-'));
   try {
     const ground = await prepareGround(directory);
     try {
-      const nodeFlags = options['node-flags'].split(' ').filter((flag) => flag !== '');
-      const rows = await compare(ground, plan, nodeFlags, say);
-      return { plan: plan.name, startedAt, machine: on, rows, goals: plan.name === 'smoke' ? [] : judge(rows) };
+      return await compare(ground, plan, nodeFlags, say);
     } finally {
       await ground.stop();
     }
