@@ -3,7 +3,7 @@ import { duplexPair } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Http2Connection } from '../../src/http2/connection.ts';
-import { Flag, FrameType, PREFACE, putFrameHeader } from '../../src/http2/frame.ts';
+import { Flag, FrameType, PREFACE } from '../../src/http2/frame.ts';
 import { FrameReader, type FrameSink } from '../../src/http2/frame-reader.ts';
 import { HpackDecoder } from '../../src/http2/hpack-decoder.ts';
 import { HpackEncoder } from '../../src/http2/hpack-encoder.ts';
@@ -13,8 +13,12 @@ import { parseSettings, putSettings, type Settings } from '../../src/http2/setti
 import { buffers, echo, options, REQUEST, turn } from '../unit/http2/loopback.ts';
 import { encode, frame, SETTINGS, SETTINGS_ACK, word } from '../unit/http2/raw-peer.ts';
 import { RecordingConnectionOwner, RecordingStreamOwner } from '../unit/http2/recording-owner.ts';
+import { plausible, someFrame } from './frame-sequences.ts';
 
-const runs = (numRuns: number) => ({ numRuns, seed: 20_261_119 });
+/** How often the short run tries, or that share of FUZZ_RUNS with a seed of its own, which a failure prints. */
+const LONG_RUNS = Number(process.env['FUZZ_RUNS'] ?? 0);
+const runs = (numRuns: number): { numRuns: number; seed?: number } =>
+  LONG_RUNS > 0 ? { numRuns: Math.ceil((LONG_RUNS * numRuns) / 20_000) } : { numRuns, seed: 20_261_119 };
 const latin1 = fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes).toString('latin1'));
 const GENEROUS = { maxHeaderListBytes: 10_000_000, maxHeaderFields: 10_000 };
 
@@ -152,21 +156,6 @@ function transcript(pieces: readonly Buffer[]): string[] {
   return sink.lines;
 }
 
-const someFrame = fc
-  .record({
-    type: fc.nat(11),
-    flags: fc.constantFrom(0, 1, 4, 5, 8, 9, 0x20, 0x2c),
-    streamId: fc.nat(5),
-    payload: fc.uint8Array({ maxLength: 40 }),
-    /** Now and then the length lies. */
-    lie: fc.oneof({ weight: 20, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.nat(70_000) }),
-  })
-  .map(({ type, flags, streamId, payload, lie }) => {
-    const bytes = frame(type, flags, streamId, payload);
-    if (lie > 0) putFrameHeader(bytes, 0, lie, type, flags, streamId);
-    return bytes;
-  });
-
 describe('a stream of frames', () => {
   test('reads the same in whatever pieces it comes', () => {
     fc.assert(
@@ -242,24 +231,6 @@ describe('a send queue', () => {
     );
   });
 });
-
-/** Frames that make sense more often than not, in an order that may not. */
-const plausible = fc.oneof(
-  someFrame,
-  fc
-    .record({ id: fc.constantFrom(1, 3, 5, 7, 9), end: fc.boolean() })
-    .map(({ id, end }) => frame(FrameType.HEADERS, Flag.END_HEADERS | (end ? 1 : 0), id, encode(REQUEST))),
-  fc
-    .record({ id: fc.constantFrom(1, 3, 5, 7), end: fc.boolean(), bytes: fc.nat(2_000) })
-    .map(({ id, end, bytes }) => frame(FrameType.DATA, end ? 1 : 0, id, Buffer.alloc(bytes))),
-  fc.constantFrom(1, 3, 5, 7).map((id) => frame(FrameType.RST_STREAM, 0, id, word(8))),
-  fc
-    .record({ id: fc.constantFrom(0, 1, 3, 5), by: fc.constantFrom(0, 1, 100, 0x7fff_ffff) })
-    .map(({ id, by }) => frame(FrameType.WINDOW_UPDATE, 0, id, word(by))),
-  fc.constant(SETTINGS),
-  fc.constant(frame(FrameType.SETTINGS, 0, 0, Buffer.from([0, 4, 0, 0, 0, 10]))),
-  fc.constant(frame(FrameType.SETTINGS, 0, 0, Buffer.from([0, 1, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0]))),
-);
 
 async function survives(pieces: readonly Buffer[]): Promise<void> {
   const [peer, engine] = duplexPair();
