@@ -224,6 +224,10 @@ export interface UpstreamConfig {
   readonly maxConnections: number;
   /** Calls that may wait for a connection or a free stream. */
   readonly maxPendingCalls: number;
+  /** Connections that are kept whether there are calls or not; absent: 0. */
+  readonly minConnections?: number;
+  /** A connection beyond these is closed when it had no call for so long; absent: never. */
+  readonly idleTimeoutMs?: number;
   /** Calls of this worker that may be there at once; absent: as many as the connections take. */
   readonly maxConcurrentCalls?: number;
   /** When to stop asking; absent: never. */

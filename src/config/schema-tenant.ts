@@ -162,6 +162,17 @@ const upstream = z
     authority: name('an authority', '`:authority` that the server sees. Default: host and port.').optional(),
     connectTimeout: duration('For connecting, TLS included.', '2s', '10ms', '1m').prefault('2s'),
     maxConnections: count('Connections for this tenant, per worker.', 1, 1024).default(4),
+    minConnections: count(
+      'Connections that are kept while the tenant has clients, per worker: its first call need not wait for one.',
+      0,
+      1024,
+    ).default(0),
+    idleTimeout: duration(
+      'A connection beyond minConnections is closed without calls after it.',
+      '5m',
+      '1s',
+      '1d',
+    ).prefault('5m'),
     maxPendingCalls: count('Calls that may wait for a connection, per worker.', 0, 1_000_000).default(1024),
     maxConcurrentCalls: count(
       'Calls that may be at the server or wait for it, per worker. Default: as many as come.',

@@ -15,6 +15,9 @@ export function buildUpstream(scope: FileScope, path: ValuePath, upstream: Upstr
     scope.report({ path: at('address') }, parsed.error.message, parsed.error.fix);
     return undefined;
   }
+  if (upstream.minConnections > upstream.maxConnections) {
+    scope.report({ path: at('minConnections') }, 'is more than maxConnections', 'make it at most maxConnections');
+  }
   if (upstream.circuit.maxOpenTime < upstream.circuit.openTime) {
     scope.report({ path: at('circuit', 'maxOpenTime') }, 'is less than openTime', 'make it at least openTime');
   }
@@ -44,7 +47,9 @@ export function buildUpstream(scope: FileScope, path: ValuePath, upstream: Upstr
     tls: tls ? { caPem: ca?.pem, serverName: upstream.serverName ?? host, clientCertificate: pair?.pair } : undefined,
     display: upstream.address,
     connectTimeoutMs: upstream.connectTimeout,
+    minConnections: upstream.minConnections,
     maxConnections: upstream.maxConnections,
+    idleTimeoutMs: upstream.idleTimeout,
     maxPendingCalls: upstream.maxPendingCalls,
     ...(upstream.maxConcurrentCalls === undefined ? {} : { maxConcurrentCalls: upstream.maxConcurrentCalls }),
     circuit: {

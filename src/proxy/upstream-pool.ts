@@ -3,7 +3,7 @@
  * fill a connection's window, and only its own calls may feel that.
  *
  * The pool grows while every connection is at the peer's MAX_CONCURRENT_STREAMS, up to `maxConnections`; then calls wait,
- * up to `maxPendingCalls`. While the upstream cannot be reached, calls are refused at once instead of queueing, and it is
+ * up to `maxPendingCalls`. `minConnections` are kept, others are closed when idle. While the upstream cannot be reached, calls are refused at once instead of queueing, and it is
  * tried again after a jittered back-off.
  */
 import type { Socket } from 'node:net';
@@ -40,6 +40,8 @@ export interface UpstreamPoolOptions {
 /** First back-off after a failed connect, doubled each time, ± 50 % jitter. */
 const BACKOFF_FIRST_MS = 100;
 const BACKOFF_MAX_MS = 10_000;
+/** Before a kept connection that has ended is replaced, ± 50 %: a server that ends each of them is not to be worn out. */
+const REPLACE_AFTER_MS = 1_000;
 
 export class UpstreamPool implements ConnectionOwner {
   readonly replays: ReplayStore;
@@ -57,12 +59,14 @@ export class UpstreamPool implements ConnectionOwner {
   #lastError = '';
   #draining = false;
   #closed = false;
+  #replacing: NodeJS.Timeout | undefined;
 
   constructor(options: UpstreamPoolOptions) {
     this.#options = options;
     this.replays = new ReplayStore(options.buffers, options.account);
     this.#random = options.random ?? Math.random;
     this.guard = new UpstreamGuard(options.config, this.#random);
+    if (this.#isBelowMinimum()) this.#grow();
   }
 
   get config(): UpstreamConfig {
@@ -99,6 +103,7 @@ export class UpstreamPool implements ConnectionOwner {
    */
   drain(): void {
     this.#draining = true;
+    clearTimeout(this.#replacing);
     for (const connection of this.#connections) this.#closeIfIdle(connection);
   }
 
@@ -111,6 +116,7 @@ export class UpstreamPool implements ConnectionOwner {
     this.#unproven.delete(connection);
     this.#connections.delete(connection);
     if (this.#waiting.size > 0) this.#grow();
+    else this.#replaceLater();
   }
 
   onCapacity(connection: Connection): void {
@@ -142,6 +148,7 @@ export class UpstreamPool implements ConnectionOwner {
       if (this.#connections.size === 0) this.#failWaiting(this.#unavailable());
     }
     if (this.#waiting.size > 0) this.#grow();
+    else this.#replaceLater();
   }
 
   #grow(): void {
@@ -170,7 +177,7 @@ export class UpstreamPool implements ConnectionOwner {
         streamWindowBytes,
         connectionWindowBytes,
         maxHeaderListBytes,
-        idleTimeoutMs: 0,
+        idleTimeoutMs: this.#isBelowMinimum() ? 0 : (this.#options.config.idleTimeoutMs ?? 0),
       },
       this,
       turn,
@@ -179,13 +186,27 @@ export class UpstreamPool implements ConnectionOwner {
     this.#connections.add(connection);
     this.#unproven.add(connection);
     this.#serve(connection);
-    if (this.#waiting.size > 0) this.#grow();
+    if (this.#waiting.size > 0 || this.#isBelowMinimum()) this.#grow();
   }
 
   #dialFailed(error: string): void {
     this.#lastError = error;
     this.#backOff();
     if (this.#connections.size === 0) this.#failWaiting(this.#unavailable());
+    this.#replaceLater();
+  }
+
+  #isBelowMinimum(): boolean {
+    return !this.#draining && !this.#closed && this.#connections.size < (this.#options.config.minConnections ?? 0);
+  }
+
+  #replaceLater(): void {
+    if (!this.#isBelowMinimum() || this.#replacing !== undefined) return;
+    const afterMs = Math.max(REPLACE_AFTER_MS * (0.5 + this.#random()), this.#retryAt - performance.now());
+    this.#replacing = setTimeout(() => {
+      this.#replacing = undefined;
+      if (this.#isBelowMinimum()) this.#grow();
+    }, afterMs).unref();
   }
 
   #backOff(): void {
@@ -207,6 +228,7 @@ export class UpstreamPool implements ConnectionOwner {
   /** Ends every connection at once: the drain limit has passed. */
   destroy(why: string): void {
     this.#closed = true;
+    clearTimeout(this.#replacing);
     this.#failWaiting({ kind: 'draining' });
     for (const connection of this.#connections) connection.destroy(ErrorCode.NO_ERROR, why);
   }

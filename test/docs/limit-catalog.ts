@@ -231,6 +231,10 @@ export const TENANT_ROWS: Readonly<Record<string, LimitRow>> = {
       'grows by one when every connection is full, up to its limit and no further',
     ],
   },
+  'upstream.idleTimeout': {
+    attack: 'Connections that nobody uses any more hold the model server',
+    test: ['unit/proxy/upstream-pool.test.ts', 'is closed after its time, not before, and the next call has another'],
+  },
   'upstream.maxConcurrentCalls': {
     attack: 'Calls without end at a model server that is slow',
     test: ['unit/proxy/upstream-guard.test.ts', 'lets so many calls through at once, and the next when one has left'],

@@ -124,6 +124,13 @@ const SCHEMA: readonly Case[] = [
   ],
   ['a misspelt key', acme('clientCa:', 'client_ca:'), '6:1 client_ca', /not a known key/, /did you mean clientCa\?/],
   [
+    'fewer connections at most than at least',
+    acme('  address: http://127.0.0.1:8001\n', '  address: http://127.0.0.1:8001\n  minConnections: 5\n'),
+    '31:19 upstream.minConnections',
+    /more than maxConnections/,
+    /at most maxConnections/,
+  ],
+  [
     'a circuit that closes sooner than it opens',
     acme(
       '  address: http://127.0.0.1:8001\n',

@@ -194,6 +194,83 @@ describe('an upstream that cannot be reached', () => {
   });
 });
 
+describe('a connection without calls', () => {
+  const ended = (index: number) => (): boolean => upstream.connections[index]?.socket.readableEnded === true;
+
+  it('is closed after its time, not before, and the next call has another', async () => {
+    await start({ idleTimeoutMs: 150 });
+    const first = call();
+    await eventually('a stream', () => upstream.connections[0]?.opened.length === 1);
+    // A call that runs keeps it.
+    await delay(200);
+    expect(ended(0)()).toBe(false);
+    upstream.connections[0]?.answer(1);
+    await delay(100);
+    expect(ended(0)()).toBe(false);
+    await eventually('its end', ended(0));
+    const second = call();
+    await eventually('another', () => second.connection !== undefined);
+    expect(second.connection).not.toBe(first.connection);
+    expect(second.denial).toBeUndefined();
+  });
+
+  it('is one of those that are kept: made before the first call, and not closed', async () => {
+    await start({ minConnections: 2, idleTimeoutMs: 50 }, { maxConcurrentStreams: 1 });
+    await eventually('two', () => upstream.connections.length === 2);
+    const callers = [call(), call(), call()];
+    // The third is beyond them.
+    await eventually('three', () => upstream.connections.length === 3);
+    await eventually('their streams', () => upstream.connections.every(({ opened }) => opened.length === 1));
+    for (const connection of upstream.connections) connection.answer(1);
+    await eventually('the end of the third', ended(2));
+    await delay(100);
+    expect([ended(0)(), ended(1)()]).toEqual([false, false]);
+    expect(callers.map(({ denial }) => denial)).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('that is kept is replaced when it ends or goes away, after a pause', async () => {
+    // The least of the jitter: half a second.
+    await start({ minConnections: 1 }, {}, 0);
+    await eventually('one', () => upstream.connections.length === 1);
+    await delay(20);
+    upstream.connections[0]?.socket.destroy();
+    await delay(300);
+    expect(upstream.connections).toHaveLength(1);
+    await eventually('another', () => upstream.connections.length === 2);
+    await delay(20);
+    upstream.connections[1]?.goaway(0, 0);
+    await eventually('a third', () => upstream.connections.length === 3);
+  });
+
+  it('is not replaced in a pool that is drained', async () => {
+    await start({ minConnections: 1 }, {}, 0);
+    await eventually('one', () => upstream.connections.length === 1);
+    await delay(20);
+    pool.drain();
+    await eventually('its end', ended(0));
+    await delay(600);
+    expect(upstream.connections).toHaveLength(1);
+  });
+
+  it('is tried for again while the server cannot be reached', async () => {
+    await start();
+    const config = upstream.config({ minConnections: 1 });
+    await upstream.stop();
+    pool = poolOf(config, 0);
+    await delay(100);
+    const port = config.target.kind === 'tcp' ? config.target.port : 0;
+    let accepted = 0;
+    const server = createServer((socket) => {
+      accepted++;
+      socket.destroy();
+    });
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+    await eventually('another try', () => accepted === 1);
+    pool.destroy('enough');
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  });
+});
+
 describe('a pool that is drained', () => {
   it('serves calls that already hold it to their end, then closes', async () => {
     await start({}, { maxConcurrentStreams: 10 });
