@@ -86,6 +86,8 @@ export class Egress {
       const why = cause instanceof Error ? cause.message : String(cause);
       listener.refused('EGRESS_CANNOT_LISTEN', '', why);
       if (this.#listeners.get(config.listen) === listener) this.#listeners.delete(config.listen);
+      // Its pool may keep connections warm, and the next try has a pool of its own.
+      await listener.drain(0);
       this.#retry(config.listen);
     }
   }

@@ -13,6 +13,7 @@ import { FakeUpstream, respond } from '../../fakes/fake-upstream.ts';
 import { eventually, HostileGround, INFER, inferRequest } from '../../fakes/hostile-ground.ts';
 import { egressConfig, InProcessEgress } from '../../fakes/in-process-egress.ts';
 import { RawGrpcClient } from '../../fakes/raw-grpc-client.ts';
+import { RawUpstream } from '../../fakes/raw-upstream.ts';
 import { temporaryDirectory } from '../../fakes/temporary-directory.ts';
 import { tenantId } from '../../fakes/trust.ts';
 
@@ -330,19 +331,22 @@ describe('a listener', () => {
     await eventually('the old listener has left', () => egress.egress.calls === 0);
   });
 
-  it('that cannot be bound in a reload is on record, and is tried again', async () => {
+  it('that cannot be bound in a reload is on record, is tried again, and keeps no connections until it is', async () => {
     const upstream = await upstreamServer();
     const { egress, config } = await ground(upstream.config);
+    const warm = await RawUpstream.start({});
+    closing.push(() => warm.stop());
     const port = await freePort();
     const other = createNetServer();
     await new Promise<void>((resolve) => other.listen(port, '127.0.0.1', resolve));
-    const next = egressConfig(port, upstream.config, { slot: 1 });
+    const next = egressConfig(port, warm.config({ minConnections: 1 }), { slot: 1 });
     await egress.apply([config, next]);
     expect(await egress.records()).toMatchObject([{ type: 'refusal', reason: 'EGRESS_CANNOT_LISTEN' }]);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(warm.connections.filter(({ socket }) => !socket.destroyed)).toEqual([]);
     await new Promise((resolve) => other.close(resolve));
-    await eventually('it is bound', () => egress.egress.connections >= 1);
-    await new Promise((resolve) => setTimeout(resolve, 1_200));
-    expect((await (await clientOf(next)).call(ECHO)).status).toBe(0);
+    await eventually('it is bound', () => warm.connections.some(({ socket }) => !socket.destroyed));
+    await expect(clientOf(next)).resolves.toBeDefined();
   });
 
   it('that drains lets running calls end, and cuts those that do not', async () => {
