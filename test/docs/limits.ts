@@ -9,14 +9,9 @@ import { join } from 'node:path';
 import { AUTHN_LIMITS } from '../../src/authn/limits.ts';
 import { jsonSchema } from '../../src/config/json-schema.ts';
 import { defaultLimits, type Rate } from '../../src/http2/limits.ts';
-import {
-  AUTHN_ROWS,
-  CONFIGURED_ROWS,
-  CONNECTION_ROWS,
-  CONSTANT_ROWS,
-  type LimitRow,
-  TENANT_ROWS,
-} from './limit-catalog.ts';
+import { CONFIGURED_ROWS, CONNECTION_ROWS, type LimitRow, TENANT_ROWS } from './limit-catalog.ts';
+import { AUTHN_ROWS } from './limit-catalog-authn.ts';
+import { CONSTANT_ROWS } from './limit-catalog-constants.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const PAGE = 'src/manual/limits.md';

@@ -1,0 +1,57 @@
+/** The rows of authentication's limits. */
+import type { AuthnLimits } from '../../src/authn/limits.ts';
+import type { LimitRow } from './limit-catalog.ts';
+
+const FETCHING = 'unit/authn/jwks-source.test.ts';
+const AUTHENTICATOR = 'unit/authn/authenticator.test.ts';
+
+export const AUTHN_ROWS: Record<keyof AuthnLimits, LimitRow> = {
+  maxTokenBytes: {
+    attack: 'Tokens that cost more to parse than they are worth',
+    test: ['unit/authn/credentials.test.ts', 'a token of 16 KiB is looked at, a byte more is not'],
+  },
+  maxCachedTokens: {
+    attack: 'New tokens without end fill the memory',
+    test: [AUTHENTICATOR, 'n tokens are remembered, of n + 1 one is verified again'],
+  },
+  maxCachedTokenBytes: {
+    attack: 'Large tokens fill the memory',
+    test: [AUTHENTICATOR, 'tokens are remembered up to so many bytes together'],
+  },
+  maxCallersPerCredential: {
+    attack: 'One token with certificates without end',
+    test: ['unit/authn/second-chance-cache.test.ts', 'holds n entries and forgets one at n + 1'],
+  },
+  maxConcurrentSignatures: {
+    attack: "A flood of forged tokens takes the threads that another tenant's tokens need",
+    test: ['unit/authn/turnstile.test.ts', 'n jobs run at once, the next one waits for a place, in order'],
+  },
+  maxPendingVerifications: {
+    attack: 'A flood of forged tokens that wait',
+    test: [AUTHENTICATOR, 'n tokens are verified at once, the one after them is refused and may come again'],
+  },
+  maxJwksBytes: { attack: 'An issuer that answers without end', test: [FETCHING, 'takes n bytes and not n + 1'] },
+  jwksTimeoutMs: {
+    attack: 'An issuer that does not answer',
+    test: [FETCHING, 'gives up on an issuer that does not answer, or never finishes'],
+  },
+  jwksCooldownMs: {
+    attack: 'Unknown key ids make us flood the issuer',
+    test: [FETCHING, 'an unknown kid has the keys fetched again after the cooldown, not before'],
+  },
+  jwksRefreshMs: {
+    attack: 'A key that was withdrawn goes on counting',
+    test: [
+      FETCHING,
+      'a remembered token is verified again when the keys have changed, and refused when its key is gone',
+    ],
+  },
+  jwksMaxStaleMs: {
+    attack: 'The same, by keeping us from the issuer',
+    test: [FETCHING, 'keys that could not be renewed for a day no longer serve'],
+  },
+  jwksRetryMs: {
+    attack: 'A dead issuer is asked for every call',
+    test: [FETCHING, 'with nothing cached an issuer that is down means unavailable, and is asked again after a while'],
+  },
+};

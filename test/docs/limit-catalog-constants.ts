@@ -1,0 +1,159 @@
+/** The rows of limits that are constants beside the code that they guard. */
+import type { ConstantRow } from './limit-catalog.ts';
+
+export const CONSTANT_ROWS: readonly ConstantRow[] = [
+  {
+    file: 'src/proxy/refusals.ts',
+    name: 'MAX_DISTINCT_PER_SECOND',
+    attack: 'A flood of refused connections fills the audit log',
+    test: [
+      'unit/proxy/refusals.test.ts',
+      'of more than 256 kinds in a second go into one overflow record, and none is lost from the count',
+    ],
+  },
+  {
+    file: 'src/config/schema-egress.ts',
+    name: 'MAX_EGRESS_LISTENERS',
+    attack: 'A mistake that binds ports without end',
+    test: ['unit/config/egress.test.ts', 'takes as many listeners as there may be, and not one more'],
+  },
+  {
+    file: 'src/proxy/egress-methods.ts',
+    name: 'MAX_EGRESS_METHODS',
+    attack: 'Method names without end fill memory and metrics',
+    test: ['unit/proxy/egress-methods.test.ts', 'are as many as may be told apart, and not one more'],
+  },
+  {
+    file: 'src/proxy/egress-methods.ts',
+    name: 'MAX_EGRESS_METHOD_LENGTH',
+    attack: 'The same, with few long names',
+    test: ['unit/proxy/egress-methods.test.ts', 'have names as long as may be kept, and not one character longer'],
+  },
+  {
+    file: 'src/proxy/header-fate.ts',
+    name: 'MAX_REMEMBERED_NAMES',
+    attack: 'Header names without end fill the memory',
+    test: ['unit/proxy/header-fate.test.ts', 'decides on names beyond those that it remembers as on the others'],
+  },
+  {
+    file: 'src/quota/shared-state.ts',
+    name: 'MAX_CALLER_SLOTS',
+    counts: "Places in a tenant's table of callers; half may be taken, the callers after them share one bucket.",
+    attack: 'Callers without end, to forget the debt of one',
+    test: ['unit/quota/caller-buckets.test.ts', 'hold n callers, and send caller n + 1 to the overflow bucket'],
+  },
+  {
+    file: 'src/buffers/slabs.ts',
+    name: 'MAX_IDLE_SLABS_PER_TENANT',
+    attack: 'Memory that one burst has claimed stays claimed',
+    test: ['unit/buffers/slabs.test.ts', 'are kept up to n, and n + 1 goes to the reserve'],
+  },
+  {
+    file: 'src/authz/authorizer.ts',
+    name: 'MAX_REMEMBERED',
+    attack: 'Model names without end fill the memory',
+    test: [
+      'unit/authz/authorizer.test.ts',
+      'is remembered for 256 models and versions, and then the oldest is forgotten',
+    ],
+  },
+  {
+    file: 'src/authz/authorizer.ts',
+    name: 'MAX_REMEMBERED_LENGTH',
+    attack: 'Long model names fill the memory',
+    test: ['unit/authz/authorizer.test.ts', 'is remembered for names of 256 characters and not of 257'],
+  },
+  {
+    file: 'src/protobuf/scanner.ts',
+    name: 'MAX_CAPTURED_BYTES',
+    attack: 'A model name of a gigabyte',
+    test: ['unit/protobuf/scanner.test.ts', 'captures as many bytes as the limit and not one more'],
+  },
+  {
+    file: 'src/protobuf/scanner.ts',
+    name: 'MAX_NESTING',
+    attack: 'Messages in messages until the stack ends',
+    test: ['unit/protobuf/scanner.test.ts', 'nests as deep as the limit and not one deeper'],
+  },
+  {
+    file: 'src/inspection/method-table.ts',
+    name: 'MAX_OPAQUE_ENTRIES',
+    attack: 'Method names without end fill the memory',
+    test: [
+      'unit/inspection/method-table.test.ts',
+      'is remembered for as many opaque methods as the bound, and still served above',
+    ],
+  },
+  {
+    file: 'src/inspection/method-table.ts',
+    name: 'MAX_OPAQUE_METHOD_LENGTH',
+    attack: 'Long method names fill memory and log',
+    test: ['unit/inspection/method-table.test.ts', 'of an opaque method may be as long as the bound'],
+  },
+  {
+    file: 'src/identity/spiffe-id.ts',
+    name: 'MAX_ID_LENGTH',
+    attack: 'A certificate whose name fills the log',
+    test: [
+      'unit/identity/spiffe-id.test.ts',
+      'an id of 2048 bytes is one, of 2049 none; a trust domain of 255 is one, of 256 none',
+    ],
+  },
+  {
+    file: 'src/telemetry/metrics.ts',
+    name: 'MAX_METHODS_PER_TENANT',
+    attack: 'Series without end (metric cardinality)',
+    test: [
+      'unit/telemetry/metrics.test.ts',
+      'keeps the most methods and reasons apart, and gathers one more as _overflow',
+    ],
+  },
+  {
+    file: 'src/telemetry/metrics.ts',
+    name: 'MAX_REASONS',
+    attack: 'Series without end (metric cardinality)',
+    test: [
+      'unit/telemetry/metrics.test.ts',
+      'keeps the most methods and reasons apart, and gathers one more as _overflow',
+    ],
+  },
+  {
+    file: 'src/telemetry/metrics-registry.ts',
+    name: 'MAX_TENANTS',
+    attack: 'Series without end (metric cardinality)',
+    test: [
+      'unit/telemetry/metrics.test.ts',
+      'gives the most tenants series of their own, and gathers one more as _overflow',
+    ],
+  },
+  {
+    file: 'src/audit/codec.ts',
+    name: 'MAX_TEXT_CHARS',
+    attack: 'Texts that the peer chooses fill the log',
+    test: ['unit/audit/codec.test.ts', 'keeps a text of the most characters, and cuts one with one more'],
+  },
+  {
+    file: 'src/audit/log.ts',
+    name: 'MAX_HELD_BYTES',
+    attack: 'Memory follows a full disk',
+    test: ['unit/audit/log.test.ts', 'counts what is more than memory is set aside for, and says so in the chain'],
+  },
+  {
+    file: 'src/admin/server.ts',
+    name: 'MAX_HEADER_BYTES',
+    attack: 'Headers without end at the admin port',
+    test: ['unit/admin/server.test.ts', 'takes headers of 8 KiB and refuses more'],
+  },
+  {
+    file: 'src/config/document.ts',
+    name: 'MAX_ALIASES',
+    attack: 'YAML that expands without end',
+    test: ['unit/config/tenant-findings.test.ts', 'aliases that multiply'],
+  },
+  {
+    file: 'src/config/file-cache.ts',
+    name: 'MAX_FILE_BYTES',
+    attack: 'A path that names a device or an image',
+    test: ['unit/config/tenant-findings.test.ts', 'a file that is too large'],
+  },
+];
