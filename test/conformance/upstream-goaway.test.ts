@@ -117,17 +117,15 @@ const failed = (load: Load): readonly string[] =>
   load.answers.filter(({ status }) => status !== 0).map(({ status, reason }) => `${status} ${reason}`);
 
 describe('a model server that goes away under load', () => {
+  // node:http2's `close()` alone would not do: with no stream left it closes a socket in which requests are still unread, the kernel
+  // answers those with a reset, and the GOAWAY that would have named them untouched may be lost with it.
+  const leave = (session: ServerHttp2Session): void => {
+    session.goaway(0, 2 ** 31 - 1);
+    setTimeout(() => session.close(), 30);
+  };
   it.each([
-    ['a GOAWAY that names the last stream, at once', 0, (session: ServerHttp2Session) => session.close()],
-    ['requests of 16 KiB', 16_384, (session: ServerHttp2Session) => session.close()],
-    [
-      'a GOAWAY of 2^31-1 first, and the last id after a round trip',
-      0,
-      (session: ServerHttp2Session) => {
-        session.goaway(0, 2 ** 31 - 1);
-        setTimeout(() => session.close(), 30);
-      },
-    ],
+    ['a GOAWAY of 2^31-1 first, and the last id after a round trip', 0, leave],
+    ['the same with requests of 16 KiB', 16_384, leave],
   ])('every 100 ms fails not one call: %s', async (_, bytes, goAway) => {
     const { seen, port, left } = await leavingServer(goAway);
     const load = await loadFor(2_500, configOf(port), bytes);
