@@ -29,8 +29,10 @@ export async function cpuPerCall(
   for (let round = 0; round < plan.rounds; round++) {
     for (const [contender, { micros, perSecond }] of rounds) {
       const { pids } = contender.running;
-      const [before, startedAt] = [cpuSeconds(pids), performance.now()];
-      const { calls, seconds } = await load(contender.target, axis, plan.seconds);
+      let [before, startedAt] = [0, 0];
+      const { calls, seconds } = await load(contender.target, axis, plan.seconds, () => {
+        [before, startedAt] = [cpuSeconds(pids), performance.now()];
+      });
       await settled(pids, plan.settleStepMs, contender.idleShare);
       const idle = (contender.idleShare * (performance.now() - startedAt)) / 1000;
       micros.push(((cpuSeconds(pids) - before - idle) * 1e6) / calls);

@@ -3,12 +3,14 @@
  */
 import { type Contender, callTarget, type Say } from './contender.ts';
 import type { Generator } from './generator-handle.ts';
+import type { Latencies, Order } from './generator-messages.ts';
 import type { LatencyPlan } from './plan.ts';
 import { median, type Row, rowOf } from './row.ts';
 import { subjectName } from './subjects/subject.ts';
 
 /** Above it the generator, not the subject, decides what is measured. */
-const MAX_SENT_LATE_MICROS = 500;
+const MAX_SENT_LATE_MICROS = 300;
+const ATTEMPTS = 3;
 const STEP = 100;
 
 interface Rounds {
@@ -39,8 +41,7 @@ export async function latency(
     for (const [{ target }, measured] of rounds) {
       const spec = { token: target.token, bodyFile: target.bodyFile(100), connections, callsPerSecond };
       const order = { kind: 'open-loop', target: callTarget(target), ...spec, warmUpSeconds, seconds } as const;
-      const result = await generator.perform(order);
-      if (result === undefined) throw new Error('the generator did not say what it measured');
+      const result = await undisturbed(generator, order);
       measured.p50.push(result.p50);
       measured.p99.push(result.p99);
       measured.late.push(result.sentLateP99);
@@ -48,6 +49,19 @@ export async function latency(
     }
   }
   return report(rounds, callsPerSecond, say);
+}
+
+/** Measures, and again when the generator itself was held up: it says nothing of the subject. Returns the least disturbed. */
+async function undisturbed(generator: Generator, order: Order): Promise<Latencies> {
+  let best: Latencies | undefined;
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const result = await generator.perform(order);
+    if (result === undefined) throw new Error('the generator did not say what it measured');
+    if (best === undefined || result.sentLateP99 < best.sentLateP99) best = result;
+    if (best.sentLateP99 <= MAX_SENT_LATE_MICROS) break;
+  }
+  if (best === undefined) throw new Error('nothing was measured');
+  return best;
 }
 
 function report(rounds: ReadonlyMap<Contender, Rounds>, callsPerSecond: number, say: Say): readonly Row[] {

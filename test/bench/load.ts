@@ -49,12 +49,18 @@ export interface Loaded {
 
 /**
  * Runs h2load for so many seconds, longer when a machine that is busy with something else did not get a single call done.
- * Throws when a call failed, or was not answered with 200.
+ * `begins` is called before each attempt, of which the last one counts. Throws when a call failed, or was not answered with 200.
  */
-export async function load(target: LoadTarget, axis: Axis, seconds: number): Promise<Loaded> {
+export async function load(
+  target: LoadTarget,
+  axis: Axis,
+  seconds: number,
+  begins: () => void = () => undefined,
+): Promise<Loaded> {
   for (let duration = seconds; duration < MAX_SECONDS; duration *= 2) {
     const args = ['-D', `${Math.round(duration * 1000)}ms`, '-m', String(axis.streams)];
-    const { calls } = await h2load(target, [...args, '-c', String(axis.connections)], axis.messageBytes, duration);
+    const options = [...args, '-c', String(axis.connections)];
+    const { calls } = await h2load(target, options, axis.messageBytes, duration, begins);
     if (calls > 0) return { calls, seconds: duration };
   }
   throw new Error(`no call was answered on ${axis.name}`);
@@ -63,7 +69,7 @@ export async function load(target: LoadTarget, axis: Axis, seconds: number): Pro
 /** Opens so many connections at once, one call on each. Returns the seconds that they took together. */
 export async function connectAll(target: LoadTarget, connections: number): Promise<number> {
   const args = ['-n', String(connections), '-m', '1', '-c', String(connections)];
-  const { calls, seconds } = await h2load(target, args, 100, 0);
+  const { calls, seconds } = await h2load(target, args, 100, 0, () => undefined);
   if (calls !== connections) throw new Error(`${calls} of ${connections} connections had their call answered`);
   return seconds;
 }
@@ -73,6 +79,7 @@ async function h2load(
   options: readonly string[],
   messageBytes: number,
   seconds: number,
+  begins: () => void,
 ): Promise<Loaded> {
   const { port, serverName, token, tls } = target;
   const headers = ['content-type: application/grpc', 'te: trailers', `authorization: Bearer ${token}`];
@@ -83,10 +90,8 @@ async function h2load(
     `--connect-to=127.0.0.1:${port}`,
     `${tls ? 'https' : 'http'}://${serverName}:${port}${METHOD}`,
   ];
-  const stdout = await runToItsEnd(args, {
-    env: { ...process.env, ...(tls ? { LD_PRELOAD: target.shim, CLIENT_PEM: target.clientPem } : {}) },
-    timeout: Math.ceil((seconds + GRACE_SECONDS) * 1000),
-  });
+  const env = { ...process.env, ...(tls ? { LD_PRELOAD: target.shim, CLIENT_PEM: target.clientPem } : {}) };
+  const stdout = await runToItsEnd(args, { env, timeout: Math.ceil((seconds + GRACE_SECONDS) * 1000) }, begins);
   const finished = /^finished in ([\d.]+)(us|ms|s|m|h),/m.exec(stdout);
   const requests = /^requests: \d+ total, \d+ started, (\d+) done, \d+ succeeded, (\d+) failed/m.exec(stdout);
   const statuses = /^status codes: (\d+) 2xx/m.exec(stdout);
@@ -103,8 +108,13 @@ async function h2load(
 /**
  * h2load's timed runs now and then stop all clients and never end (1.52). Such a run has no numbers; it is run again, at most twice.
  */
-async function runToItsEnd(args: string[], options: { env: NodeJS.ProcessEnv; timeout: number }): Promise<string> {
+async function runToItsEnd(
+  args: string[],
+  options: { env: NodeJS.ProcessEnv; timeout: number },
+  begins: () => void,
+): Promise<string> {
   for (let attempt = 1; ; attempt++) {
+    begins();
     try {
       return (await run('taskset', args, options)).stdout;
     } catch (error) {

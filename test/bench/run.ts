@@ -18,7 +18,7 @@ import type { Row } from './row.ts';
 const HELP = `usage: npm run bench -- [--quick | --smoke] [--json FILE] [--svg FILE] [--node-flags FLAGS]
        npm run bench -- --from FILE [--svg FILE]
 
-  (nothing)           everything, with 10,000 tenants: about 25 minutes
+  (nothing)           everything, with 10,000 tenants: about 20 minutes
   --quick             10x50, 10x1 and 1x1 of all subjects, three rounds of three seconds: under five minutes
   --smoke             every part once, as short as possible: does it still run and answer right?
   --json FILE         write all rows, the machine and the verdicts
