@@ -100,7 +100,12 @@ export class OtlpSink {
 
   /** Listens for HTTP/protobuf on a loopback port (0: a free one) and returns the endpoint. */
   async listenHttp(port = 0): Promise<string> {
-    const server = createServer((request, response) => void this.#answerHttp(request, response));
+    const server = createServer((request, response) => {
+      this.#answerHttp(request, response).catch((cause: unknown) => {
+        // An exporter that is terminated leaves a request half sent: nobody waits for its answer.
+        if (!request.destroyed) response.destroy(cause instanceof Error ? cause : undefined);
+      });
+    });
     this.#http = server;
     server.listen(port, '127.0.0.1');
     await once(server, 'listening');
