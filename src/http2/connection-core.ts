@@ -1,7 +1,6 @@
 /**
- * What the two directions of a connection share: its streams, its end, and every way from the one to the other.
- *
- * Streams leave here and nowhere else, so that each owner hears of its stream's end exactly once and the counts are right.
+ * What the two directions of a connection share: its state and limits, the windows that it gives back, its end, and every way from
+ * the one direction to the other. How a stream ends is in `stream-ends.ts`.
  */
 import type { Duplex } from 'node:stream';
 import type { Turn } from '../kernel/turn.ts';
@@ -14,7 +13,6 @@ import type {
   ConnectionOwner,
   HeaderBlock,
   OutputBuffers,
-  ResetCause,
   StreamOwner,
 } from './contract.ts';
 import { ControlFrames } from './control-frames.ts';
@@ -27,6 +25,7 @@ import { ReceiveWindow } from './receive-window.ts';
 import { BLOCK_TOO_LARGE, Sender, type SenderListener } from './sender.ts';
 import { SocketWriter, type TakenReport, type WriterListener } from './socket-writer.ts';
 import { Http2Stream, type StreamHost } from './stream.ts';
+import { StreamEnds } from './stream-ends.ts';
 import { StreamTable } from './stream-table.ts';
 
 export class ConnectionCore implements StreamHost, SenderListener, WriterListener {
@@ -43,6 +42,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
   readonly sender: Sender;
   readonly closedStreams = new ClosedStreams();
   readonly streams = new StreamTable<Http2Stream>();
+  readonly ends: StreamEnds;
   readonly receiveWindow: ReceiveWindow;
   readonly #writer: SocketWriter;
 
@@ -83,6 +83,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
     this.meter = new FloodMeter(this.limits);
     this.pingStrikes = new PingStrikes(this.limits);
     this.watch = new ConnectionWatch(this, socket);
+    this.ends = new StreamEnds(this);
     this.#writer = new SocketWriter(socket, turn, buffers, this);
     this.control = new ControlFrames(this.#writer);
     this.sender = new Sender(this.#writer, this.limits.encoderTableBytes, this);
@@ -130,14 +131,12 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
   }
 
   reset(stream: Http2Stream, code: ErrorCode): void {
-    stream.wasReset = true;
-    this.#sendReset(stream, code);
-    this.#forget(stream);
+    this.ends.byOwner(stream, code);
   }
 
   refuseRest(stream: Http2Stream): void {
     stream.refusesRest = true;
-    if (stream.localEnded) this.#stopPeer(stream);
+    if (stream.localEnded) this.ends.stopPeer(stream);
   }
 
   // Receive windows.
@@ -152,49 +151,6 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
     if (this.ended) return;
     const increment = this.receiveWindow.credit(bytes);
     if (increment > 0) this.control.windowUpdate(0, increment);
-  }
-
-  // Ends of streams.
-
-  /** Removes the stream if both sides have ended. */
-  finishIfDone(stream: Http2Stream): void {
-    if (!stream.localEnded || !stream.remoteEnded || stream.closed) return;
-    this.closedStreams.addEnded(stream.id);
-    this.meter.finished();
-    this.#forget(stream);
-  }
-
-  /** The peer reset the stream. */
-  resetByPeer(stream: Http2Stream, code: number): void {
-    stream.remoteEnded = true;
-    this.closedStreams.addEnded(stream.id);
-    this.#lose(stream, { by: 'peer', code });
-  }
-
-  /** The peer broke a rule on this stream: resets it. */
-  streamError(stream: Http2Stream, code: ErrorCode, why: string): void {
-    this.#sendReset(stream, code);
-    this.control.countAnswer();
-    this.#lose(stream, { by: 'us', code, why });
-    this.allow('provokedResets');
-  }
-
-  /** Resets a stream that never was one here. */
-  refuse(id: number, code: ErrorCode, why: string): void {
-    this.owner.onRefused?.(this.face, why);
-    this.closedStreams.addReset(id);
-    this.control.reset(id, code);
-    this.control.countAnswer();
-    this.allow('provokedResets');
-  }
-
-  /** The peer said GOAWAY: streams above its last id were never looked at. */
-  loseUnprocessed(): void {
-    for (const stream of this.streams.all()) {
-      if (stream.id <= this.peerLastId) continue;
-      this.closedStreams.addReset(stream.id);
-      this.#lose(stream, { by: 'connection', end: { kind: 'closed' }, unprocessed: true });
-    }
   }
 
   // Ends of the connection.
@@ -252,8 +208,8 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
     // Without an owner yet, `adopt` tells it.
     stream.owner?.onLocalEnd(stream);
     if (stream.closed) return;
-    if (stream.refusesRest && !stream.remoteEnded) this.#stopPeer(stream);
-    else this.finishIfDone(stream);
+    if (stream.refusesRest && !stream.remoteEnded) this.ends.stopPeer(stream);
+    else this.ends.finishIfDone(stream);
   }
 
   onDataSent(): void {
@@ -264,9 +220,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
   /** The owner hears of it when it has returned from sending. */
   onBlockTooLarge(stream: Http2Stream): void {
     queueMicrotask(() => {
-      if (stream.closed) return;
-      this.#sendReset(stream, BLOCK_TOO_LARGE.code);
-      this.#lose(stream, { by: 'us', ...BLOCK_TOO_LARGE });
+      if (!stream.closed) this.ends.byUs(stream, BLOCK_TOO_LARGE.code, BLOCK_TOO_LARGE.why);
     });
   }
 
@@ -305,50 +259,11 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
     if (this.control.waitingAnswers > this.limits.maxQueuedControlFrames) this.exceed('maxQueuedControlFrames');
   }
 
-  #sendReset(stream: Http2Stream, code: ErrorCode): void {
-    this.closedStreams.addReset(stream.id);
-    if (stream.announced && !this.ended) this.control.reset(stream.id, code);
-  }
-
-  /** Our END_STREAM has left: the peer need not send the rest (RFC 9113 §8.1). */
-  #stopPeer(stream: Http2Stream): void {
-    this.#sendReset(stream, ErrorCode.NO_ERROR);
-    this.#forget(stream);
-  }
-
-  #lose(stream: Http2Stream, cause: ResetCause): void {
-    stream.wasReset = true;
-    this.#forget(stream);
-    if (stream.owner === undefined) stream.lostBeforeAdopted = cause;
-    else stream.owner.onReset(stream, cause);
-  }
-
-  #forget(stream: Http2Stream): void {
-    stream.closed = true;
-    this.sender.forget(stream);
-    this.streams.delete(stream.id);
-    if (this.ended) return;
-    if (stream.owedBytes > 0 && (this.isServer || stream.wasReset)) this.#settleDebt(stream);
-    this.watch.streamEnded();
-    this.owner.onCapacity(this.face);
-    this.closeIfDrained();
-  }
-
-  /** What its owner has of a stream whose call is over will not move on: the connection's window must not shrink by it. */
-  #settleDebt(stream: Http2Stream): void {
-    const owed = stream.owedBytes;
-    stream.owedBytes = 0;
-    this.creditConnection(owed);
-  }
-
   #endWith(end: ConnectionEnd): void {
     this.ended = true;
     this.draining = true;
     this.watch.stop();
-    for (const stream of this.streams.all()) {
-      const unprocessed = !this.isServer && stream.id > this.peerLastId;
-      this.#lose(stream, { by: 'connection', end, unprocessed });
-    }
+    this.ends.byConnection(end);
     this.owner.onEnd(this.face, end);
   }
 }

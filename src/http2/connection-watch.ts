@@ -109,7 +109,7 @@ export class ConnectionWatch {
       stream.progress ??= new StreamProgress();
       const stalled = stream.progress.look(stream, core.limits.streamStallBytes);
       if (stalled !== undefined)
-        core.streamError(stream, ErrorCode.ENHANCE_YOUR_CALM, `streamStallMs exceeded: ${stalled}`);
+        core.ends.byFault(stream, ErrorCode.ENHANCE_YOUR_CALM, `streamStallMs exceeded: ${stalled}`);
     }
   }
 

@@ -57,7 +57,7 @@ export class InboundData {
     stream.receivedBytes += count;
     if (!fitsContentLength(stream, ends)) {
       core.creditConnection(count);
-      return core.streamError(stream, ErrorCode.PROTOCOL_ERROR, 'DATA that is not as long as content-length says');
+      return core.ends.byFault(stream, ErrorCode.PROTOCOL_ERROR, 'DATA that is not as long as content-length says');
     }
     stream.remoteEnded = ends;
     if (stream.refusesRest) {
@@ -68,21 +68,21 @@ export class InboundData {
       const whole = start === 0 && end === bytes.length;
       stream.owner?.onData(stream, whole ? bytes : bytes.subarray(start, end), ends);
     }
-    if (ends) core.finishIfDone(stream);
+    if (ends) core.ends.finishIfDone(stream);
   }
 
   #accept(stream: Http2Stream, length: number): boolean {
     const core = this.#core;
     if (stream.remoteEnded) {
-      core.streamError(stream, ErrorCode.STREAM_CLOSED, 'DATA after END_STREAM');
+      core.ends.byFault(stream, ErrorCode.STREAM_CLOSED, 'DATA after END_STREAM');
       return false;
     }
     if (!core.isServer && !stream.responded) {
-      core.streamError(stream, ErrorCode.PROTOCOL_ERROR, 'DATA before the response');
+      core.ends.byFault(stream, ErrorCode.PROTOCOL_ERROR, 'DATA before the response');
       return false;
     }
     if (!stream.receiveWindow.take(length)) {
-      core.streamError(stream, ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the stream's window");
+      core.ends.byFault(stream, ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the stream's window");
       return false;
     }
     return true;
@@ -95,7 +95,7 @@ export class InboundData {
       // A large frame that was on its way is paid for by its bytes.
       if (length < SMALL_DATA_BYTES) core.allow('lateFrames');
     } else if (core.isIdle(streamId)) core.fail(ErrorCode.PROTOCOL_ERROR, 'DATA on an idle stream');
-    else core.refuse(streamId, ErrorCode.STREAM_CLOSED, 'DATA on a stream that is closed');
+    else core.ends.refuse(streamId, ErrorCode.STREAM_CLOSED, 'DATA on a stream that is closed');
     core.creditConnection(length);
   }
 }

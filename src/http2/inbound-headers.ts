@@ -91,10 +91,10 @@ export class InboundHeaders {
     if (fault !== undefined) return core.fail(ErrorCode.COMPRESSION_ERROR, fault);
     const stream = core.streams.get(streamId);
     if (stream === undefined) this.#onUnknown(streamId, endStream, dependsOnItself);
-    else if (stream.remoteEnded) core.streamError(stream, ErrorCode.STREAM_CLOSED, 'HEADERS after END_STREAM');
-    else if (dependsOnItself) core.streamError(stream, ErrorCode.PROTOCOL_ERROR, DEPENDS_ON_ITSELF);
+    else if (stream.remoteEnded) core.ends.byFault(stream, ErrorCode.STREAM_CLOSED, 'HEADERS after END_STREAM');
+    else if (dependsOnItself) core.ends.byFault(stream, ErrorCode.PROTOCOL_ERROR, DEPENDS_ON_ITSELF);
     else if (this.#decoder.exceeded !== undefined) {
-      core.streamError(stream, ErrorCode.ENHANCE_YOUR_CALM, `${this.#decoder.exceeded} exceeded`);
+      core.ends.byFault(stream, ErrorCode.ENHANCE_YOUR_CALM, `${this.#decoder.exceeded} exceeded`);
     } else if (core.isServer || stream.responded) this.#onTrailers(stream, endStream);
     else this.#onResponse(stream, endStream);
   }
@@ -118,11 +118,11 @@ export class InboundHeaders {
       return core.fail(ErrorCode.PROTOCOL_ERROR, 'HEADERS on a stream that the peer cannot open');
     }
     core.lastPeerId = streamId;
-    if (dependsOnItself) core.refuse(streamId, ErrorCode.PROTOCOL_ERROR, DEPENDS_ON_ITSELF);
+    if (dependsOnItself) core.ends.refuse(streamId, ErrorCode.PROTOCOL_ERROR, DEPENDS_ON_ITSELF);
     else if (core.streams.size >= core.options.maxConcurrentStreams) {
-      core.refuse(streamId, ErrorCode.REFUSED_STREAM, 'maxConcurrentStreams exceeded');
+      core.ends.refuse(streamId, ErrorCode.REFUSED_STREAM, 'maxConcurrentStreams exceeded');
     } else if (this.#decoder.exceeded !== undefined) {
-      core.refuse(streamId, ErrorCode.ENHANCE_YOUR_CALM, `${this.#decoder.exceeded} exceeded`);
+      core.ends.refuse(streamId, ErrorCode.ENHANCE_YOUR_CALM, `${this.#decoder.exceeded} exceeded`);
     } else this.#onRequest(streamId, endStream);
   }
 
@@ -130,9 +130,9 @@ export class InboundHeaders {
     const core = this.#core;
     const { block, traits, contentLength } = this.#decoder;
     const fault = requestFault(block, traits);
-    if (fault !== undefined) return core.refuse(streamId, ErrorCode.PROTOCOL_ERROR, fault);
+    if (fault !== undefined) return core.ends.refuse(streamId, ErrorCode.PROTOCOL_ERROR, fault);
     if (endStream && contentLength > 0) {
-      return core.refuse(streamId, ErrorCode.PROTOCOL_ERROR, 'less DATA than content-length says');
+      return core.ends.refuse(streamId, ErrorCode.PROTOCOL_ERROR, 'less DATA than content-length says');
     }
     const stream = core.newStream(streamId, true);
     stream.expectedBytes = contentLength;
@@ -144,7 +144,7 @@ export class InboundHeaders {
     const core = this.#core;
     const { block, traits, contentLength } = this.#decoder;
     const fault = responseFault(block, traits, endStream);
-    if (fault !== undefined) return core.streamError(stream, ErrorCode.PROTOCOL_ERROR, fault);
+    if (fault !== undefined) return core.ends.byFault(stream, ErrorCode.PROTOCOL_ERROR, fault);
     if ((traits & Trait.INFORMATIONAL) === 0) {
       stream.responded = true;
       const bodyless = stream.isHead || (traits & Trait.NO_CONTENT) !== 0;
@@ -156,18 +156,18 @@ export class InboundHeaders {
   #onTrailers(stream: Http2Stream, endStream: boolean): void {
     const { block, traits } = this.#decoder;
     const fault = trailerFault(block, traits, endStream);
-    if (fault !== undefined) return this.#core.streamError(stream, ErrorCode.PROTOCOL_ERROR, fault);
+    if (fault !== undefined) return this.#core.ends.byFault(stream, ErrorCode.PROTOCOL_ERROR, fault);
     this.#deliver(stream, endStream);
   }
 
   #deliver(stream: Http2Stream, endStream: boolean): void {
     const core = this.#core;
     if (endStream && stream.expectedBytes >= 0 && stream.expectedBytes !== stream.receivedBytes) {
-      return core.streamError(stream, ErrorCode.PROTOCOL_ERROR, 'less DATA than content-length says');
+      return core.ends.byFault(stream, ErrorCode.PROTOCOL_ERROR, 'less DATA than content-length says');
     }
     stream.remoteEnded = endStream;
     if (!stream.refusesRest) stream.owner?.onHeaders(stream, this.#decoder.block, endStream);
-    if (endStream) core.finishIfDone(stream);
+    if (endStream) core.ends.finishIfDone(stream);
   }
 }
 

@@ -135,12 +135,12 @@ export class Inbound implements FrameSink {
     if (end - start !== 5) {
       const why = 'PRIORITY whose length is not five';
       if (stream === undefined) core.fail(ErrorCode.FRAME_SIZE_ERROR, why);
-      else core.streamError(stream, ErrorCode.FRAME_SIZE_ERROR, why);
+      else core.ends.byFault(stream, ErrorCode.FRAME_SIZE_ERROR, why);
       return;
     }
     if (uint31(bytes, start) !== streamId) return;
     const why = 'a stream that depends on itself';
-    if (stream !== undefined) core.streamError(stream, ErrorCode.PROTOCOL_ERROR, why);
+    if (stream !== undefined) core.ends.byFault(stream, ErrorCode.PROTOCOL_ERROR, why);
     else if (core.isIdle(streamId)) core.fail(ErrorCode.PROTOCOL_ERROR, why);
   }
 
@@ -156,7 +156,7 @@ export class Inbound implements FrameSink {
     }
     const ageMs = (core.turn.now() - stream.openedAtMicros) / 1_000;
     if (core.isServer && ageMs < core.limits.youngStreamMs && !core.allow('youngResets')) return;
-    core.resetByPeer(stream, uint32(bytes, start));
+    core.ends.byPeer(stream, uint32(bytes, start));
   }
 
   #settings(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
@@ -200,7 +200,7 @@ export class Inbound implements FrameSink {
     core.owner.onGoaway(core.face, lastId, uint32(bytes, start + 4));
     if (core.ended) return;
     // What a server's peer names are pushed streams, of which there are none.
-    if (!core.isServer) core.loseUnprocessed();
+    if (!core.isServer) core.ends.unprocessed();
     core.closing = true;
     core.closeIfDrained();
   }
@@ -220,9 +220,9 @@ export class Inbound implements FrameSink {
       if (core.isIdle(streamId)) core.fail(ErrorCode.PROTOCOL_ERROR, 'WINDOW_UPDATE on an idle stream');
       return;
     }
-    if (increment === 0) core.streamError(stream, ErrorCode.PROTOCOL_ERROR, 'a WINDOW_UPDATE of nothing');
+    if (increment === 0) core.ends.byFault(stream, ErrorCode.PROTOCOL_ERROR, 'a WINDOW_UPDATE of nothing');
     else if (!core.sender.widenStream(stream, increment)) {
-      core.streamError(stream, ErrorCode.FLOW_CONTROL_ERROR, 'a window above 2^31-1');
+      core.ends.byFault(stream, ErrorCode.FLOW_CONTROL_ERROR, 'a window above 2^31-1');
     }
   }
 }
