@@ -7,7 +7,8 @@
  * - `cells`: one block of 128 bytes or more per tenant: its lock, its rates' arrival times, and one count of calls in
  *   progress *per worker*. There is no total to drift: the total is the sum, and a dead worker's share is its own cell.
  * - `bytes`: bytes in flight, one Float64 per worker and tenant, written by that worker only. Worker-major, so that two
- *   workers never write to one cache line.
+ *   workers never write to one cache line. `standing` is the same for what does not move on by itself: slabs, a call's records.
+ *   `totals` has the sum of a worker's own cells of both, of all tables, and `accountLimits` what each tenant may have in flight.
  * - `callers`: one region per tenant, see `caller-buckets.ts`.
  *
  * What is read and changed together (the arrival times, the caller table) is guarded by the tenant's lock. What has one
@@ -15,7 +16,9 @@
  * whose runtime we pin, so a reader sees the old or the new number and never a mixture.
  *
  * Capacity is fixed when the process starts. Untouched pages of a SharedArrayBuffer are not resident, so it is generous:
- * `capacityFor` gives twice the tenants, at least 1024, and a generation with more than that needs a restart.
+ * `capacityFor` gives twice the tenants, at least 1024, and `workerCapacityFor` as many workers as the blocks have room for
+ * anyhow, at least 18; a generation with more than that needs a restart. A sum over workers goes over those that there are,
+ * not over all that fit: the supervisor keeps their span in the tables.
  */
 import { randomBytes } from 'node:crypto';
 import { systemClock } from '../kernel/clock.ts';
@@ -25,6 +28,7 @@ import { isHeldBy, release } from './tenant-lock.ts';
 /** Structured-clonable, to be passed through `workerData`. */
 export interface SharedState {
   readonly tenantSlots: number;
+  /** Workers that fit: their indexes are below it. */
   readonly workers: number;
   /** Power of two: places in each tenant's region of the caller table. */
   readonly callerSlotsPerTenant: number;
@@ -35,12 +39,14 @@ export interface SharedState {
   readonly cells: SharedArrayBuffer;
   readonly bytes: SharedArrayBuffer;
   readonly callers: SharedArrayBuffer;
+  /** One Int32, see `setWorkerSpan`. On a page that nobody writes to while calls run. */
+  readonly span: SharedArrayBuffer;
 }
 
 export interface SharedStateOptions {
   /** Tenants that fit, at most. */
   readonly tenantSlots: number;
-  /** Data-plane threads, 1..1024. */
+  /** Data-plane threads that fit, 1..1024. */
   readonly workers: number;
   /**
    * Places in the caller tables of all tenants together (16 bytes each, not resident until used). Each tenant owns an equal
@@ -48,11 +54,18 @@ export interface SharedStateOptions {
    */
   readonly callerSlots?: number;
   readonly epoch?: EpochMicros;
+  /** Other tables with whose bytes these are to be summed; they have as many workers. */
+  readonly summedWith?: SharedState;
 }
 
 /** The slots to create for so many tenants: room for as many again to come without a restart. */
 export function capacityFor(tenants: number): number {
   return Math.max(1024, 2 * tenants);
+}
+
+/** The workers to create for when so many start: what a tenant's block holds without growing. */
+export function workerCapacityFor(workers: number): number {
+  return cellBytes(workers) / 4 - IN_PROGRESS;
 }
 
 /** Creates the tables, every bucket full and every count zero. Throws a RangeError for sizes that are not in range. */
@@ -72,11 +85,25 @@ export function createSharedState(options: SharedStateOptions): SharedState {
     salt: randomBytes(16).toString('hex'),
     cells: new SharedArrayBuffer(tenantSlots * cellBytes(workers)),
     bytes: new SharedArrayBuffer(tenantSlots * workers * 8),
+    standing: new SharedArrayBuffer(tenantSlots * workers * 8),
+    accountLimits: new SharedArrayBuffer(tenantSlots * 8),
+    totals: options.summedWith?.totals ?? new SharedArrayBuffer(workers * TOTAL_BYTES),
     callers: new SharedArrayBuffer(tenantSlots * callerSlotsPerTenant * 16),
+    span: new SharedArrayBuffer(4),
   };
+  setWorkerSpan(state, workers);
   const tables = attachSharedState(state, SUPERVISOR);
   for (let slot = 0; slot < tenantSlots; slot++) tables.resetTimes(slot);
   return state;
+}
+
+/**
+ * Says that every worker's index is below `span`: sums go no further. Raised before a worker with a higher index is started, lowered
+ * after the one with the highest has been released; all there is room for, until it is said.
+ */
+export function setWorkerSpan(state: SharedState, span: number): void {
+  requireCount('span', span, state.workers);
+  Atomics.store(new Int32Array(state.span), 0, span);
 }
 
 /** The tables as one thread sees them: `workerIndex` is 0 up to `workers` - 1, or `SUPERVISOR` to read and repair only. */
@@ -104,19 +131,25 @@ export function releaseWorker(state: SharedState, workerIndex: number): Released
   const tables = attachSharedState(state, SUPERVISOR);
   let calls = 0;
   let bytes = 0;
+  let standing = 0;
   for (let slot = 0; slot < state.tenantSlots; slot++) {
     const ints = tables.cellBase(slot);
     const held = ints + IN_PROGRESS + workerIndex;
     const charged = workerIndex * state.tenantSlots + slot;
     calls += tables.ints[held] ?? 0;
     bytes += tables.bytes[charged] ?? 0;
+    standing += tables.standing[charged] ?? 0;
     tables.ints[held] = 0;
     tables.bytes[charged] = 0;
+    tables.standing[charged] = 0;
     if (isHeldBy(tables.ints, ints + LOCK, workerIndex)) {
       tables.resetTimes(slot);
       release(tables.ints, ints + LOCK);
     }
   }
+  const total = workerIndex * TOTAL_STRIDE;
+  // Not to zero: what other tables have in it is given back with them.
+  tables.totals[total] = (tables.totals[total] ?? 0) - bytes - standing;
   return { calls, bytes };
 }
 
@@ -132,10 +165,19 @@ export function tenantUsage(state: SharedState, slot: number): TenantUsage {
   return { callsInProgress: tables.callsInProgress(slot), bytesInFlight: tables.bytesInFlight(slot) };
 }
 
-/** Whether a slot has calls or bytes in flight: while it has, it must not be given to another tenant. */
+/** All that a tenant makes the process hold: bytes in flight, and what stands beside them (slabs, records of calls). */
+export function tenantHeldBytes(state: SharedState, slot: number): number {
+  return attachSharedState(state, SUPERVISOR).heldBytes(slot);
+}
+
+/** What all tenants together make the process hold, in these tables and those that they are summed with. */
+export function totalHeldBytes(state: SharedState): number {
+  return attachSharedState(state, SUPERVISOR).totalHeldBytes();
+}
+
+/** Whether a slot has calls or anything held: while it has, it must not be given to another tenant. */
 export function isSlotInUse(state: SharedState, slot: number): boolean {
-  const { callsInProgress, bytesInFlight } = tenantUsage(state, slot);
-  return callsInProgress !== 0 || bytesInFlight !== 0;
+  return tenantUsage(state, slot).callsInProgress !== 0 || tenantHeldBytes(state, slot) !== 0;
 }
 
 /** Makes a slot that is not in use ready for another tenant: full buckets, no callers. Throws when it is in use. */
@@ -151,10 +193,15 @@ export class SharedTables {
   readonly ints: Int32Array;
   readonly times: Float64Array;
   readonly bytes: Float64Array;
+  readonly standing: Float64Array;
+  readonly accountLimits: Float64Array;
+  readonly totals: Float64Array;
   /** Int32 and Float64 views of `callers`: entry `i` is key `[4i, 4i+1]` and arrival time `[2i+1]`. */
   readonly callerKeys: Int32Array;
   readonly callerTimes: Float64Array;
   readonly #intsPerCell: number;
+  /** Read plainly: an atomic load costs as much as both sums of one worker, and a change need only be seen soon. */
+  readonly #span: Int32Array;
 
   constructor(state: SharedState, workerIndex: number) {
     if (!Number.isInteger(workerIndex) || workerIndex < SUPERVISOR || workerIndex >= state.workers) {
@@ -165,9 +212,13 @@ export class SharedTables {
     this.ints = new Int32Array(state.cells);
     this.times = new Float64Array(state.cells);
     this.bytes = new Float64Array(state.bytes);
+    this.standing = new Float64Array(state.standing);
+    this.accountLimits = new Float64Array(state.accountLimits);
+    this.totals = new Float64Array(state.totals);
     this.callerKeys = new Int32Array(state.callers);
     this.callerTimes = new Float64Array(state.callers);
     this.#intsPerCell = cellBytes(state.workers) / 4;
+    this.#span = new Int32Array(state.span);
   }
 
   /** Position of a tenant's block in `ints`. Throws a RangeError when the slot is outside the tables. */
@@ -186,15 +237,32 @@ export class SharedTables {
   /** Calls of the tenant in progress on all workers. */
   callsInProgress(slot: number): number {
     const first = this.cellBase(slot) + IN_PROGRESS;
+    const span = this.#span[0] ?? 0;
     let calls = 0;
-    for (let worker = 0; worker < this.state.workers; worker++) calls += this.ints[first + worker] ?? 0;
+    for (let worker = 0; worker < span; worker++) calls += this.ints[first + worker] ?? 0;
     return calls;
   }
 
   /** Bytes of the tenant in flight on all workers. */
   bytesInFlight(slot: number): number {
+    const { tenantSlots } = this.state;
+    const end = (this.#span[0] ?? 0) * tenantSlots;
     let bytes = 0;
-    for (let at = slot; at < this.bytes.length; at += this.state.tenantSlots) bytes += this.bytes[at] ?? 0;
+    for (let at = slot; at < end; at += tenantSlots) bytes += this.bytes[at] ?? 0;
+    return bytes;
+  }
+
+  /** Bytes of the tenant in flight and standing, on all workers. */
+  heldBytes(slot: number): number {
+    let bytes = this.bytesInFlight(slot);
+    for (let at = slot; at < this.standing.length; at += this.state.tenantSlots) bytes += this.standing[at] ?? 0;
+    return bytes;
+  }
+
+  /** The sum over all workers, and over the tables that these are summed with. */
+  totalHeldBytes(): number {
+    let bytes = 0;
+    for (let at = 0; at < this.totals.length; at += TOTAL_STRIDE) bytes += this.totals[at] ?? 0;
     return bytes;
   }
 
@@ -230,10 +298,14 @@ export const OVERFLOW_ARRIVAL = 4;
 export const CALLER_TOLERANCE = 5;
 export const LAST_SWEEP = 6;
 
+/** A worker's total in `totals`, and from one to the next: two cache lines, as `cellBytes` says. */
+const TOTAL_BYTES = 128;
+export const TOTAL_STRIDE = TOTAL_BYTES / 8;
+
 export const MIN_CALLER_SLOTS = 64;
 const MAX_CALLER_SLOTS = 8192;
 
-/** Two cache lines at least: neighbouring tenants' locks neither share a line nor a prefetched pair. */
+/** Two cache lines at least, which hold 18 workers: neighbouring tenants' locks neither share a line nor a prefetched pair. */
 function cellBytes(workers: number): number {
   return Math.ceil((IN_PROGRESS * 4 + workers * 4) / 128) * 128;
 }

@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { attachSharedState, capacityFor, createSharedState, SUPERVISOR } from '../../../src/quota/shared-state.ts';
+import {
+  attachSharedState,
+  capacityFor,
+  createSharedState,
+  IN_PROGRESS,
+  SUPERVISOR,
+  setWorkerSpan,
+  workerCapacityFor,
+} from '../../../src/quota/shared-state.ts';
 
 describe('the shared tables', () => {
   it('survive a structured clone as the same memory', () => {
@@ -47,6 +55,30 @@ describe('the shared tables', () => {
     }
     expect(() => createSharedState({ tenantSlots: 1, workers: 0 })).toThrow(RangeError);
     expect(() => createSharedState({ tenantSlots: 1, workers: 1025 })).toThrow(RangeError);
+  });
+
+  it('leave room for as many workers as a block of whole cache-line pairs has', () => {
+    expect([1, 18, 19, 50, 51, 64].map(workerCapacityFor)).toEqual([18, 18, 50, 50, 82, 82]);
+    const room = createSharedState({ tenantSlots: 2, workers: workerCapacityFor(1) });
+    const exact = createSharedState({ tenantSlots: 2, workers: 1 });
+    expect(room.cells.byteLength).toBe(exact.cells.byteLength);
+  });
+
+  it('sum up to the span of the workers that there are, for every thread at once', () => {
+    const state = createSharedState({ tenantSlots: 2, workers: 18 });
+    setWorkerSpan(state, 2);
+    const there = attachSharedState(structuredClone(state), 0);
+    for (const [worker, count] of [
+      [1, 5],
+      [2, 70],
+    ] as const) {
+      there.ints[there.cellBase(1) + IN_PROGRESS + worker] = count;
+      there.bytes[worker * 2 + 1] = count;
+    }
+    expect([there.callsInProgress(1), there.bytesInFlight(1)]).toEqual([5, 5]);
+    setWorkerSpan(state, 3);
+    expect([there.callsInProgress(1), there.bytesInFlight(1)]).toEqual([75, 75]);
+    for (const span of [0, 19, 1.5]) expect(() => setWorkerSpan(state, span)).toThrow(RangeError);
   });
 
   it('leave room for as many tenants again', () => {
