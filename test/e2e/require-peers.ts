@@ -15,9 +15,13 @@ const REQUIRED = [
   'triton/backends/python/triton_python_backend_stub',
   'clients/bin/python',
 ];
+/** What the Debian packages among them bring. */
+const REQUIRED_OF_DEBIAN = ['/usr/bin/ruby', '/usr/bin/python3'];
 
 /** vitest's global setup of the e2e project. */
 export default function requirePeers(): void {
-  const missing = REQUIRED.filter((file) => !existsSync(peerFile(file)));
+  const missing = [...REQUIRED.map((file) => peerFile(file)), ...REQUIRED_OF_DEBIAN].filter(
+    (file) => !existsSync(file),
+  );
   if (missing.length > 0) throw new Error(`peers are missing (${missing.join(', ')}): run test/e2e/install`);
 }
