@@ -255,14 +255,17 @@ export class SharedTables {
   /** Bytes of the tenant in flight and standing, on all workers. */
   heldBytes(slot: number): number {
     let bytes = this.bytesInFlight(slot);
-    for (let at = slot; at < this.standing.length; at += this.state.tenantSlots) bytes += this.standing[at] ?? 0;
+    const { tenantSlots } = this.state;
+    const end = (this.#span[0] ?? 0) * tenantSlots;
+    for (let at = slot; at < end; at += tenantSlots) bytes += this.standing[at] ?? 0;
     return bytes;
   }
 
   /** The sum over all workers, and over the tables that these are summed with. */
   totalHeldBytes(): number {
     let bytes = 0;
-    for (let at = 0; at < this.totals.length; at += TOTAL_STRIDE) bytes += this.totals[at] ?? 0;
+    const end = (this.#span[0] ?? 0) * TOTAL_STRIDE;
+    for (let at = 0; at < end; at += TOTAL_STRIDE) bytes += this.totals[at] ?? 0;
     return bytes;
   }
 
