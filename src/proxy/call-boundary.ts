@@ -5,7 +5,7 @@
 import type { HeaderBlock, ResetCause, Stream, StreamOwner } from '../http2/contract.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { Mortal } from './deadlines.ts';
-import type { LegOwner } from './upstream-leg.ts';
+import type { LegOwner } from './leg.ts';
 
 /** A call, as its boundary sees it. */
 export interface Bounded extends StreamOwner, LegOwner, Mortal {

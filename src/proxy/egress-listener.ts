@@ -6,6 +6,7 @@ import { unlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { EgressAddress, EgressConfig, Generation, LimitsConfig } from '../config/generation.ts';
 import { Http2Connection } from '../http2/connection.ts';
+import type { ConnectionLimits } from '../http2/limits.ts';
 import type { CallServices } from './call-services.ts';
 import { ConnectionAge } from './connection-age.ts';
 import { EgressMethods } from './egress-methods.ts';
@@ -16,6 +17,8 @@ import type { TrailPeer } from './trail.ts';
 
 export interface EgressListenerOptions extends EgressResources {
   readonly refusals: Refusals;
+  /** What differs from the engine's defaults on every connection. */
+  readonly connectionLimits?: Partial<ConnectionLimits>;
   services(): CallServices;
 }
 
@@ -138,6 +141,7 @@ export class EgressListener implements EgressSessionHost {
         limits: {
           pingMinIntervalMs: limits.keepalive.minTimeMs,
           pingsWithoutStreams: limits.keepalive.permitWithoutCalls,
+          ...this.#options.connectionLimits,
         },
       },
       session,

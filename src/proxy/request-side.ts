@@ -17,7 +17,7 @@ export interface RequestSideOwner {
   /** Decides on the message whose end the inspector has reached. */
   permit(admission: Admission, message: { readonly model: string; readonly version: string }): Result<Permit, Denial>;
   /** The way upstream, opened when first asked for; undefined when it is closed. */
-  leg(admission: Admission): UpstreamLeg | undefined;
+  openLeg(admission: Admission): UpstreamLeg | undefined;
   refuse(denial: Denial): void;
   /** Something threw where nobody else would catch it. */
   fault(cause: unknown): void;
@@ -110,7 +110,7 @@ export class RequestSide {
       if (step === 'more') break;
       if (step === 'reject') return this.#owner.refuse(inspector.denial ?? { kind: 'internal', cause: 'no denial' });
       if (step === 'inflating') {
-        if (permit !== undefined) this.#owner.leg(admission)?.sendMessage(permit, chunk.subarray(0, offset), false);
+        if (permit !== undefined) this.#owner.openLeg(admission)?.sendMessage(permit, chunk.subarray(0, offset), false);
         return this.#await(admission, inspector, chunk.subarray(offset), endStream);
       }
       const verdict = this.#owner.permit(admission, inspector);
@@ -120,7 +120,7 @@ export class RequestSide {
     }
     const left = endStream ? inspector.finish() : undefined;
     if (left !== undefined) return this.#owner.refuse(left);
-    const leg = this.#owner.leg(admission);
+    const leg = this.#owner.openLeg(admission);
     if (leg === undefined) return;
     if (permit === undefined) {
       if (chunk.length > 0) leg.sendPart(chunk);

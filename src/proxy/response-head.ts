@@ -1,5 +1,8 @@
 /**
- * A header block from the model server, checked before it is passed on: informational, initial, Trailers-Only, or trailers.
+ * A header block from the upstream, checked before it is passed on: informational, initial, Trailers-Only, or trailers.
+ *
+ * What different clients would read differently is not passed on: an answer that ends without `grpc-status`, with one that is no
+ * number, or with two, is UNKNOWN to every client, and no success on record.
  */
 import { isGrpcContentType } from '../grpc/content-type.ts';
 import { GrpcStatus } from '../grpc/status.ts';
@@ -23,20 +26,46 @@ export function readResponse(block: HeaderBlock, endStream: boolean, isTrailer: 
     const name = block[i];
     if (name === ':status') httpStatus = block[i + 1] ?? '';
     else if (name === 'content-type') contentType = block[i + 1];
-    else if (name === 'grpc-status') grpcStatus = block[i + 1];
+    // Two of them match no status.
+    else if (name === 'grpc-status') grpcStatus = grpcStatus === undefined ? block[i + 1] : 'twice';
   }
   if (!isTrailer) {
     if (httpStatus.startsWith('1') && !endStream) return INFORMATIONAL;
     const isGrpc = contentType !== undefined && isGrpcContentType(contentType);
     // Where there is a status of gRPC's own, HTTP's means nothing.
     if (isGrpc && httpStatus !== '200' && endStream && grpcStatus !== undefined) {
-      return { kind: 'valid', block: withHttpStatus('200', block), status: parseStatus(grpcStatus) };
+      return ending(withHttpStatus('200', block), grpcStatus, upstream);
     }
     if (httpStatus !== '200' || !isGrpc) {
       return { kind: 'invalid', denial: notGrpc(httpStatus, upstream) };
     }
   }
-  return { kind: 'valid', block, status: endStream ? parseStatus(grpcStatus) : GrpcStatus.OK };
+  return endStream ? ending(block, grpcStatus, upstream) : { kind: 'valid', block, status: GrpcStatus.OK };
+}
+
+/** An answer that came to its end and said no status: UNKNOWN, by the mapping for HTTP's 200. */
+export function endedWithoutStatus(upstream: string): Denial {
+  return unclear('the response ended without grpc-status', upstream);
+}
+
+/**
+ * A block that ends the call. A number that gRPC does not define goes on as it is and counts as UNKNOWN, which is how most clients
+ * read it (statuscodes.md) and what some programs use on purpose.
+ */
+function ending(block: HeaderBlock, grpcStatus: string | undefined, upstream: string): Response {
+  if (grpcStatus === undefined) return { kind: 'invalid', denial: endedWithoutStatus(upstream) };
+  if (!NUMBER.test(grpcStatus)) {
+    return { kind: 'invalid', denial: unclear('grpc-status is not one number', upstream) };
+  }
+  const status = Number(grpcStatus);
+  return { kind: 'valid', block, status: status <= GrpcStatus.UNAUTHENTICATED ? status : GrpcStatus.UNKNOWN };
+}
+
+/** One form for each number: `00` is OK to some readers and nothing to others. */
+const NUMBER = /^(?:0|[1-9]\d{0,8})$/;
+
+function unclear(why: string, upstream: string): Denial {
+  return { kind: 'upstream_protocol', upstream, why, httpStatus: 200 };
 }
 
 /** http-grpc-status-mapping.md: what a proxy or server that is not gRPC says, as far as a caller can act on it. */
@@ -49,9 +78,4 @@ function notGrpc(httpStatus: string, upstream: string): Denial {
 
 function withHttpStatus(status: string, block: HeaderBlock): HeaderBlock {
   return block.map((text, index) => (index % 2 === 1 && block[index - 1] === ':status' ? status : text));
-}
-
-/** A missing or unreadable `grpc-status` is UNKNOWN, as gRPC clients see it. */
-function parseStatus(text: string | undefined): number {
-  return text !== undefined && /^(?:\d|1[0-6])$/.test(text) ? Number(text) : GrpcStatus.UNKNOWN;
 }

@@ -21,6 +21,8 @@ export interface TrailContext {
   readonly clientContext: 'link' | 'parent';
   readonly sampleRatio: number;
   readonly now: () => EpochMicros;
+  /** Who calls, where that is not found out but configured. */
+  readonly callerByConfiguration?: string;
 }
 
 /** How a call ended: what only its end can say. */
@@ -123,7 +125,7 @@ export class Trail {
 
   /** The record of the call, as of now. */
   record(end: CallEnd): CallRecord {
-    const { peer, tenantId, generation } = this.#context;
+    const { peer, tenantId, generation, callerByConfiguration } = this.#context;
     if (this.#traceId === '') {
       // Refused before its headers made sense: it is on record, and in a trace of its own.
       this.#traceId = newTraceId();
@@ -135,8 +137,8 @@ export class Trail {
       startedAt: this.startedAt,
       durationMicros: Math.max(0, this.#context.now() - this.startedAt),
       tenant: tenantId,
-      tenantVerified: this.caller !== undefined,
-      caller: this.caller?.id ?? '',
+      tenantVerified: this.caller !== undefined || callerByConfiguration !== undefined,
+      caller: this.caller?.id ?? callerByConfiguration ?? '',
       peerAddress: peer.address,
       peerPort: peer.port,
       certificateSha256: peer.certificate.sha256,

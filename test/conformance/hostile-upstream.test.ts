@@ -48,9 +48,15 @@ interface Case {
   /** The upstream's own words reach the caller: its status is the server's, with no reason of ours. */
   readonly outcome?: 'ok' | 'failed' | 'denied';
   readonly body?: number;
+  /** The status on record, when it is not the caller's. */
+  readonly recorded?: number;
+  /** `grpc-message` as the caller gets it. */
+  readonly message?: string;
 }
 
 const internal = { status: 13, reason: 'UPSTREAM_PROTOCOL' } as const;
+/** An end that says no status that all clients would read alike. */
+const unknown = { status: 2, reason: 'UPSTREAM_PROTOCOL' } as const;
 const unavailable = { status: 14, reason: 'UPSTREAM_UNAVAILABLE' } as const;
 
 const CASES: readonly Case[] = [
@@ -60,15 +66,17 @@ const CASES: readonly Case[] = [
       up.headers(id, GRPC_HEADERS, false);
       up.data(id, MESSAGE, true);
     },
-    ...internal,
+    ...unknown,
     body: MESSAGE.length,
   },
+  { name: 'headers only', script: (up, id) => up.headers(id, GRPC_HEADERS, true), ...unknown },
   {
-    name: 'headers only',
-    script: (up, id) => up.headers(id, GRPC_HEADERS, true),
-    status: -1,
-    reason: '',
-    outcome: 'ok',
+    name: 'Trailers-Only whose end comes in a frame of its own',
+    script: (up, id) => {
+      up.headers(id, [...GRPC_HEADERS, ...OK_TRAILERS], false);
+      up.data(id, Buffer.alloc(0), true);
+    },
+    ...unknown,
   },
   {
     name: 'trailers without a status',
@@ -76,9 +84,54 @@ const CASES: readonly Case[] = [
       up.headers(id, GRPC_HEADERS, false);
       up.headers(id, ['x-own', '1'], true);
     },
-    status: -1,
+    ...unknown,
+  },
+  ...(['zero', '00', '-1', '+0', '0x0', '1e1', '', '9999999999'] as const).map((text) => ({
+    name: `a status that is ${JSON.stringify(text)}`,
+    script: (up: RawUpstreamConnection, id: number) => {
+      up.headers(id, GRPC_HEADERS, false);
+      up.data(id, MESSAGE);
+      up.headers(id, ['grpc-status', text], true);
+    },
+    ...unknown,
+    body: MESSAGE.length,
+  })),
+  {
+    name: 'two statuses',
+    script: (up, id) => up.headers(id, [...GRPC_HEADERS, 'grpc-status', '0', 'grpc-status', '7'], true),
+    ...unknown,
+  },
+  {
+    name: 'the same status twice',
+    script: (up, id) => {
+      up.headers(id, GRPC_HEADERS, false);
+      up.headers(id, [...OK_TRAILERS, ...OK_TRAILERS], true);
+    },
+    ...unknown,
+  },
+  {
+    name: 'a status that gRPC does not define',
+    script: (up, id) => up.headers(id, [...GRPC_HEADERS, 'grpc-status', '17'], true),
+    status: 17,
     reason: '',
     outcome: 'ok',
+    recorded: 2,
+  },
+  {
+    name: 'a message that is not percent-encoded as it should be',
+    script: (up, id) => up.headers(id, [...GRPC_HEADERS, 'grpc-status', '5', 'grpc-message', '100% %zz %e4%'], true),
+    status: 5,
+    reason: '',
+    outcome: 'ok',
+    message: '100% %zz %e4%',
+  },
+  {
+    name: '1xx after its headers',
+    script: (up, id) => {
+      up.headers(id, GRPC_HEADERS, false);
+      up.headers(id, [':status', '103'], false);
+    },
+    ...internal,
   },
   {
     name: 'a third header block that does not end the stream',
@@ -257,14 +310,19 @@ const HTTP: readonly Case[] = [
 describe('a model server that answers with', () => {
   it.each([...CASES, ...RESETS, ...HTTP])(
     '$name: $status $reason',
-    async ({ script, status, reason, outcome, body }) => {
+    async ({ script, status, reason, outcome, body, recorded, message }) => {
       await start(script);
       const answer = await infer();
       expect([answer.status, answer.reason]).toEqual([status, reason]);
       if (body !== undefined) expect(answer.body).toHaveLength(body);
       expect(await ground.balanced()).toEqual(BALANCED);
       const records = await ground.records(1);
-      expect(records.map((record) => [record.outcome, record.tenant])).toEqual([[outcome ?? 'failed', 'acme']]);
+      expect(records.map((record) => [record.outcome, record.grpcStatus, record.tenant])).toEqual([
+        [outcome ?? 'failed', recorded ?? status, 'acme'],
+      ]);
+      if (message !== undefined) {
+        expect(answer.trailers['grpc-message'] ?? answer.headers['grpc-message']).toBe(message);
+      }
       // Nothing of ours is told to the caller.
       expect(JSON.stringify([answer.headers, answer.trailers])).not.toContain(upstream.config().authority);
       upstream.script = (up, id) => up.answer(id);
@@ -276,6 +334,31 @@ describe('a model server that answers with', () => {
 });
 
 describe('a model server that', () => {
+  it.each([['trailers'], ['headers']])(
+    'says more in its %s than the client takes has the call reset, and on record as what that says',
+    async (which) => {
+      const long = ['x-long', 'a'.repeat(2_000)];
+      await start((up, id) => {
+        up.headers(id, which === 'headers' ? [...GRPC_HEADERS, ...long] : GRPC_HEADERS, false);
+        up.data(id, MESSAGE);
+        up.headers(id, [...OK_TRAILERS, ...long], true);
+      });
+      const small = await FrameClient.connect(ground.access(ground.acme));
+      // MAX_HEADER_LIST_SIZE of 1,000.
+      small.frame(FrameType.SETTINGS, 0, 0, Buffer.from([0, 6, 0, 0, 3, 0xe8]));
+      const id = small.open([
+        ...[':method', 'POST', ':scheme', 'https', ':path', INFER, ':authority', 'acme.models.test'],
+        ...['content-type', 'application/grpc', 'te', 'trailers'],
+      ]);
+      small.write(dataFrame(id, inferRequest(), true));
+      expect((await small.settled(id)).resetCode).toBe(2);
+      small.close();
+      expect(await ground.balanced()).toEqual(BALANCED);
+      // INTERNAL is what gRPC makes of that code.
+      expect(await ground.records(1)).toMatchObject([{ outcome: 'failed', grpcStatus: 13 }]);
+    },
+  );
+
   it('accepts and says nothing holds a call to its deadline, and no longer', async () => {
     await start(undefined, { mute: true });
     const before = performance.now();
@@ -343,11 +426,20 @@ describe('a model server that', () => {
   });
 
   it('allows fewer streams than it is asked for serves them all, one after the other', async () => {
-    await start(undefined, { maxConcurrentStreams: 1 });
-    // The first connection has told its limit when the many come.
-    await infer();
-    const answers = await Promise.all(Array.from({ length: 40 }, () => infer()));
+    let refused = 0;
+    await start(
+      (up, id) => {
+        if (up.opened.length - up.answered > 1) {
+          refused++;
+          up.reset(id, REFUSED_STREAM);
+        } else setImmediate(() => up.answer(id));
+      },
+      { maxConcurrentStreams: 1 },
+    );
+    // Also the first, which come when nobody knows its limit yet.
+    const answers = await Promise.all(Array.from({ length: 50 }, () => infer()));
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([0]));
+    expect(refused).toBe(0);
     expect(upstream.connections.length).toBeLessThanOrEqual(4);
   });
 });

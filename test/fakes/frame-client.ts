@@ -1,5 +1,7 @@
-/** A client made of frames over mTLS: says what no HTTP/2 library would let one say, and reads what comes back. */
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+/** A client made of frames, over mTLS or in clear text: says what no HTTP/2 library would let one say, and reads what comes back. */
+import { once } from 'node:events';
+import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { Flag, FRAME_HEADER_BYTES, FrameType, PREFACE, putFrameHeader } from '../../src/http2/frame.ts';
 import { HpackDecoder } from '../../src/http2/hpack-decoder.ts';
 import { HpackEncoder } from '../../src/http2/hpack-encoder.ts';
@@ -15,7 +17,7 @@ export interface StreamAnswer {
 }
 
 export class FrameClient {
-  readonly #socket: TLSSocket;
+  readonly #socket: Socket;
   readonly #streams = new Map<number, StreamAnswer>();
   readonly #decoder = new HpackDecoder({ maxHeaderListBytes: 1 << 20, maxHeaderFields: 1_000 });
   #input = Buffer.alloc(0);
@@ -23,7 +25,7 @@ export class FrameClient {
   goawayCode: number | undefined;
   closed = false;
 
-  private constructor(socket: TLSSocket) {
+  private constructor(socket: Socket) {
     this.#socket = socket;
     socket.on('error', () => undefined);
     socket.on('close', () => {
@@ -48,6 +50,13 @@ export class FrameClient {
       socket.once('secureConnect', resolve);
       socket.once('error', reject);
     });
+    return new FrameClient(socket);
+  }
+
+  /** Without TLS, to an egress listener. */
+  static async plain(port: number): Promise<FrameClient> {
+    const socket = connectTcp(port, '127.0.0.1');
+    await once(socket, 'connect');
     return new FrameClient(socket);
   }
 

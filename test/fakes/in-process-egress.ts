@@ -7,6 +7,7 @@ import { readRecords } from '../../src/audit/reader.ts';
 import type { AuditRecord, CallRecord } from '../../src/audit/record.ts';
 import { SlabReserve } from '../../src/buffers/slabs.ts';
 import type { EgressConfig, Generation, LimitsConfig, UpstreamConfig } from '../../src/config/generation.ts';
+import type { ConnectionLimits } from '../../src/http2/limits.ts';
 import { systemClock } from '../../src/kernel/clock.ts';
 import type { Denial } from '../../src/kernel/denial.ts';
 import { Turn } from '../../src/kernel/turn.ts';
@@ -47,7 +48,7 @@ export class InProcessEgress {
   readonly #turn: Turn;
   #generation: Generation;
 
-  private constructor(generation: Generation) {
+  private constructor(generation: Generation, connectionLimits: Partial<ConnectionLimits>) {
     this.#generation = generation;
     this.auditDirectory = emptyDirectory();
     const turn = new Turn(systemClock);
@@ -84,14 +85,19 @@ export class InProcessEgress {
         tables: attachSharedState(this.shared, 0),
         slabReserve: new SlabReserve(),
         refusals: this.#refusals,
+        connectionLimits,
         services: () => services,
       },
       generation,
     );
   }
 
-  static async start(listeners: readonly EgressConfig[], limits: Partial<LimitsConfig> = {}): Promise<InProcessEgress> {
-    const egress = new InProcessEgress({ ...generationOf([], limits), egress: listeners });
+  static async start(
+    listeners: readonly EgressConfig[],
+    limits: Partial<LimitsConfig> = {},
+    connectionLimits: Partial<ConnectionLimits> = {},
+  ): Promise<InProcessEgress> {
+    const egress = new InProcessEgress({ ...generationOf([], limits), egress: listeners }, connectionLimits);
     await egress.egress.start();
     return egress;
   }

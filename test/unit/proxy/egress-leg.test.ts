@@ -6,7 +6,7 @@ import { systemClock } from '../../../src/kernel/clock.ts';
 import type { Denial } from '../../../src/kernel/denial.ts';
 import { Turn } from '../../../src/kernel/turn.ts';
 import { EgressLeg } from '../../../src/proxy/egress-leg.ts';
-import type { LegOwner } from '../../../src/proxy/upstream-leg.ts';
+import type { LegOwner } from '../../../src/proxy/leg.ts';
 import { UpstreamPool } from '../../../src/proxy/upstream-pool.ts';
 import { attachSharedState, createSharedState } from '../../../src/quota/shared-state.ts';
 import { eventually } from '../../fakes/hostile-ground.ts';

@@ -7,13 +7,16 @@ import { connect, createServer as createNetServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { EgressConfig, LimitsConfig, UpstreamConfig } from '../../../src/config/generation.ts';
+import { FrameType } from '../../../src/http2/frame.ts';
+import type { ConnectionLimits } from '../../../src/http2/limits.ts';
 import { createCa } from '../../../src/identity/issue.ts';
 import { freePort } from '../../e2e/harness/free-port.ts';
 import { FakeUpstream, respond } from '../../fakes/fake-upstream.ts';
+import { dataFrame, FrameClient, frameBytes, headerFrame } from '../../fakes/frame-client.ts';
 import { eventually, HostileGround, INFER, inferRequest } from '../../fakes/hostile-ground.ts';
 import { egressConfig, InProcessEgress } from '../../fakes/in-process-egress.ts';
 import { RawGrpcClient } from '../../fakes/raw-grpc-client.ts';
-import { RawUpstream } from '../../fakes/raw-upstream.ts';
+import { GRPC_HEADERS, RawUpstream } from '../../fakes/raw-upstream.ts';
 import { temporaryDirectory } from '../../fakes/temporary-directory.ts';
 import { tenantId } from '../../fakes/trust.ts';
 
@@ -41,9 +44,10 @@ async function ground(
   upstream: UpstreamConfig,
   changes: Partial<EgressConfig> = {},
   limits: Partial<LimitsConfig> = {},
+  connectionLimits: Partial<ConnectionLimits> = {},
 ): Promise<Ground> {
   const config = egressConfig(await freePort(), upstream, changes);
-  const egress = await InProcessEgress.start([config], limits);
+  const egress = await InProcessEgress.start([config], limits, connectionLimits);
   closing.push(() => egress.stop());
   return { egress, config, client: await clientOf(config) };
 }
@@ -194,15 +198,35 @@ describe('a call', () => {
   });
 
   it('that the upstream breaks off is INTERNAL', async () => {
-    const upstream = await upstreamServer();
-    upstream.answer = (stream) => {
-      stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
-      stream.write(Buffer.alloc(5));
-      setTimeout(() => stream.close(2), 20);
+    const upstream = await RawUpstream.start();
+    closing.push(() => upstream.stop());
+    upstream.script = (connection, id) => {
+      connection.headers(id, GRPC_HEADERS, false);
+      connection.data(id, Buffer.alloc(5));
+      connection.reset(id, 2);
     };
-    const { client, egress } = await ground(upstream.config);
+    const { client, egress } = await ground(upstream.config());
     expect((await client.call(ECHO)).status).toBe(13);
     expect(await egress.calls()).toMatchObject([{ outcome: 'failed', reason: 'upstream_protocol' }]);
+  });
+
+  it('that the upstream ends without a status is UNKNOWN, and no success on record', async () => {
+    const upstream = await RawUpstream.start();
+    closing.push(() => upstream.stop());
+    upstream.script = (connection, id) => connection.headers(id, GRPC_HEADERS, true);
+    const { client, egress } = await ground(upstream.config());
+    expect((await client.call(ECHO)).status).toBe(2);
+    expect(await egress.calls()).toMatchObject([{ outcome: 'failed', grpcStatus: 2, reason: 'upstream_protocol' }]);
+  });
+
+  it('that the upstream gives up at the deadline, a little before our own clock looks again, is told as the deadline', async () => {
+    const upstream = await RawUpstream.start();
+    closing.push(() => upstream.stop());
+    upstream.script = (connection, id) => void setTimeout(() => connection.reset(id, 8), 95);
+    const { client } = await ground(upstream.config());
+    for (const timeout of ['86m', '88m', '90m']) {
+      expect((await client.call(ECHO, { headers: { 'grpc-timeout': timeout } })).reason).toBe('DEADLINE_EXCEEDED');
+    }
   });
 
   it('to nobody is UNAVAILABLE, and the record says why', async () => {
@@ -372,6 +396,80 @@ describe('a listener', () => {
     await clientOf(config);
     await expect(clientOf(config)).rejects.toThrow();
     expect(await egress.records()).toMatchObject([{ type: 'refusal', reason: 'CONNECTION_LIMIT' }]);
+  });
+});
+
+describe('a program of the pod that stands still', () => {
+  const quick: Partial<ConnectionLimits> = { streamStallMs: 60, streamStallBytes: 1_000 };
+  const HEADERS = [
+    ...[':method', 'POST', ':scheme', 'http', ':path', ECHO, ':authority', 'egress.test'],
+    ...['content-type', 'application/grpc', 'te', 'trailers'],
+  ];
+
+  async function stalled(limits: Partial<ConnectionLimits>, upstream: FakeUpstream, ...frames: readonly Buffer[]) {
+    const { egress, config } = await ground(upstream.config, {}, {}, limits);
+    const program = await FrameClient.plain(config.address.kind === 'tcp' ? config.address.port : 0);
+    closing.push(() => program.close());
+    program.write(...frames);
+    return { egress, program };
+  }
+
+  it.each([
+    ['amid a message', inferRequest().subarray(0, 6)],
+    ['amid the length of a message', Buffer.alloc(3)],
+  ])('%s has its call reset', async (_where, half) => {
+    const upstream = await upstreamServer();
+    const frames = [headerFrame(1, HEADERS, false), dataFrame(1, half)];
+    const { egress, program } = await stalled(quick, upstream, ...frames);
+    expect((await program.settled(1)).resetCode).toBe(11);
+    expect(await egress.calls()).toMatchObject([
+      {
+        outcome: 'failed',
+        grpcStatus: 8,
+        detail: 'streamStallMs exceeded: the peer does not go on with its message',
+      },
+    ]);
+    await eventually('the upstream stream is reset', () => upstream.calls[0]?.reset === true);
+    expect(egress.bytesInFlight()).toBe(0);
+  });
+
+  it('by not reading has its call reset', async () => {
+    const upstream = await upstreamServer();
+    const noWindow = frameBytes(FrameType.SETTINGS, 0, 0, Buffer.of(0, 4, 0, 0, 0, 0));
+    const frames = [noWindow, headerFrame(1, HEADERS, true)];
+    const { egress, program } = await stalled(quick, upstream, ...frames);
+    expect((await program.settled(1)).resetCode).toBe(11);
+    expect(await egress.calls()).toMatchObject([{ detail: 'streamStallMs exceeded: the peer does not read' }]);
+  });
+
+  it('between messages, or with the limit far away, keeps its call', async () => {
+    const upstream = await upstreamServer();
+    const whole = [headerFrame(1, HEADERS, false), dataFrame(1, inferRequest())];
+    const half = [headerFrame(1, HEADERS, false), dataFrame(1, inferRequest().subarray(0, 6))];
+    const between = await stalled(quick, upstream, ...whole);
+    const far = await stalled({}, upstream, ...half);
+    await eventually('both calls run', () => upstream.calls.length === 2);
+    // Three looks and more.
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    for (const { program } of [between, far]) expect(program.stream(1).resetCode).toBe(undefined);
+  });
+
+  it('before it has said anything is gone in time', async () => {
+    const { egress, config } = await ground((await upstreamServer()).config, {}, {}, { settingsAckTimeoutMs: 50 });
+    const socket = connect(config.address.kind === 'tcp' ? config.address.port : 0, '127.0.0.1');
+    socket.on('error', () => undefined).resume();
+    await new Promise((resolve) => socket.once('close', resolve));
+    expect(await egress.records()).toMatchObject([{ type: 'refusal', reason: 'HTTP2_LIMIT_settingsAckTimeoutMs' }]);
+  });
+
+  it('is probed, and gone when it does not answer', async () => {
+    const limits = { serverKeepaliveMs: 40, keepaliveTimeoutMs: 40 };
+    const upstream = await upstreamServer();
+    upstream.answer = () => undefined;
+    const { egress, program } = await stalled(limits, upstream, headerFrame(1, HEADERS, true));
+    program.stopReading();
+    await eventually('its end', () => egress.egress.connections === 1);
+    expect(await egress.calls()).toMatchObject([{ outcome: 'cancelled', detail: 'connection: protocol' }]);
   });
 });
 

@@ -5,7 +5,7 @@ import { RequestSide, type RequestSideOwner } from '../../../src/proxy/request-s
 
 const OWNER: RequestSideOwner = {
   permit: () => ({ ok: false, error: { kind: 'draining' } }),
-  leg: () => undefined,
+  openLeg: () => undefined,
   refuse: () => undefined,
   fault: () => undefined,
 };

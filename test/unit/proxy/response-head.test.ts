@@ -62,16 +62,35 @@ describe('a response block', () => {
     ['0', 0],
     ['16', 16],
     ['17', 2],
-    ['00', 2],
-    ['-1', 2],
-    ['1e1', 2],
-    ['', 2],
-    [' 0', 2],
-  ])('whose status is %j counts as %i', (text, status) => {
-    expect(read(['grpc-status', text], true, true)).toMatchObject({ kind: 'valid', status });
+    ['999999999', 2],
+  ])('whose status is %j goes on and counts as %i', (text, status) => {
+    const block = ['grpc-status', text];
+    expect(read(block, true, true)).toEqual({ kind: 'valid', block, status });
   });
 
-  it('without a status at its end is UNKNOWN, as clients see it', () => {
-    expect(read(['x-own', '1'], true, true)).toMatchObject({ kind: 'valid', status: 2 });
+  it.each([
+    ['none', ['x-own', '1']],
+    ['"00"', ['grpc-status', '00']],
+    ['"-1"', ['grpc-status', '-1']],
+    ['"1e1"', ['grpc-status', '1e1']],
+    ['""', ['grpc-status', '']],
+    ['a number of ten digits', ['grpc-status', '1000000000']],
+    ['there twice', ['grpc-status', '0', 'x-own', '1', 'grpc-status', '0']],
+  ])('whose status is %s is UNKNOWN to every client, and no success', (_what, block) => {
+    for (const [whole, isTrailer] of [
+      [block, true],
+      [[...HEADERS, ...block], false],
+      [[':status', '503', 'content-type', 'application/grpc', ...block, 'grpc-status', 'x'], false],
+    ] as const) {
+      expect(read(whole, true, isTrailer)).toMatchObject({
+        kind: 'invalid',
+        denial: { kind: 'upstream_protocol', httpStatus: 200 },
+      });
+    }
+  });
+
+  it('says nothing by its status unless it ends the stream', () => {
+    const block = [...HEADERS, 'grpc-status', '13'];
+    expect(read(block, false)).toEqual({ kind: 'valid', block, status: 0 });
   });
 });

@@ -1,0 +1,100 @@
+/**
+ * What every call does, whichever role relays it: bytes are charged as they come and given back as they go, in both directions, and
+ * the upstream's answer is checked and passed on.
+ *
+ * Which requests may go on, and how, is its role's business: `call.ts` decides by gates, `egress-call.ts` has none.
+ */
+import type { HeaderBlock, Stream } from '../http2/contract.ts';
+import { ErrorCode } from '../http2/error-code.ts';
+import type { Denial } from '../kernel/denial.ts';
+import { type Bounded, CallBoundary } from './call-boundary.ts';
+import { EndingCall } from './ending-call.ts';
+import type { Leg } from './leg.ts';
+import { endedWithoutStatus, readResponse } from './response-head.ts';
+
+export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implements Bounded {
+  /** What the engine, the leg and the clock hold of this call: nothing that it throws gets past it. */
+  readonly boundary = new CallBoundary(this);
+
+  /** Takes what the client sent. False when it is no longer wanted. */
+  protected abstract takeRequest(chunk: Buffer, endStream: boolean): boolean;
+  /** The message that the client must go on with. */
+  protected abstract unfinishedRequest(): number | undefined;
+  abstract upstreamHeaders(): HeaderBlock;
+
+  /** What is no gRPC gets the answer that HTTP gives, and when HTTP gives it: its request is heard out, unless that is long. */
+  protected turnAway(denial: Denial): void {
+    if (denial.kind !== 'content_type_unsupported' || this.stream.remoteEnded) return this.refuse(denial);
+    this.stopRequest();
+    this.phase = { at: 'hearing', denial };
+  }
+
+  // --- the client's stream
+
+  onHeaders(stream: Stream, _block: HeaderBlock, endStream: boolean): void {
+    // gRPC clients send no trailers; what some proxy added is not passed on, only the end that it stands for.
+    if (endStream) this.onData(stream, NOTHING, true);
+  }
+
+  onData(_stream: Stream, chunk: Buffer, endStream: boolean): void {
+    this.requestBytes += chunk.length;
+    this.held.requestArrived(chunk.length);
+    this.services.arrived(chunk.length);
+    if (!this.takeRequest(chunk, endStream)) this.held.requestTaken(chunk.length);
+    const heardOut = endStream || this.requestBytes > MAX_HEARD_BYTES;
+    if (heardOut && this.phase.at === 'hearing') this.refuse(this.phase.denial);
+  }
+
+  onWritten(_stream: Stream, bytes: number): void {
+    // At the call's end everything was given back at once.
+    if (this.phase.at !== 'done') this.held.responseWritten(bytes, this.leg);
+  }
+
+  unfinishedMessage(): number | undefined {
+    return this.phase.at === 'hearing' ? 0 : this.unfinishedRequest();
+  }
+
+  // --- the upstream's side
+
+  onRequestTaken(bytes: number): void {
+    this.held.requestTaken(bytes);
+  }
+
+  onResponseHeaders(block: HeaderBlock, endStream: boolean): void {
+    if (this.phase.at !== 'open') return;
+    const response = readResponse(block, endStream, this.headersSent, this.upstream);
+    if (response.kind === 'informational') return;
+    if (response.kind === 'invalid') return this.#reject(response.denial);
+    this.headersSent = true;
+    if (endStream) return this.end(response.block, response.status);
+    this.stream.sendHeaders(response.block, false);
+  }
+
+  onResponseData(chunk: Buffer, endStream: boolean): void {
+    if (this.phase.at !== 'open') {
+      this.leg?.credit(chunk.length);
+      return;
+    }
+    this.held.responseArrived(chunk.length);
+    this.services.arrived(chunk.length);
+    this.response.push(chunk);
+    this.stream.sendData(chunk, false);
+    if (endStream) this.#reject(endedWithoutStatus(this.upstream));
+  }
+
+  onLegFailed(denial: Denial): void {
+    // An upstream that gives up at the deadline may be a little sooner than our own clock looks again.
+    const gaveUp = denial.kind === 'upstream_protocol' && denial.resetCode === ErrorCode.CANCEL;
+    this.refuse(gaveUp && this.isLate() ? this.lateness() : denial);
+  }
+
+  /** The upstream's answer cannot be passed on. */
+  #reject(denial: Denial): void {
+    this.leg?.reject(denial);
+    this.refuse(denial);
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+/** What is read and dropped of a request that is no gRPC. */
+const MAX_HEARD_BYTES = 64 * 1024;
