@@ -3,7 +3,8 @@
  * The entry of the command line.
  *
  * The compiled program is kept under node_modules/.cache: the next start neither strips types nor compiles again, which saves
- * time and, in every thread, the memory of the compiler. Where the folder cannot be written, only that is lost.
+ * time and, in every thread, the memory of the compiler. Where the folder cannot be written, only that is lost. With
+ * NODE_COMPILE_CACHE set from outside (the image does it) this file comes from the cache too, and no thread holds a compiler.
  */
 import { enableCompileCache } from 'node:module';
 import { join } from 'node:path';

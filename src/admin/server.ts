@@ -6,7 +6,7 @@
  */
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
-import { HealthService } from './health-service.ts';
+import type { HealthService } from './health-service.ts';
 import { answerHttp } from './http-routes.ts';
 import type { AdminServerOptions } from './state.ts';
 
@@ -30,12 +30,12 @@ export class AdminServer {
   readonly #options: AdminServerOptions;
   readonly #tcp: Server;
   readonly #http: HttpServer;
-  readonly #health: HealthService;
+  /** Made for the first connection that asks for it: grpc-js takes 14 MB, and most probes are HTTP. */
+  #health: Promise<HealthService> | undefined;
   readonly #sockets = new Set<Socket>();
 
   constructor(options: AdminServerOptions) {
     this.#options = options;
-    this.#health = new HealthService(() => options.state.ready().ready);
     this.#tcp = createServer({ noDelay: true }, (socket) => this.#accept(socket));
     this.#tcp.maxConnections = MAX_CONNECTIONS;
     this.#http = createHttpServer({ maxHeaderSize: MAX_HEADER_BYTES }, (request, response) => {
@@ -53,7 +53,6 @@ export class AdminServer {
       this.#tcp.listen(this.#options.port, this.#options.address, () => {
         this.#tcp.off('error', reject);
         this.#tcp.on('error', (cause) => this.#options.onError?.(cause));
-        this.#health.start();
         const bound = this.#tcp.address();
         resolve({ port: typeof bound === 'object' && bound !== null ? bound.port : this.#options.port });
       });
@@ -62,10 +61,11 @@ export class AdminServer {
 
   /** Stops listening and ends every connection. */
   async close(): Promise<void> {
-    this.#health.close();
     const closed = new Promise<void>((resolve) => this.#tcp.close(() => resolve()));
     for (const socket of this.#sockets) socket.destroy();
     await closed;
+    const health = await this.#health;
+    health?.close();
   }
 
   #accept(socket: Socket): void {
@@ -84,10 +84,28 @@ export class AdminServer {
       clearTimeout(deadline);
       socket.off('readable', peek);
       socket.unshift(head);
-      if (isHttp2) this.#health.serve(socket);
+      if (isHttp2) this.#serveHealth(socket);
       else this.#serveHttp(socket);
     };
     socket.on('readable', peek);
+  }
+
+  #serveHealth(socket: Socket): void {
+    this.#health ??= this.#startHealth();
+    this.#health.then(
+      (health) => (socket.destroyed ? undefined : health.serve(socket)),
+      (cause: unknown) => {
+        this.#options.onError?.(cause);
+        socket.destroy();
+      },
+    );
+  }
+
+  async #startHealth(): Promise<HealthService> {
+    const { HealthService: Service } = await import('./health-service.ts');
+    const health = new Service(() => this.#options.state.ready().ready);
+    health.start();
+    return health;
   }
 
   /** `http.Server` times its connections only when it listens itself, so the limit is ours. */

@@ -7,11 +7,7 @@
  * which cost a fifth of the CPU at 500 calls at once. So the young generation is sized for calls, and after every few MiB of
  * bulk bytes the young objects are collected: 12 MiB more resident, and half a millisecond for each 8 MiB.
  */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
-
-/** V8's own function, once `--expose-gc` has made it visible. */
-type Collect = (options: { readonly type: 'minor'; readonly execution: 'sync' }) => void;
+import { type Collect, collector } from '../kernel/heap.ts';
 
 /** Chunks below this are calls, not bulk: their objects weigh as much as they do. */
 const BULK_CHUNK_BYTES = 4 * 1024;
@@ -21,7 +17,7 @@ export class BulkMemory {
   readonly #collect: Collect;
   #bytes = 0;
 
-  constructor(collect: Collect = minorCollection()) {
+  constructor(collect: Collect = collector()) {
     this.#collect = collect;
   }
 
@@ -33,13 +29,4 @@ export class BulkMemory {
     this.#bytes = 0;
     this.#collect({ type: 'minor', execution: 'sync' });
   }
-}
-
-function minorCollection(): Collect {
-  setFlagsFromString('--expose-gc');
-  const collect: unknown = runInNewContext('gc');
-  setFlagsFromString('--no-expose-gc');
-  // A V8 without it would only cost memory.
-  if (typeof collect !== 'function') return () => undefined;
-  return (options) => void Reflect.apply(collect, undefined, [options]);
 }

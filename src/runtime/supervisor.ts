@@ -11,6 +11,7 @@ import type { Generation } from '../config/generation.ts';
 import { ConfigurationLoader } from '../config/load.ts';
 import { ConfigurationWatcher } from '../config/watch.ts';
 import { systemClock } from '../kernel/clock.ts';
+import { letHeapsGrow, settleHeap } from '../kernel/heap.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
 import { capacityFor, createSharedState, type SharedState } from '../quota/shared-state.ts';
 import { MetricsRegistry } from '../telemetry/metrics.ts';
@@ -49,6 +50,7 @@ export class Supervisor {
 
   /** Loads the configuration; nothing is started before it is whole. */
   static async create(options: SupervisorOptions): Promise<Result<Supervisor, readonly Finding[]>> {
+    letHeapsGrow();
     const loader = new ConfigurationLoader();
     const loaded = await loader.load(options.mainFile, undefined);
     return loaded.ok ? ok(new Supervisor(options, loader, loaded.value)) : err(loaded.error);
@@ -132,6 +134,7 @@ export class Supervisor {
     this.#collector = setInterval(() => void this.#pool.collect(COLLECT_EVERY_MS), COLLECT_EVERY_MS).unref();
     this.#watcher = new ConfigurationWatcher(this.#options.mainFile, () => void this.reload('a change on disk'));
     this.#watcher.watch(this.#loader.files);
+    settleHeap();
     return { port: this.#port, adminPort: admin.port };
   }
 

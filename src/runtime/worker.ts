@@ -7,6 +7,7 @@ import { AuditLog } from '../audit/log.ts';
 import { SlabReserve } from '../buffers/slabs.ts';
 import type { Generation } from '../config/generation.ts';
 import { systemClock } from '../kernel/clock.ts';
+import { settleHeap } from '../kernel/heap.ts';
 import { Turn } from '../kernel/turn.ts';
 import type { CallServices } from '../proxy/call-services.ts';
 import { Deadlines } from '../proxy/deadlines.ts';
@@ -140,6 +141,7 @@ port.on('message', (message: ToWorker) => {
 });
 
 await egress.start();
+settleHeap();
 say({
   type: 'listening',
   port: listener === undefined || birth.port === undefined ? undefined : await listener.listen(birth.port),

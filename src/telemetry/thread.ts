@@ -4,6 +4,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { SIGNALS } from '../audit/cursor.ts';
+import { settleHeap } from '../kernel/heap.ts';
 import { Delivery } from './delivery.ts';
 import { OtlpExporter } from './otlp-export.ts';
 import { OtlpBatch } from './otlp-request.ts';
@@ -47,6 +48,7 @@ function status(): TelemetryStatus {
   };
 }
 
+settleHeap();
 const say = (message: FromTelemetry): void => port.postMessage(message);
 const timer = setInterval(() => say({ type: 'status', status: status() }), STATUS_MS);
 

@@ -8,6 +8,7 @@ import { type Ground, pinned, type Subject } from './subject.ts';
 
 const RELAY = fileURLToPath(new URL('../relay-only.ts', import.meta.url));
 const SIDECAR = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
+const NODE_COMPILE_CACHE = fileURLToPath(new URL('../../../node_modules/.cache/bulkhead', import.meta.url));
 
 export interface SidecarOptions {
   /** Given to Node, for experiments. */
@@ -56,6 +57,8 @@ export function bulkheadEverything(options: SidecarOptions): Subject {
         name: 'the sidecar',
         command: process.execPath,
         args: [...nodeFlags, SIDECAR, 'run', '--config', file],
+        // As the image has it.
+        env: { NODE_COMPILE_CACHE },
         port,
         adminPort,
         cores: workers > 1 ? `${SUBJECT_CORE},${LOAD_CORE}` : SUBJECT_CORE,

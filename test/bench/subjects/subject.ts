@@ -47,6 +47,7 @@ export interface Command {
   readonly args: readonly string[];
   readonly port: number;
   readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
   /** Default: the subject's core. */
   readonly cores?: string;
   readonly adminPort?: number;
@@ -61,7 +62,7 @@ export async function pinned(command: Command): Promise<Running> {
   const child = await Child.spawn(name, {
     command: 'taskset',
     args: ['-c', cores, command.command, ...command.args],
-    env: { OTEL_EXPORTER_OTLP_ENDPOINT: '' },
+    env: { OTEL_EXPORTER_OTLP_ENDPOINT: '', ...command.env },
     ...(cwd === undefined ? {} : { cwd }),
   });
   try {

@@ -1,0 +1,21 @@
+import { getHeapStatistics } from 'node:v8';
+import { expect, it } from 'vitest';
+import { type Collect, collector, settleHeap } from '../../../src/kernel/heap.ts';
+
+it('settling collects the whole heap once, as a last resort', () => {
+  const asked: Parameters<Collect>[0][] = [];
+  settleHeap((options) => void asked.push(options));
+  expect(asked).toEqual([{ type: 'major', execution: 'sync', flavor: 'last-resort' }]);
+});
+
+it('the collector is V8’s own: what nobody holds is gone when it returns, and the flag is off again', () => {
+  const collect = collector();
+  let held: object[] | undefined = Array.from({ length: 200_000 }, (_, n) => ({ n, text: `${n}` }));
+  collect({ type: 'major', execution: 'sync' });
+  const full = getHeapStatistics().used_heap_size;
+  held = held.length > 0 ? undefined : held;
+  collect({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+  expect(getHeapStatistics().used_heap_size).toBeLessThan(full - 5_000_000);
+  expect(held).toBeUndefined();
+  expect('gc' in globalThis).toBe(false);
+});
