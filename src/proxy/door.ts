@@ -13,6 +13,12 @@ export class Door {
   /** Oldest first. */
   readonly #shaking = new Set<Socket>();
   readonly #byAddress = new Map<string, number>();
+  readonly #answered: () => void;
+
+  /** `answered` is told each time that a handshake is over. */
+  constructor(answered: () => void = () => undefined) {
+    this.#answered = answered;
+  }
 
   /** Handshakes in progress. */
   get handshakes(): number {
@@ -25,7 +31,7 @@ export class Door {
    */
   knock(socket: Socket, limits: DoorLimits): Socket | undefined {
     this.#shaking.add(socket);
-    socket.once('close', () => this.#shaking.delete(socket));
+    socket.once('close', () => this.answered(socket));
     if (this.#shaking.size <= limits.maxHandshakes) return undefined;
     const [oldest] = this.#shaking;
     if (oldest !== undefined) this.#shaking.delete(oldest);
@@ -34,7 +40,7 @@ export class Door {
 
   /** The handshake is over, one way or the other. */
   answered(socket: Socket): void {
-    this.#shaking.delete(socket);
+    if (this.#shaking.delete(socket)) this.#answered();
   }
 
   /** A peer wants in whose tenant has so many connections already. Says why it may not; if it may, it must `leave` later. */

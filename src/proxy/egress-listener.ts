@@ -4,11 +4,13 @@
  */
 import { unlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import type { Holding } from '../buffers/ceiling.ts';
 import type { EgressAddress, EgressConfig, Generation, LimitsConfig } from '../config/generation.ts';
 import { Http2Connection } from '../http2/connection.ts';
 import type { ConnectionLimits } from '../http2/limits.ts';
 import type { CallServices } from './call-services.ts';
 import { ConnectionAge } from './connection-age.ts';
+import { Drain, letQueueIn } from './drain.ts';
 import { EgressMethods } from './egress-methods.ts';
 import { type EgressResources, EgressRuntime } from './egress-runtime.ts';
 import { EgressSession, type EgressSessionHost } from './egress-session.ts';
@@ -29,8 +31,10 @@ export class EgressListener implements EgressSessionHost {
   readonly #sessions = new Set<EgressSession>();
   #runtime: EgressRuntime;
   #limits: LimitsConfig;
-  #draining = false;
-  #whenEmpty: (() => void) | undefined;
+  #drain: Drain | undefined;
+  #drained: Promise<number> | undefined;
+  #closing: Promise<void> | undefined;
+  #closed = false;
 
   constructor(options: EgressListenerOptions, config: EgressConfig, limits: LimitsConfig) {
     this.#options = options;
@@ -39,7 +43,7 @@ export class EgressListener implements EgressSessionHost {
     this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
     this.#server.maxConnections = limits.maxConnections;
     this.#server.on('drop', (data) => {
-      const detail = `more than ${limits.maxConnections} connections`;
+      const detail = `more than ${this.#limits.maxConnections} connections`;
       this.refused('CONNECTION_LIMIT', data?.remoteAddress ?? '', detail);
     });
   }
@@ -48,7 +52,7 @@ export class EgressListener implements EgressSessionHost {
   async listen(): Promise<number | undefined> {
     const { address } = this.#runtime.config;
     if (address.kind === 'unix') await removeDeadSocket(address.path);
-    if (this.#draining) throw new Error('it is no longer configured');
+    if (this.#drain !== undefined) throw new Error('it is no longer configured');
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
       this.#server.listen(optionsOf(address), () => {
@@ -68,6 +72,11 @@ export class EgressListener implements EgressSessionHost {
     let calls = 0;
     for (const session of this.#sessions) calls += session.calls;
     return calls;
+  }
+
+  /** Calls on its connections, with what each holds. */
+  holdings(): readonly Holding[] {
+    return [...this.#sessions].flatMap((session) => session.holdings());
   }
 
   runtime(): EgressRuntime {
@@ -91,32 +100,44 @@ export class EgressListener implements EgressSessionHost {
 
   ended(session: EgressSession): void {
     this.#sessions.delete(session);
-    if (this.#sessions.size === 0) this.#whenEmpty?.();
+    this.#drain?.check();
   }
 
   /** A new generation: the next call goes out under it; connections stay. */
   apply(config: EgressConfig, { limits }: Generation): void {
     this.#limits = limits;
+    this.#server.maxConnections = limits.maxConnections;
     this.#runtime = new EgressRuntime(config, limits, this.#options, this.#runtime);
   }
 
   /**
    * Stops accepting, lets running calls end, and after `timeoutMs` ends what is left. Returns how many calls did not get to
-   * their own end.
+   * their own end. Called again, it can only end sooner.
    */
-  async drain(timeoutMs: number): Promise<number> {
-    this.#draining = true;
+  drain(timeoutMs: number): Promise<number> {
+    this.#drain ??= new Drain(() => this.#closed && this.#sessions.size === 0);
+    this.#drain.within(timeoutMs);
+    this.#drained ??= this.#leave(this.#drain);
+    return this.#drained;
+  }
+
+  /** Stops accepting; resolves when nobody can connect any more, and everyone who had is asked to leave. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await letQueueIn(this.#server);
     this.#server.close();
+    this.#closed = true;
     for (const session of this.#sessions) session.drain();
-    if (this.#sessions.size > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, timeoutMs);
-        this.#whenEmpty = (): void => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
+  }
+
+  async #leave(drain: Drain): Promise<number> {
+    await this.close();
+    drain.check();
+    await drain.over;
     const unfinished = this.calls;
     for (const session of this.#sessions) session.destroy('the drain limit has passed');
     this.#runtime.pool.destroy('the egress listener has stopped');

@@ -1,6 +1,7 @@
 /**
  * All egress listeners of one worker: which there are follows the configuration, also while calls run.
  */
+import type { Holding } from '../buffers/ceiling.ts';
 import type { EgressConfig, Generation } from '../config/generation.ts';
 import { EgressListener, type EgressListenerOptions } from './egress-listener.ts';
 
@@ -31,19 +32,22 @@ export class Egress {
 
   /**
    * Follows a new generation: what is new listens (and what cannot be bound is on record, and tried again), what is gone drains,
-   * what stays has its new configuration for the next call. Resolves when the new addresses are bound or have failed.
+   * what stays has its new configuration for the next call. Resolves when the new addresses are bound or have failed, and nobody can
+   * connect to what is gone.
    */
   async apply(generation: Generation): Promise<void> {
     this.#generation = generation;
     const configured = new Map(this.#own(generation).map((config) => [config.listen, config]));
-    for (const [listen, listener] of this.#listeners) if (!configured.has(listen)) this.#remove(listen, listener);
-    const added: Promise<void>[] = [];
+    const changes: Promise<void>[] = [];
+    for (const [listen, listener] of this.#listeners) {
+      if (!configured.has(listen)) changes.push(this.#remove(listen, listener));
+    }
     for (const [listen, config] of configured) {
       const known = this.#listeners.get(listen);
-      if (known === undefined) added.push(this.#add(config));
+      if (known === undefined) changes.push(this.#add(config));
       else known.apply(config, generation);
     }
-    await Promise.all(added);
+    await Promise.all(changes);
   }
 
   get connections(): number {
@@ -54,7 +58,21 @@ export class Egress {
     return this.#all().reduce((sum, listener) => sum + listener.calls, 0);
   }
 
-  /** Drains all. Returns how many calls did not get to their own end. */
+  /** Calls of the listener in this slot, with what each holds. */
+  holdings(slot: number): readonly Holding[] {
+    return this.#in((each) => each === slot).flatMap((listener) => listener.holdings());
+  }
+
+  /** Has those in these slots give back the memory that they can do without. */
+  trim(slots: ReadonlySet<number>): void {
+    for (const listener of this.#in((slot) => slots.has(slot))) listener.runtime().trim();
+  }
+
+  #in(wanted: (slot: number) => boolean): readonly EgressListener[] {
+    return this.#all().filter((listener) => wanted(listener.runtime().config.slot));
+  }
+
+  /** Drains all. Returns how many calls did not get to their own end. Called again, it can only end sooner. */
   async drain(timeoutMs: number): Promise<number> {
     this.#draining = true;
     for (const timer of this.#retries) clearTimeout(timer);
@@ -66,10 +84,10 @@ export class Egress {
     return [...this.#listeners.values(), ...this.#leaving];
   }
 
-  /** A Unix socket cannot be bound twice: each is one worker's, in turn. */
+  /** A Unix socket cannot be bound twice: all are the first worker's, which is there however many there are. */
   #own({ egress }: Generation): readonly EgressConfig[] {
-    const { workerIndex, state } = this.#options.tables;
-    return egress.filter(({ address, slot }) => address.kind === 'tcp' || slot % state.workers === workerIndex);
+    const isFirst = this.#options.tables.workerIndex === 0;
+    return egress.filter(({ address }) => address.kind === 'tcp' || isFirst);
   }
 
   #make(config: EgressConfig): EgressListener {
@@ -102,9 +120,10 @@ export class Egress {
     this.#retries.add(timer);
   }
 
-  #remove(listen: string, listener: EgressListener): void {
+  #remove(listen: string, listener: EgressListener): Promise<void> {
     this.#listeners.delete(listen);
     this.#leaving.add(listener);
     void listener.drain(this.#generation.shutdown.drainTimeoutMs).then(() => this.#leaving.delete(listener));
+    return listener.close();
   }
 }

@@ -3,7 +3,8 @@
  */
 import type { X509Certificate } from 'node:crypto';
 import { Socket } from 'node:net';
-import { createServer, type Server, type TLSSocket } from 'node:tls';
+import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
+import type { Holding } from '../buffers/ceiling.ts';
 import type { Generation, ListenerConfig } from '../config/generation.ts';
 import { Http2Connection } from '../http2/connection.ts';
 import type { ConnectionLimits } from '../http2/limits.ts';
@@ -15,6 +16,7 @@ import type { Turn } from '../kernel/turn.ts';
 import type { CallServices } from './call-services.ts';
 import { ConnectionAge } from './connection-age.ts';
 import { Door } from './door.ts';
+import { Drain, letQueueIn } from './drain.ts';
 import type { Refusals } from './refusals.ts';
 import { Session, type SessionHost } from './session.ts';
 import type { TenantRuntime } from './tenant-runtime.ts';
@@ -22,7 +24,7 @@ import type { Tenants } from './tenants.ts';
 
 export interface ListenerOptions {
   readonly generation: Generation;
-  /** As of the start: a change of it takes effect at the next one. */
+  /** Where it listens for its whole life; of the rest, `apply` brings what is new. */
   readonly listen: ListenerConfig;
   readonly tenants: Tenants;
   readonly turn: Turn;
@@ -40,34 +42,27 @@ export class Listener implements SessionHost {
   readonly #options: ListenerOptions;
   readonly #contexts = new TlsContexts();
   readonly #sessions = new Set<Session>();
-  readonly #door = new Door();
+  readonly #door = new Door(() => this.#drain?.check());
   readonly #server: Server;
   #generation: Generation;
+  #minTlsVersion: ListenerConfig['minTlsVersion'];
   /** Node forgets a socket's address when it refuses its certificate. */
   readonly #addresses = new WeakMap<object, string>();
   /** What a peer was let in with, to be judged again when its tenant's trust changes. */
   readonly #certificates = new WeakMap<Peer, X509Certificate>();
   readonly #idleSweep: NodeJS.Timeout;
-  #whenEmpty: (() => void) | undefined;
+  #drain: Drain | undefined;
+  #drained: Promise<number> | undefined;
+  #closing: Promise<void> | undefined;
+  #closed = false;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
     this.refusals = options.refusals;
     this.#generation = options.generation;
-    const { limits } = options.generation;
-    this.#server = createServer({
-      ...listenerTlsOptions({
-        minVersion: options.listen.minTlsVersion,
-        handshakeTimeoutMs: limits.handshakeTimeoutMs,
-        contextOf: (serverName) => this.#contextOf(serverName),
-        onUnusable: (serverName, error) => {
-          const detail = error instanceof Error ? error.message : String(error);
-          this.#note(undefined, serverName, 'TLS_CONTEXT_UNUSABLE', detail);
-        },
-      }),
-      noDelay: true,
-    });
-    this.#server.maxConnections = limits.maxConnections;
+    this.#minTlsVersion = options.listen.minTlsVersion;
+    this.#server = createServer({ ...this.#tlsOptions(), noDelay: true });
+    this.#server.maxConnections = options.generation.limits.maxConnections;
     this.#idleSweep = setInterval(() => this.#contexts.dropIdle(), CONTEXT_IDLE_MS).unref();
     this.#server.on('connection', (socket: Socket) => this.#onConnection(socket));
     this.#server.on('secureConnection', (socket: TLSSocket) => {
@@ -77,6 +72,9 @@ export class Listener implements SessionHost {
         // A tenant that cannot be compiled keeps its own clients out, and nobody else's.
         this.#refuse(socket, '', 'INTERNAL', cause instanceof Error ? cause.message : String(cause));
       }
+      // Not before there is a session: a drain must see one or the other.
+      const accepted = acceptedSocket(socket);
+      if (accepted !== undefined) this.#door.answered(accepted);
     });
     this.#server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
       const { serverName, reason, detail } = handshakeRefusal(error, socket);
@@ -88,7 +86,8 @@ export class Listener implements SessionHost {
       socket.destroy();
     });
     this.#server.on('drop', (data) => {
-      this.#note(data, '', 'CONNECTION_LIMIT', `more than ${limits.maxConnections} connections`);
+      const { maxConnections } = this.#generation.limits;
+      this.#note(data, '', 'CONNECTION_LIMIT', `more than ${maxConnections} connections`);
     });
   }
 
@@ -114,6 +113,13 @@ export class Listener implements SessionHost {
     return calls;
   }
 
+  /** Calls of the tenant in this slot, with what each holds. */
+  holdings(slot: number): readonly Holding[] {
+    return [...this.#sessions]
+      .filter((session) => session.peer.claim.slot === slot)
+      .flatMap((session) => session.holdings());
+  }
+
   services(): CallServices {
     return this.#options.services();
   }
@@ -126,12 +132,14 @@ export class Listener implements SessionHost {
     this.#sessions.delete(session);
     session.occupancy.connections--;
     this.#door.leave(session.peer.address);
-    if (this.#sessions.size === 0) this.#whenEmpty?.();
+    this.#drain?.check();
   }
 
   /** A new generation: new handshakes see it at once; peers of tenants in `reconnect` are asked to shake hands again. */
   apply(generation: Generation, reconnect: readonly TenantId[]): void {
     this.#generation = generation;
+    this.#server.maxConnections = generation.limits.maxConnections;
+    this.#applyTls(generation.listener);
     this.#contexts.retain(new Set(generation.tenants.map((tenant) => tenant.digest)));
     if (reconnect.length === 0) return;
     const ids = new Set(reconnect);
@@ -160,23 +168,54 @@ export class Listener implements SessionHost {
     return acceptPeer(claim, certificate, remote, trust, this.#options.turn.now());
   }
 
+  /** The versions that a handshake may have are those of the context that it begins with, before it names its tenant. */
+  #applyTls(listen: ListenerConfig | undefined): void {
+    if (listen === undefined || listen.minTlsVersion === this.#minTlsVersion) return;
+    this.#minTlsVersion = listen.minTlsVersion;
+    this.#server.setSecureContext(this.#tlsOptions());
+  }
+
+  #tlsOptions(): TlsOptions {
+    return listenerTlsOptions({
+      minVersion: this.#minTlsVersion,
+      handshakeTimeoutMs: this.#generation.limits.handshakeTimeoutMs,
+      contextOf: (serverName) => this.#contextOf(serverName),
+      onUnusable: (serverName, error) => {
+        const detail = error instanceof Error ? error.message : String(error);
+        this.#note(undefined, serverName, 'TLS_CONTEXT_UNUSABLE', detail);
+      },
+    });
+  }
+
   /**
-   * Stops accepting, lets running calls end, and after `timeoutMs` ends what is left. Returns how many calls did not get to
-   * their own end.
+   * Stops accepting, lets running calls end, and after `timeoutMs` ends what is left. Whoever had connected before is let in, and
+   * asked to connect anew. Returns how many calls did not get to their own end. Called again, it can only end sooner.
    */
-  async drain(timeoutMs: number): Promise<number> {
+  drain(timeoutMs: number): Promise<number> {
+    this.#drain ??= new Drain(() => this.#closed && this.#sessions.size === 0 && this.#door.handshakes === 0);
+    this.#drain.within(timeoutMs);
+    this.#drained ??= this.#leave(this.#drain);
+    return this.#drained;
+  }
+
+  /** Stops accepting; resolves when nobody can connect any more, and everyone who had is asked to leave. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     clearInterval(this.#idleSweep);
+    await letQueueIn(this.#server);
     this.#server.close();
+    this.#closed = true;
     for (const session of this.#sessions) session.drain();
-    if (this.#sessions.size > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, timeoutMs);
-        this.#whenEmpty = (): void => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
+  }
+
+  async #leave(drain: Drain): Promise<number> {
+    await this.close();
+    drain.check();
+    await drain.over;
     const unfinished = this.calls;
     for (const session of this.#sessions) session.destroy('the drain limit has passed');
     return unfinished;
@@ -184,7 +223,7 @@ export class Listener implements SessionHost {
 
   #contextOf(serverName: string): ReturnType<TlsContexts['contextFor']> | undefined {
     const tenant = this.#options.tenants.claimed(serverName);
-    return tenant === undefined ? undefined : this.#contexts.contextFor(tenant, this.#options.listen.minTlsVersion);
+    return tenant === undefined ? undefined : this.#contexts.contextFor(tenant, this.#minTlsVersion);
   }
 
   #onConnection(socket: Socket): void {
@@ -198,8 +237,6 @@ export class Listener implements SessionHost {
   }
 
   #accept(socket: TLSSocket): void {
-    const accepted = acceptedSocket(socket);
-    if (accepted !== undefined) this.#door.answered(accepted);
     // Until the engine listens, and for what it leaves to the socket: a socket's error must have a listener.
     socket.on('error', () => socket.destroy());
     const problem = establishedProblem(socket);
@@ -252,6 +289,8 @@ export class Listener implements SessionHost {
       tenant.slabs,
     );
     session.attach(connection, new ConnectionAge(limits, session));
+    // It was shaking hands when the door was closed.
+    if (this.#closed) session.drain();
   }
 
   #refuse(socket: TLSSocket, serverName: string, reason: string, detail: string): void {

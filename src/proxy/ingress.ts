@@ -1,0 +1,99 @@
+/**
+ * The tenants' doors of one worker: the one that the configuration names, the next one while a change is prepared, and those that
+ * are closed and have calls that have yet to end.
+ *
+ * A change of the address is made in two steps, so that it can be refused as a whole: every worker binds the new one (`prepare`)
+ * before any leaves the old one (`apply`).
+ */
+import type { Generation, ListenerConfig } from '../config/generation.ts';
+import type { TenantId } from '../kernel/ids.ts';
+import { Listener, type ListenerOptions } from './listener.ts';
+
+export type IngressOptions = Omit<ListenerOptions, 'generation' | 'listen'>;
+
+export class Ingress {
+  readonly #options: IngressOptions;
+  #generation: Generation;
+  #current: Listener | undefined;
+  #next: Listener | undefined;
+  readonly #leaving = new Set<Listener>();
+  #draining = false;
+
+  constructor(options: IngressOptions, generation: Generation) {
+    this.#options = options;
+    this.#generation = generation;
+  }
+
+  /** Binds the address of the generation. Returns the port. */
+  async start(listen: ListenerConfig): Promise<number> {
+    const listener = this.#make(listen);
+    this.#current = listener;
+    return listener.listen(listen.port);
+  }
+
+  /** Binds the address of a generation to come; who connects to it meanwhile is served. Rejects when it cannot. Returns the port. */
+  async prepare(listen: ListenerConfig): Promise<number> {
+    await this.abandon();
+    const listener = this.#make(listen);
+    this.#next = listener;
+    try {
+      return await listener.listen(listen.port);
+    } catch (cause) {
+      if (this.#next === listener) this.#next = undefined;
+      await listener.drain(0);
+      throw cause;
+    }
+  }
+
+  /** The change is not made: what was prepared for it is closed. */
+  async abandon(): Promise<void> {
+    const next = this.#next;
+    this.#next = undefined;
+    if (next !== undefined) await this.#close(next);
+  }
+
+  /**
+   * A new generation: what was prepared takes the place of what there is, which lets its calls end. Without a listener in the
+   * generation there is none. Peers of tenants in `reconnect` are asked to shake hands again. Resolves when nobody can connect to
+   * the old address any more.
+   */
+  async apply(generation: Generation, reconnect: readonly TenantId[]): Promise<void> {
+    this.#generation = generation;
+    for (const listener of this.#all()) listener.apply(generation, reconnect);
+    if (this.#next === undefined && generation.listener !== undefined) return;
+    const before = this.#current;
+    this.#current = this.#next;
+    this.#next = undefined;
+    if (before !== undefined) await this.#close(before);
+  }
+
+  get connections(): number {
+    return this.#all().reduce((sum, listener) => sum + listener.connections, 0);
+  }
+
+  get calls(): number {
+    return this.#all().reduce((sum, listener) => sum + listener.calls, 0);
+  }
+
+  /** Drains all. Returns how many calls did not get to their own end. Called again, it can only end sooner. */
+  async drain(timeoutMs: number): Promise<number> {
+    this.#draining = true;
+    const cut = await Promise.all(this.#all().map((listener) => listener.drain(timeoutMs)));
+    return cut.reduce((sum, calls) => sum + calls, 0);
+  }
+
+  #all(): readonly Listener[] {
+    return [this.#current, this.#next, ...this.#leaving].filter((listener) => listener !== undefined);
+  }
+
+  #make(listen: ListenerConfig): Listener {
+    if (this.#draining) throw new Error('the worker is ending');
+    return new Listener({ ...this.#options, generation: this.#generation, listen });
+  }
+
+  #close(listener: Listener): Promise<void> {
+    this.#leaving.add(listener);
+    void listener.drain(this.#generation.shutdown.drainTimeoutMs).then(() => this.#leaving.delete(listener));
+    return listener.close();
+  }
+}
