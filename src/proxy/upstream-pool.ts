@@ -3,8 +3,13 @@
  * fill a connection's window, and only its own calls may feel that.
  *
  * The pool grows while every connection is at the peer's MAX_CONCURRENT_STREAMS, up to `maxConnections`; then calls wait,
- * up to `maxPendingCalls`. `minConnections` are kept, others are closed when idle. While the upstream cannot be reached, calls are refused at once instead of queueing, and it is
- * tried again after a jittered back-off.
+ * up to `maxPendingCalls`. `minConnections` are kept, others are closed when idle. While the upstream cannot be reached, calls are
+ * refused at once instead of queueing, and it is tried again after a jittered back-off.
+ *
+ * A connection takes calls from the peer's first SETTINGS on, as in gRPC's own libraries: a limit that nobody knows yet would be
+ * exceeded, and what is refused is sent again only once. Whoever accepts and says nothing is no HTTP/2 server, and so no call waits
+ * for it longer than for a connect. A server sends its SETTINGS unasked, so this costs a new connection at most one round trip, and
+ * one that is kept (`minConnections`) nothing.
  */
 import type { Socket } from 'node:net';
 import type { ByteAccount } from '../buffers/byte-account.ts';
@@ -37,6 +42,12 @@ export interface UpstreamPoolOptions {
   readonly random?: () => number;
 }
 
+/** The one connection that is on its way. */
+type Opening =
+  | { readonly at: 'dial' }
+  /** Connected; the peer has not yet shown that it speaks HTTP/2. */
+  | { readonly at: 'settings'; readonly connection: Connection; readonly timer: NodeJS.Timeout };
+
 /** First back-off after a failed connect, doubled each time, ± 50 % jitter. */
 const BACKOFF_FIRST_MS = 100;
 const BACKOFF_MAX_MS = 10_000;
@@ -49,17 +60,17 @@ export class UpstreamPool implements ConnectionOwner {
   readonly guard: UpstreamGuard;
   readonly #options: UpstreamPoolOptions;
   readonly #random: () => number;
+  /** Those that take calls. */
   readonly #connections = new Set<Connection>();
-  /** Connected, and the peer has not yet shown that it speaks HTTP/2. */
-  readonly #unproven = new Set<Connection>();
   readonly #waiting = new Set<Waiter>();
-  #dialing = 0;
+  #opening: Opening | undefined;
   #failures = 0;
   #retryAt = 0;
   #lastError = '';
   #draining = false;
   #closed = false;
-  #replacing: NodeJS.Timeout | undefined;
+  /** When it is time to see whether another connection is wanted. */
+  #later: { readonly timer: NodeJS.Timeout; readonly atMs: number } | undefined;
 
   constructor(options: UpstreamPoolOptions) {
     this.#options = options;
@@ -81,9 +92,8 @@ export class UpstreamPool implements ConnectionOwner {
     for (const connection of this.#connections) if (connection.availableStreams > 0) return connection;
     const { config } = this.#options;
     if (this.#closed) waiter.failed({ kind: 'draining' });
-    else if (this.#connections.size === 0 && this.#dialing === 0 && performance.now() < this.#retryAt) {
-      waiter.failed(this.#unavailable());
-    } else if (this.#waiting.size >= config.maxPendingCalls) {
+    else if (this.#isOutOfReach()) waiter.failed(this.#unavailable());
+    else if (this.#waiting.size >= config.maxPendingCalls) {
       waiter.failed({ kind: 'overloaded', why: `${config.maxPendingCalls} calls wait for ${config.display}` });
     } else {
       this.#waiting.add(waiter);
@@ -103,7 +113,7 @@ export class UpstreamPool implements ConnectionOwner {
    */
   drain(): void {
     this.#draining = true;
-    clearTimeout(this.#replacing);
+    if (this.#waiting.size === 0) clearTimeout(this.#later?.timer);
     for (const connection of this.#connections) this.#closeIfIdle(connection);
   }
 
@@ -113,15 +123,19 @@ export class UpstreamPool implements ConnectionOwner {
   }
 
   onGoaway(connection: Connection): void {
-    this.#unproven.delete(connection);
     this.#connections.delete(connection);
-    if (this.#waiting.size > 0) this.#grow();
-    else this.#replaceLater();
+    this.#replace();
   }
 
   onCapacity(connection: Connection): void {
-    if (this.#unproven.delete(connection)) this.#failures = 0;
+    const opening = this.#opening;
+    if (opening?.at !== 'settings' || opening.connection !== connection) return this.#serve(connection);
+    clearTimeout(opening.timer);
+    this.#opening = undefined;
+    this.#failures = 0;
+    this.#connections.add(connection);
     this.#serve(connection);
+    if (this.#waiting.size > 0 || this.#isBelowMinimum()) this.#grow();
   }
 
   #serve(connection: Connection): void {
@@ -138,37 +152,36 @@ export class UpstreamPool implements ConnectionOwner {
   }
 
   onEnd(connection: Connection, end: ConnectionEnd): void {
-    this.#connections.delete(connection);
-    if (end.kind === 'socket_error') this.#lastError = end.error.message;
-    else if (end.kind === 'protocol') this.#lastError = end.why;
-    // Whoever accepts and hangs up, or is no HTTP/2 server, is no more reachable than whoever refuses.
-    if (this.#unproven.delete(connection)) {
-      if (end.kind === 'closed') this.#lastError = 'closed before it said anything';
-      this.#backOff();
-      if (this.#connections.size === 0) this.#failWaiting(this.#unavailable());
+    const opening = this.#opening;
+    if (opening?.at === 'settings' && opening.connection === connection) {
+      clearTimeout(opening.timer);
+      // Whoever accepts and hangs up, or is no HTTP/2 server, is no more reachable than whoever refuses.
+      return this.#failed(whyEnded(end) ?? 'closed before it said anything');
     }
-    if (this.#waiting.size > 0) this.#grow();
-    else this.#replaceLater();
+    this.#connections.delete(connection);
+    this.#lastError = whyEnded(end) ?? this.#lastError;
+    this.#replace();
   }
 
   #grow(): void {
     const { config } = this.#options;
-    if (this.#closed || this.#dialing > 0 || this.#connections.size >= config.maxConnections) return;
-    this.#dialing++;
+    if (this.#closed || this.#opening !== undefined || this.#connections.size >= config.maxConnections) return;
+    const startedAt = performance.now();
+    if (startedAt < this.#retryAt) return this.#growLater(this.#retryAt - startedAt);
+    this.#opening = { at: 'dial' };
     dial(config, (result) => {
-      this.#dialing--;
-      if (result.ok) this.#connected(result.value);
-      else this.#dialFailed(result.error);
+      if (result.ok) this.#connected(result.value, config.connectTimeoutMs - (performance.now() - startedAt));
+      else this.#failed(result.error);
     });
   }
 
-  #connected(socket: Socket): void {
+  #connected(socket: Socket, leftMs: number): void {
     if (this.#closed) {
       socket.on('error', () => undefined);
       socket.destroy();
       return;
     }
-    const { turn, buffers, streamWindowBytes, connectionWindowBytes, maxHeaderListBytes } = this.#options;
+    const { config, turn, buffers, streamWindowBytes, connectionWindowBytes, maxHeaderListBytes } = this.#options;
     const connection = new Http2Connection(
       socket,
       {
@@ -177,36 +190,54 @@ export class UpstreamPool implements ConnectionOwner {
         streamWindowBytes,
         connectionWindowBytes,
         maxHeaderListBytes,
-        idleTimeoutMs: this.#isBelowMinimum() ? 0 : (this.#options.config.idleTimeoutMs ?? 0),
+        idleTimeoutMs: this.#isBelowMinimum() ? 0 : (config.idleTimeoutMs ?? 0),
       },
       this,
       turn,
       buffers,
     );
-    this.#connections.add(connection);
-    this.#unproven.add(connection);
-    this.#serve(connection);
-    if (this.#waiting.size > 0 || this.#isBelowMinimum()) this.#grow();
+    const timer = setTimeout(
+      () => connection.destroy(ErrorCode.NO_ERROR, `no SETTINGS within ${config.connectTimeoutMs} ms`),
+      Math.max(1, leftMs),
+    );
+    this.#opening = { at: 'settings', connection, timer };
   }
 
-  #dialFailed(error: string): void {
-    this.#lastError = error;
+  /** A connection did not come about. */
+  #failed(why: string): void {
+    this.#opening = undefined;
+    this.#lastError = why;
     this.#backOff();
-    if (this.#connections.size === 0) this.#failWaiting(this.#unavailable());
-    this.#replaceLater();
+    this.#replace();
   }
 
   #isBelowMinimum(): boolean {
     return !this.#draining && !this.#closed && this.#connections.size < (this.#options.config.minConnections ?? 0);
   }
 
-  #replaceLater(): void {
-    if (!this.#isBelowMinimum() || this.#replacing !== undefined) return;
-    const afterMs = Math.max(REPLACE_AFTER_MS * (0.5 + this.#random()), this.#retryAt - performance.now());
-    this.#replacing = setTimeout(() => {
-      this.#replacing = undefined;
-      if (this.#isBelowMinimum()) this.#grow();
+  /** A connection is gone. */
+  #replace(): void {
+    if (this.#waiting.size > 0 && this.#isOutOfReach()) this.#failWaiting(this.#unavailable());
+    if (this.#waiting.size > 0) this.#grow();
+    else if (this.#isBelowMinimum()) {
+      this.#growLater(Math.max(REPLACE_AFTER_MS * (0.5 + this.#random()), this.#retryAt - performance.now()));
+    }
+  }
+
+  #growLater(afterMs: number): void {
+    const atMs = performance.now() + afterMs;
+    if (this.#later !== undefined && this.#later.atMs <= atMs) return;
+    clearTimeout(this.#later?.timer);
+    const timer = setTimeout(() => {
+      this.#later = undefined;
+      if (this.#waiting.size > 0 || this.#isBelowMinimum()) this.#grow();
     }, afterMs).unref();
+    this.#later = { timer, atMs };
+  }
+
+  /** No connection, none on its way, and none to be tried yet. */
+  #isOutOfReach(): boolean {
+    return this.#connections.size === 0 && this.#opening === undefined && performance.now() < this.#retryAt;
   }
 
   #backOff(): void {
@@ -228,8 +259,22 @@ export class UpstreamPool implements ConnectionOwner {
   /** Ends every connection at once: the drain limit has passed. */
   destroy(why: string): void {
     this.#closed = true;
-    clearTimeout(this.#replacing);
+    clearTimeout(this.#later?.timer);
     this.#failWaiting({ kind: 'draining' });
+    if (this.#opening?.at === 'settings') this.#opening.connection.destroy(ErrorCode.NO_ERROR, why);
     for (const connection of this.#connections) connection.destroy(ErrorCode.NO_ERROR, why);
+  }
+}
+
+/** In words; undefined for an end that needs none. */
+function whyEnded(end: ConnectionEnd): string | undefined {
+  switch (end.kind) {
+    case 'socket_error':
+      return end.error.message;
+    case 'protocol':
+    case 'destroyed':
+      return end.why;
+    default:
+      return undefined;
   }
 }

@@ -29,6 +29,8 @@ export class RawUpstreamConnection {
   readonly resets = new Map<number, number>();
   /** Streams that the client has half-closed. */
   readonly ended = new Set<number>();
+  /** How many have had a whole answer. */
+  answered = 0;
   #input = Buffer.alloc(0);
   #prefaceSeen = false;
 
@@ -73,6 +75,7 @@ export class RawUpstreamConnection {
 
   /** A whole unary answer: headers, one message, trailers. */
   answer(streamId: number, message: Uint8Array = Buffer.alloc(5)): void {
+    this.answered++;
     this.headers(streamId, GRPC_HEADERS, false);
     this.data(streamId, message);
     this.headers(streamId, OK_TRAILERS, true);
@@ -120,10 +123,19 @@ export class RawUpstream {
   script: Script = (connection, streamId) => connection.answer(streamId);
   /** What happens at each connection, before anything is said. */
   onConnection: (connection: RawUpstreamConnection) => void = () => undefined;
+  /** Ends each further connection before it says anything. */
+  hangsUp = false;
+  /** How many it has ended so. */
+  hungUp = 0;
   #port = 0;
 
   private constructor(options: RawUpstreamOptions) {
     this.#server = createServer({ noDelay: true }, (socket) => {
+      if (this.hangsUp) {
+        this.hungUp++;
+        socket.on('error', () => undefined).destroy();
+        return;
+      }
       const connection = new RawUpstreamConnection(socket, () => this.script, options);
       this.connections.push(connection);
       this.onConnection(connection);

@@ -158,19 +158,16 @@ describe('an upstream that cannot be reached', () => {
       socket.destroy();
     };
     const first = call();
-    await eventually(
-      'the end of its connection',
-      () => first.connection !== undefined && first.connection.openStreams === 0,
-    );
-    await delay(20);
+    await eventually('the refusal', () => first.denial !== undefined);
+    expect(first.denial).toMatchObject({ kind: 'upstream_unavailable', why: 'closed before it said anything' });
     const denials = Array.from({ length: 50 }, () => call().denial?.kind);
     expect(new Set(denials)).toEqual(new Set(['upstream_unavailable']));
     expect(accepted).toBe(1);
-    // It is tried again, and served when it is better.
-    upstream.onConnection = () => undefined;
+    // It is tried again after the back-off, which is then twice as long.
     await delay(120);
     const later = call();
-    await eventually('a connection', () => later.connection !== undefined);
+    await eventually('the next refusal', () => later.denial !== undefined);
+    expect(accepted).toBe(2);
   });
 
   it('is one that does not answer within the time', async () => {
@@ -191,6 +188,60 @@ describe('an upstream that cannot be reached', () => {
     expect(caller.denial).toMatchObject({ kind: 'upstream_unavailable', why: 'no connection within 50 ms' });
     for (const socket of sockets) socket.destroy();
     await new Promise<void>((resolve) => server.close(() => resolve()));
+  });
+});
+
+describe('a new connection', () => {
+  it('has no call before the server has said what it allows, and then no more than that', async () => {
+    await start({ maxConnections: 4 }, { maxConcurrentStreams: 1 });
+    let refused = 0;
+    upstream.script = (up, id) => {
+      const open = up.opened.length - up.answered;
+      if (open > 1) {
+        refused++;
+        up.reset(id, 7);
+      } else setImmediate(() => up.answer(id));
+    };
+    const callers = Array.from({ length: 50 }, () => call());
+    await eventually('all are served', () => callers.every(({ connection }) => connection !== undefined));
+    expect([refused, upstream.connections.length]).toEqual([0, 4]);
+    expect(upstream.connections.reduce((sum, { opened }) => sum + opened.length, 0)).toBe(50);
+  });
+
+  it('on which the server says nothing fails whoever waits when the time for a connect is over', async () => {
+    await start({ connectTimeoutMs: 60 }, { mute: true });
+    const waiting = Array.from({ length: 3 }, () => call());
+    await eventually('the refusals', () => waiting.every(({ denial }) => denial !== undefined));
+    expect(waiting[2]?.denial).toMatchObject({ kind: 'upstream_unavailable', why: 'no SETTINGS within 60 ms' });
+    await eventually('its end', () => upstream.connections[0]?.socket.readableEnded === true);
+    expect(upstream.connections).toHaveLength(1);
+  });
+
+  it('that does not come about beside others is tried again after the back-off, while calls wait for the others', async () => {
+    await start({ maxConnections: 3 }, { maxConcurrentStreams: 1 });
+    const first = call();
+    await eventually('the first', () => upstream.connections[0]?.opened.length === 1);
+    upstream.hangsUp = true;
+    const second = call();
+    await eventually('one that hangs up', () => upstream.hungUp === 1);
+    for (let i = 0; i < 20; i++) call();
+    await delay(50);
+    // 100 ms at first; the jitter of 0.5 is its middle.
+    expect(upstream.hungUp).toBe(1);
+    await eventually('another try, without another call', () => upstream.hungUp === 2);
+    upstream.connections[0]?.answer(1);
+    await eventually('the first to wait is served', () => second.connection !== undefined);
+    expect(second.connection).toBe(first.connection);
+  });
+
+  it('is closed with its pool', async () => {
+    await start({}, { mute: true });
+    const waiting = call();
+    await eventually('a connection', () => upstream.connections.length === 1);
+    await delay(20);
+    pool.destroy('the test says so');
+    await eventually('its end', () => upstream.connections[0]?.socket.readableEnded === true);
+    expect(waiting.denial).toEqual({ kind: 'draining' });
   });
 });
 
