@@ -4,91 +4,13 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
-import { ErrorCode } from '../../src/http2/error-code.ts';
 import { Flag, FrameType } from '../../src/http2/frame.ts';
-import { CALL, evidenceOf, expectSurvived, nth, underAttack, volleys, wholeCall } from '../fakes/attack-ground.ts';
-import { dataFrame, frameBytes, headerFrame } from '../fakes/frame-client.ts';
-import { inferRequest } from '../fakes/hostile-ground.ts';
+import { nth, throwaways, wholeCall, word } from '../fakes/attack-frames.ts';
+import { evidenceOf, expectSurvived, underAttack, volleys } from '../fakes/attack-ground.ts';
+import { dataFrame, frameBytes } from '../fakes/frame-client.ts';
 
 const evidence: string[] = [];
 afterAll(() => void process.stdout.write(evidence.join('')));
-
-const word = (value: number): Buffer => {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-};
-
-/** A call whose message is whole, so that it is dispatched, and whose end is not there yet. */
-const openCall = (id: number): Buffer =>
-  Buffer.concat([headerFrame(id, CALL, false), dataFrame(id, inferRequest(), false)]);
-const dependsOn = (id: number): Buffer => Buffer.concat([word(id), Buffer.of(15)]);
-
-const youngResets = /^HTTP2_LIMIT_youngResets$/;
-const provokedResets = /^HTTP2_LIMIT_provokedResets$/;
-
-const throwaways: readonly (readonly [string, RegExp, (id: number) => Buffer])[] = [
-  [
-    'rapid reset',
-    youngResets,
-    (id) => Buffer.concat([wholeCall(id), frameBytes(FrameType.RST_STREAM, 0, id, word(ErrorCode.CANCEL))]),
-  ],
-  [
-    'MadeYouReset: a WINDOW_UPDATE of nothing',
-    provokedResets,
-    (id) => Buffer.concat([wholeCall(id), frameBytes(FrameType.WINDOW_UPDATE, 0, id, word(0))]),
-  ],
-  [
-    'MadeYouReset: a window above 2^31-1',
-    provokedResets,
-    (id) => Buffer.concat([wholeCall(id), frameBytes(FrameType.WINDOW_UPDATE, 0, id, word(0x7fffffff))]),
-  ],
-  [
-    'MadeYouReset: a PRIORITY frame of the wrong length',
-    provokedResets,
-    (id) => Buffer.concat([wholeCall(id), frameBytes(FrameType.PRIORITY, 0, id, Buffer.alloc(4))]),
-  ],
-  [
-    'MadeYouReset: a stream that depends on itself',
-    provokedResets,
-    (id) => Buffer.concat([wholeCall(id), frameBytes(FrameType.PRIORITY, 0, id, dependsOn(id))]),
-  ],
-  [
-    'MadeYouReset: HEADERS after END_STREAM',
-    provokedResets,
-    (id) => Buffer.concat([wholeCall(id), headerFrame(id, ['late', 'trailer'], true)]),
-  ],
-  [
-    'MadeYouReset: DATA after END_STREAM',
-    provokedResets,
-    (id) => Buffer.concat([wholeCall(id), dataFrame(id, Buffer.from('late'), true)]),
-  ],
-  [
-    'content-length that is less than DATA',
-    provokedResets,
-    (id) =>
-      Buffer.concat([
-        headerFrame(id, [...CALL, 'content-length', String(inferRequest().length)], false),
-        dataFrame(id, inferRequest()),
-        dataFrame(id, Buffer.from('more'), true),
-      ]),
-  ],
-  [
-    'content-length that is more than DATA',
-    provokedResets,
-    (id) =>
-      Buffer.concat([
-        headerFrame(id, [...CALL, 'content-length', '1000'], false),
-        dataFrame(id, inferRequest()),
-        dataFrame(id, Buffer.from('end'), true),
-      ]),
-  ],
-  [
-    'trailers with a pseudo-header',
-    provokedResets,
-    (id) => Buffer.concat([openCall(id), headerFrame(id, [':path', '/'], true)]),
-  ],
-];
 
 describe('an attacker that begins calls and throws them away', () => {
   it.each(throwaways)('by %s is gone within a second', async (name, reason, call) => {

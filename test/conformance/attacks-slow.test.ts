@@ -9,7 +9,8 @@ import { connect as connectTls } from 'node:tls';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { Flag, FrameType, PREFACE } from '../../src/http2/frame.ts';
 import type { ConnectionLimits } from '../../src/http2/limits.ts';
-import { CALL, evidenceOf, expectSurvived, nth, underAttack, wholeCall } from '../fakes/attack-ground.ts';
+import { CALL, nth, wholeCall, word } from '../fakes/attack-frames.ts';
+import { evidenceOf, expectSurvived, underAttack } from '../fakes/attack-ground.ts';
 import { respond } from '../fakes/fake-upstream.ts';
 import { dataFrame, frameBytes, headerFrame } from '../fakes/frame-client.ts';
 import { BALANCED, eventually, HostileGround, INFER, inferRequest } from '../fakes/hostile-ground.ts';
@@ -29,11 +30,6 @@ const quick: Partial<ConnectionLimits> = {
   lingerMs: 50,
 };
 const STREAMS = 90;
-const word = (value: number): Buffer => {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-};
 const noWindow = frameBytes(FrameType.SETTINGS, 0, 0, Buffer.concat([Buffer.of(0, 4), word(0)]));
 const calls = (from = 0): Buffer[] => Array.from({ length: STREAMS }, (_, index) => wholeCall(nth(from + index)));
 const large = frame(Buffer.alloc(100_000));

@@ -10,25 +10,9 @@ import { expect } from 'vitest';
 import type { RefusalRecord } from '../../src/audit/record.ts';
 import type { ConnectionLimits } from '../../src/http2/limits.ts';
 import { FakeUpstream } from './fake-upstream.ts';
-import { dataFrame, FrameClient, headerFrame } from './frame-client.ts';
+import { FrameClient } from './frame-client.ts';
 import { eventually, HostileGround, INFER, inferRequest } from './hostile-ground.ts';
 import type { RawGrpcClient } from './raw-grpc-client.ts';
-
-/** Headers of a call that the attacker is allowed to make. */
-export const CALL: readonly string[] = [
-  ...[':method', 'POST', ':scheme', 'https', ':path', INFER, ':authority', 'acme.test'],
-  ...['content-type', 'application/grpc', 'te', 'trailers'],
-];
-
-/** A whole call: its headers, its message and its end. Reaches the model server. */
-export function wholeCall(id: number): Buffer {
-  return Buffer.concat([headerFrame(id, CALL, false), dataFrame(id, inferRequest(), true)]);
-}
-
-/** The id of the attack's nth stream. */
-export function nth(index: number): number {
-  return 2 * index + 1;
-}
 
 /** Growth within which memory counts as flat: what the collector leaves to itself varies by about this. */
 const FLAT_BYTES = 8 * 1024 * 1024;
