@@ -51,7 +51,10 @@ export class EgressCall extends RelayedCall<EgressLeg> {
     const refusing = services.refusing();
     if (refusing !== undefined) return this.refuse(refusing);
     const parsed = parseRequestHead(block);
-    if (!parsed.ok) return this.turnAway(parsed.error);
+    if (!parsed.ok) {
+      this.trail.headMalformed(block);
+      return this.turnAway(parsed.error);
+    }
     const head = parsed.value;
     this.trail.head = head;
     this.trail.method = methods.known(head.fullName);

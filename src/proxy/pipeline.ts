@@ -37,7 +37,10 @@ export function admit(block: HeaderBlock, peer: Peer, gates: Gates, trail: Trail
 
   // Syntax first: no policy may see a path, a timeout or a credential that is not canonical.
   const head = parseRequestHead(block);
-  if (!head.ok) return head;
+  if (!head.ok) {
+    trail.headMalformed(block);
+    return head;
+  }
   trail.head = head.value;
   const method = gates.method(head.value.path);
   trail.method = method;

@@ -3,6 +3,7 @@
  */
 import type { CallRecord, GateName, GateRecord } from '../audit/record.ts';
 import type { Caller } from '../authn/authenticator.ts';
+import type { HeaderBlock } from '../http2/contract.ts';
 import type { Peer } from '../identity/peer.ts';
 import type { MethodEntry } from '../inspection/method-table.ts';
 import type { Denied } from '../kernel/denial.ts';
@@ -76,8 +77,19 @@ export class Trail {
   /** The headers are parsed: the call's place in a trace is known. */
   set head(head: RequestHead) {
     this.#head = head;
+    this.#join(head.traceparent);
+  }
+
+  /** The headers make no sense. Whose trace the call belongs to is said all the same: there its client looks for the refusal. */
+  headMalformed(block: HeaderBlock): void {
+    let traceparent: string | undefined;
+    for (let i = 0; i < block.length; i += 2) if (block[i] === 'traceparent') traceparent = block[i + 1];
+    this.#join(traceparent);
+  }
+
+  #join(traceparent: string | undefined): void {
     const { clientContext, sampleRatio } = this.#context;
-    const client = head.traceparent === undefined ? undefined : parseTraceparent(head.traceparent);
+    const client = traceparent === undefined ? undefined : parseTraceparent(traceparent);
     if (client !== undefined) this.#clientTrace = { traceId: client.traceId, spanId: client.spanId, as: clientContext };
     this.#traceId = client !== undefined && clientContext === 'parent' ? client.traceId : newTraceId();
     this.#spanId = newSpanId();
@@ -127,7 +139,7 @@ export class Trail {
   record(end: CallEnd): CallRecord {
     const { peer, tenantId, generation, callerByConfiguration } = this.#context;
     if (this.#traceId === '') {
-      // Refused before its headers made sense: it is on record, and in a trace of its own.
+      // Refused before its headers were looked at: it is on record, and in a trace of its own.
       this.#traceId = newTraceId();
       this.#spanId = newSpanId();
     }

@@ -238,6 +238,15 @@ describe('grpc-timeout', () => {
   });
 });
 
+describe('headers that make no sense', () => {
+  it("are on record with the client's trace all the same", async () => {
+    const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+    const { outcome } = await send([...BASE, 'traceparent', `00-${traceId}-00f067aa0ba902b7-01`, 'grpc-timeout', 'x']);
+    expect(outcome).toBe('status 3');
+    expect((await ground.records(1)).at(-1)).toMatchObject({ reason: 'header_malformed', clientTrace: { traceId } });
+  });
+});
+
 describe('a great deal of metadata', () => {
   it('passes up to the limit of the header list, binary values byte by byte', async () => {
     const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i)).toString('base64');

@@ -142,9 +142,10 @@ describe('a call', () => {
     async (_, path, headers: Readonly<Record<string, string>>, status, reason, kind) => {
       const upstream = await upstreamServer();
       const { client, egress } = await ground(upstream.config);
-      const answer = await client.call(path, { headers });
+      const answer = await client.call(path, { headers: { traceparent: TRACEPARENT, ...headers } });
       expect([answer.status, answer.reason]).toEqual([status, reason]);
-      expect(await egress.calls()).toMatchObject([{ reason: kind, grpcStatus: status }]);
+      const traceId = TRACEPARENT.slice(3, 35);
+      expect(await egress.calls()).toMatchObject([{ reason: kind, grpcStatus: status, traceId }]);
       expect(upstream.calls).toHaveLength(0);
     },
   );

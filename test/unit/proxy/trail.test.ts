@@ -90,6 +90,23 @@ describe('a trail', () => {
     expect(parented.upstreamTraceparent()).toContain(CLIENT_TRACE);
   });
 
+  it("stands in the client's trace also when the headers made no sense: there the refusal is looked for", () => {
+    const block = [':path', '//x', 'traceparent', TRACEPARENT];
+    const linked = trail();
+    linked.headMalformed(block);
+    expect(linked.record(END)).toMatchObject({ clientTrace: { traceId: CLIENT_TRACE, as: 'link' }, sampled: true });
+    expect(linked.record(END).traceId).not.toBe(CLIENT_TRACE);
+    const parented = trail({ clientContext: 'parent' });
+    parented.headMalformed(block);
+    expect(parented.record(END)).toMatchObject({ traceId: CLIENT_TRACE, clientTrace: { as: 'parent' } });
+    const alone = trail();
+    alone.headMalformed([':path', '//x']);
+    expect(alone.record(END)).toMatchObject({
+      traceId: expect.stringMatching(/^[0-9a-f]{32}$/),
+      clientTrace: undefined,
+    });
+  });
+
   it.each(['', 'garbage', TRACEPARENT.toUpperCase(), `00-${'0'.repeat(32)}-00f067aa0ba902b7-01`])(
     'takes nothing from a traceparent %j',
     (traceparent) => {
