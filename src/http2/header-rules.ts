@@ -13,6 +13,7 @@ export function requestFault(block: HeaderBlock, traits: number): string | undef
   if ((traits & Trait.CONNECT) !== 0) return connectFault(traits);
   if ((traits & Trait.SCHEME) === 0) return 'a request has no :scheme';
   if ((traits & Trait.PATH) === 0) return 'a request has no :path';
+  if ((traits & (Trait.ASTERISK | Trait.OPTIONS)) === Trait.ASTERISK) return 'a request without OPTIONS asks for *';
   return (traits & Trait.HOST) !== 0 ? hostFault(block) : undefined;
 }
 
@@ -46,13 +47,9 @@ function connectFault(traits: number): string | undefined {
 
 /** Two different hosts in one request are two readings of it (RFC 9113 §8.3.1). */
 function hostFault(block: HeaderBlock): string | undefined {
-  let authority = fieldValue(block, ':authority');
-  for (let at = 0; at < block.length; at += 2) {
-    if (block[at] !== 'host') continue;
-    authority ??= block[at + 1];
-    if (block[at + 1] !== authority) return 'host differs from :authority';
-  }
-  return undefined;
+  const authority = fieldValue(block, ':authority');
+  const differs = authority !== undefined && authority !== fieldValue(block, 'host');
+  return differs ? 'host differs from :authority' : undefined;
 }
 
 /** Finds again which field made the block malformed. */

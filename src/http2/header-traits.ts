@@ -23,14 +23,18 @@ export const Trait = {
   NO_CONTENT: 1 << 11,
   /** The field, or its place in the block, breaks a rule. */
   MALFORMED: 1 << 12,
+  /** `:path` is `*`, which only OPTIONS may ask for. */
+  ASTERISK: 1 << 13,
+  /** `:method` is OPTIONS. */
+  OPTIONS: 1 << 14,
 } as const;
 
 const PSEUDO = Trait.METHOD | Trait.SCHEME | Trait.PATH | Trait.AUTHORITY | Trait.STATUS;
-const UNIQUE = PSEUDO | Trait.CONTENT_LENGTH;
+const UNIQUE = PSEUDO | Trait.CONTENT_LENGTH | Trait.HOST;
 
 /**
- * Adds a field to those before it in its block: pseudo-fields come once each and before all others (RFC 9113 §8.3), and a
- * content-length comes once.
+ * Adds a field to those before it in its block: pseudo-fields come once each and before all others (RFC 9113 §8.3), and
+ * content-length and host come once.
  */
 export function joinTraits(before: number, field: number): number {
   const forbidden = (field & UNIQUE) | ((field & PSEUDO) !== 0 ? Trait.REGULAR : 0);
@@ -47,7 +51,14 @@ export function classify(name: string, value: string): number {
 const COLON = 0x3a;
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const SCHEME = /^[A-Za-z][A-Za-z0-9+\-.]*$/;
-const PATH = /^(?:\/|\*$)/;
+const PATH = /^\/[^ \t]*$/;
+/** RFC 3986 §3.2.2 and §3.2.3: no userinfo, which RFC 9113 §8.3.1 forbids, and none of what ends an authority. */
+const AUTHORITY = /^[A-Za-z0-9\-._~%!$&'()*+,;=:[\]]+$/;
+const SPECIAL_METHODS: ReadonlyMap<string, number> = new Map([
+  ['CONNECT', Trait.CONNECT],
+  ['HEAD', Trait.HEAD],
+  ['OPTIONS', Trait.OPTIONS],
+]);
 const STATUS = /^[1-5]\d\d$/;
 const CONTENT_LENGTH = /^\d{1,15}$/;
 
@@ -55,14 +66,13 @@ function classifyPseudo(name: string, value: string): number {
   switch (name) {
     case ':method':
       if (!METHOD.test(value)) return Trait.METHOD | Trait.MALFORMED;
-      return Trait.METHOD | (value === 'CONNECT' ? Trait.CONNECT : value === 'HEAD' ? Trait.HEAD : 0);
+      return Trait.METHOD | (SPECIAL_METHODS.get(value) ?? 0);
     case ':scheme':
       return Trait.SCHEME | (SCHEME.test(value) ? 0 : Trait.MALFORMED);
     case ':path':
-      return Trait.PATH | (PATH.test(value) ? 0 : Trait.MALFORMED);
+      return Trait.PATH | (value === '*' ? Trait.ASTERISK : PATH.test(value) ? 0 : Trait.MALFORMED);
     case ':authority':
-      // Userinfo is forbidden there (RFC 9113 §8.3.1).
-      return Trait.AUTHORITY | (value.includes('@') ? Trait.MALFORMED : 0);
+      return Trait.AUTHORITY | (AUTHORITY.test(value) ? 0 : Trait.MALFORMED);
     case ':status':
       return Trait.STATUS | classifyStatus(value);
     default:
@@ -87,11 +97,11 @@ function classifyRegular(name: string, value: string): number {
     case 'upgrade':
       return Trait.MALFORMED;
     case 'te':
-      return value === 'trailers' ? 0 : Trait.MALFORMED;
+      return value === 'trailers' || value.toLowerCase() === 'trailers' ? 0 : Trait.MALFORMED;
     case 'content-length':
       return Trait.CONTENT_LENGTH | (CONTENT_LENGTH.test(value) ? 0 : Trait.MALFORMED);
     case 'host':
-      return Trait.HOST;
+      return Trait.HOST | (value === '' || AUTHORITY.test(value) ? 0 : Trait.MALFORMED);
     default:
       return isFieldName(name) ? 0 : Trait.MALFORMED;
   }
