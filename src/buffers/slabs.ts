@@ -5,7 +5,10 @@
  * Never from Node's shared pool, where a neighbour's bytes lie in the same ArrayBuffer. A slab is zeroed when it is made
  * (the allocator may hand out memory that was freed with another tenant's bytes in it) and whenever it leaves its tenant,
  * also when it is dropped, since the allocator may give that memory to anyone.
+ *
+ * A tenant pays for its slabs for as long as they are its, lent or idle.
  */
+import type { Standing } from '../kernel/standing.ts';
 
 /** Size of every slab: one write of a turn for all but bulk transfers. */
 export const SLAB_BYTES = 64 * 1024;
@@ -46,17 +49,19 @@ export class Slabs {
   readonly #reserve: SlabReserve;
   readonly #idle: Buffer[] = [];
   readonly #maxIdle: number;
+  readonly #standing: Standing | undefined;
   readonly #lent = new WeakSet<Buffer>();
   #closed = false;
 
-  constructor(reserve: SlabReserve, maxIdle: number = MAX_IDLE_SLABS_PER_TENANT) {
+  constructor(reserve: SlabReserve, maxIdle: number = MAX_IDLE_SLABS_PER_TENANT, standing?: Standing) {
     this.#reserve = reserve;
     this.#maxIdle = maxIdle;
+    this.#standing = standing;
   }
 
   /** A slab of `SLAB_BYTES`, holding zeros or what this tenant left in it. */
   take(): Buffer {
-    const slab = this.#idle.pop() ?? this.#reserve.take();
+    const slab = this.#idle.pop() ?? this.#takeFromReserve();
     this.#lent.add(slab);
     return slab;
   }
@@ -65,12 +70,27 @@ export class Slabs {
   give(slab: Buffer): void {
     if (!this.#lent.delete(slab)) throw new RangeError('slab was not taken from here, or was given back before');
     if (!this.#closed && this.#idle.length < this.#maxIdle) this.#idle.push(slab);
-    else this.#reserve.give(slab);
+    else this.#giveToReserve(slab);
   }
 
-  /** Hands every idle slab to the reserve: the tenant has gone or is idle. Slabs still out follow when they come back. */
+  /** Hands every idle slab to the reserve: there is too little memory. */
+  trim(): void {
+    for (const slab of this.#idle.splice(0)) this.#giveToReserve(slab);
+  }
+
+  /** The same for good: the tenant has gone or is idle. Slabs still out follow when they come back. */
   close(): void {
     this.#closed = true;
-    for (const slab of this.#idle.splice(0)) this.#reserve.give(slab);
+    this.trim();
+  }
+
+  #takeFromReserve(): Buffer {
+    this.#standing?.hold(SLAB_BYTES);
+    return this.#reserve.take();
+  }
+
+  #giveToReserve(slab: Buffer): void {
+    this.#reserve.give(slab);
+    this.#standing?.letGo(SLAB_BYTES);
   }
 }

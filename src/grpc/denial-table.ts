@@ -191,15 +191,15 @@ export const DENIAL_TABLE: DenialTable = {
   buffer_exceeded: {
     status: GrpcStatus.RESOURCE_EXHAUSTED,
     reason: 'TENANT_BUFFER_EXCEEDED',
-    message: 'too many bytes in flight',
+    message: 'too many bytes are held for the tenant',
     more: (denial, tenant) => ({
       metadata: { limitBytes: String(denial.limitBytes) },
       details: [
         quotaFailure({
           subject: tenant === '' ? 'tenant' : `tenant:${tenant}`,
-          description: 'the limit of bytes in flight is reached',
-          metric: 'bulkhead/bytes_in_flight',
-          id: 'bytes-in-flight',
+          description: 'its share of the memory is exceeded',
+          metric: 'bulkhead/held_bytes',
+          id: 'held-bytes',
           dimensions: { scope: 'tenant' },
           value: denial.limitBytes,
         }),

@@ -139,6 +139,10 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
     if (stream.localEnded) this.ends.stopPeer(stream);
   }
 
+  retract(stream: Http2Stream): number | undefined {
+    return this.ended ? undefined : this.sender.retract(stream);
+  }
+
   // Receive windows.
 
   creditStream(stream: Http2Stream, bytes: number): void {

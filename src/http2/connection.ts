@@ -56,6 +56,10 @@ export class Http2Connection implements Connection {
     return !this.#core.draining;
   }
 
+  get owners(): readonly StreamOwner[] {
+    return this.#core.streams.all().flatMap(({ owner }) => owner ?? []);
+  }
+
   open(block: HeaderBlock, endStream: boolean, owner: StreamOwner): Stream {
     const core = this.#core;
     if (this.availableStreams === 0) throw new RangeError('no stream can be opened on this connection');

@@ -39,6 +39,11 @@ export interface Stream {
   reset(code: ErrorCode): void;
   /** After our END_STREAM has left, tells the peer with RST_STREAM(NO_ERROR) to stop sending (RFC 9113 §8.1). Discards what still comes. */
   refuseRest(): void;
+  /**
+   * Takes back what is queued and not in the output, DATA, trailers and END_STREAM, so that something else may be said; response
+   * headers stay. Returns the octets of DATA, whose `onWritten` never comes; undefined when END_STREAM has left, or is all that waits.
+   */
+  retract(): number | undefined;
 }
 
 /** Receives what happens on one stream. */
@@ -103,6 +108,8 @@ export interface Connection {
   readonly availableStreams: number;
   /** True until GOAWAY (either way) or the end. */
   readonly acceptsStreams: boolean;
+  /** Whose streams are open now. Goes through all of them: not for each call. */
+  readonly owners: readonly StreamOwner[];
   /** Client: opens a stream and sends its request headers. Throws a RangeError when `availableStreams` is 0. */
   open(block: HeaderBlock, endStream: boolean, owner: StreamOwner): Stream;
   /**

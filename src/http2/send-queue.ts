@@ -75,6 +75,19 @@ export class SendQueue {
     return start === 0 ? item : item.subarray(start);
   }
 
+  /** Drops all but a header block that comes first. Returns how many octets of chunks that was. */
+  retract(): number {
+    const first = this.firstBlock;
+    let octets = -this.#offset;
+    for (let at = this.#head; at < this.#items.length; at++) {
+      const item = this.#items[at];
+      if (Buffer.isBuffer(item)) octets += item.length;
+    }
+    this.clear();
+    if (first !== undefined) this.pushBlock(first);
+    return octets;
+  }
+
   clear(): void {
     this.#items.length = 0;
     this.#head = 0;

@@ -82,6 +82,19 @@ export class Sender {
     stream.endQueued = false;
   }
 
+  /** Takes back what of the stream's reply is not in the output yet; see `Stream.retract`. */
+  retract(stream: Http2Stream): number | undefined {
+    const { queue } = stream;
+    if (queue === undefined || queue.isEmpty) return 0;
+    // Trailers alone, or a reply without a body: it has no bytes, and nothing can follow it.
+    if (queue.firstBlock !== undefined && queue.isLast && stream.endQueued) return undefined;
+    const bytes = queue.retract();
+    stream.queuedBytes -= bytes;
+    stream.endQueued = false;
+    if (stream.waiting === 'stream_window') stream.waiting = 'nowhere';
+    return bytes;
+  }
+
   /** The peer widened the connection's window. False when it is then too wide. */
   widen(bytes: number): boolean {
     this.#windowBytes += bytes;

@@ -13,6 +13,7 @@ export interface StreamHost {
   credit(stream: Http2Stream, bytes: number): void;
   reset(stream: Http2Stream, code: ErrorCode): void;
   refuseRest(stream: Http2Stream): void;
+  retract(stream: Http2Stream): number | undefined;
 }
 
 /** Where a stream with something to send waits. It is in at most one line. */
@@ -99,5 +100,9 @@ export class Http2Stream implements Stream {
 
   refuseRest(): void {
     if (!this.closed && !this.remoteEnded) this.#host.refuseRest(this);
+  }
+
+  retract(): number | undefined {
+    return this.closed || this.localEnded ? undefined : this.#host.retract(this);
   }
 }

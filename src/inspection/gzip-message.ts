@@ -7,11 +7,13 @@
  */
 import { crc32, createInflateRaw, type InflateRaw } from 'node:zlib';
 import type { Denial } from '../kernel/denial.ts';
+import type { Standing } from '../kernel/standing.ts';
 import type { WireScanner } from '../protobuf/scanner.ts';
 
 /** Receives the message's bytes in pieces; while it is `busy` with one, the next has to wait. */
 export class GzipMessage {
   readonly #scanner: WireScanner;
+  readonly #standing: Standing | undefined;
   readonly #maxInflatedBytes: number;
   readonly #deflatedBytes: number;
   readonly #inflate: InflateRaw;
@@ -24,9 +26,14 @@ export class GzipMessage {
   #denial: Denial | undefined;
   #waiter: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
 
-  /** `bytes`: the message's compressed length. What is inflated goes to `scanner`, at most `maxInflatedBytes` of it. */
-  constructor(scanner: WireScanner, bytes: number, maxInflatedBytes: number) {
+  /**
+   * `bytes`: the message's compressed length. What is inflated goes to `scanner`, at most `maxInflatedBytes` of it. `standing`
+   * pays for the inflater.
+   */
+  constructor(scanner: WireScanner, bytes: number, maxInflatedBytes: number, standing?: Standing) {
     this.#scanner = scanner;
+    this.#standing = standing;
+    standing?.hold(INFLATER_BYTES);
     this.#maxInflatedBytes = maxInflatedBytes;
     this.#deflatedBytes = bytes - HEADER_BYTES - TRAILER_BYTES;
     this.#inflate = createInflateRaw({ chunkSize: OUTPUT_CHUNK_BYTES });
@@ -123,6 +130,7 @@ export class GzipMessage {
   #settle(state: 'idle' | 'done' | 'failed'): void {
     if (this.#state === 'failed' || this.#state === 'done') return;
     this.#state = state;
+    if (state !== 'idle') this.#standing?.letGo(INFLATER_BYTES);
     this.#waiter?.resolve();
     this.#waiter = undefined;
   }
@@ -132,6 +140,8 @@ const HEADER_BYTES = 10;
 const TRAILER_BYTES = 8;
 /** Memory for what comes out at a time; each piece costs a trip to libuv's thread pool. */
 const OUTPUT_CHUNK_BYTES = 64 * 1024;
+/** An inflater's state, its window of 32 KiB, and the chunk that it writes to. */
+export const INFLATER_BYTES = OUTPUT_CHUNK_BYTES + 44 * 1024;
 
 /** RFC 1952 §2.3: magic, deflate, no flags. No gRPC library writes names, comments or extra fields. */
 function isPlainGzipHeader(header: Buffer): boolean {

@@ -6,19 +6,23 @@ export class MessageCounter {
   messages = 0;
   /** Bytes of DATA, framing included. */
   bytes = 0;
+  /** Of those, the bytes up to the end of the last whole message. */
+  wholeBytes = 0;
   #headerBytes = 0;
   #length = 0;
   #remaining = 0;
 
   /** Takes the next bytes of the stream, in any pieces. */
   push(chunk: Buffer): void {
-    this.bytes += chunk.length;
+    const before = this.bytes;
+    this.bytes = before + chunk.length;
     let at = 0;
     while (at < chunk.length) {
       if (this.#remaining > 0) {
         const step = Math.min(this.#remaining, chunk.length - at);
         this.#remaining -= step;
         at += step;
+        if (this.#remaining === 0) this.wholeBytes = before + at;
         continue;
       }
       const byte = chunk[at++] ?? 0;
@@ -29,6 +33,7 @@ export class MessageCounter {
         this.#headerBytes = 0;
         this.#remaining = this.#length;
         this.messages += 1;
+        if (this.#length === 0) this.wholeBytes = before + at;
       }
     }
   }

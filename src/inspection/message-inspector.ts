@@ -5,6 +5,7 @@
  * it comes; the piece that ends it waits for the verdict on the values that the server will see.
  */
 import type { Denial } from '../kernel/denial.ts';
+import type { Standing } from '../kernel/standing.ts';
 import { WireScanner } from '../protobuf/scanner.ts';
 import { GzipMessage } from './gzip-message.ts';
 import { MODEL_SLOT, VERSION_SLOT } from './inference-shapes.ts';
@@ -33,6 +34,7 @@ export class MessageInspector {
   readonly #entry: MethodEntry;
   readonly #encoding: 'identity' | 'gzip';
   readonly #limits: InspectionLimits;
+  readonly #standing: Standing | undefined;
   readonly #scanner: WireScanner | undefined;
   #headerBytes = 0;
   #compressed = false;
@@ -48,8 +50,10 @@ export class MessageInspector {
   #version = '';
   #denial: Denial | undefined;
 
-  constructor(entry: MethodEntry, encoding: 'identity' | 'gzip', limits: InspectionLimits) {
+  /** `standing` pays for the inflaters of compressed messages. */
+  constructor(entry: MethodEntry, encoding: 'identity' | 'gzip', limits: InspectionLimits, standing?: Standing) {
     this.#entry = entry;
+    this.#standing = standing;
     this.#encoding = encoding;
     this.#limits = limits;
     this.#scanner = entry.plan === undefined ? undefined : new WireScanner(entry.plan, entry.texts);
@@ -151,7 +155,7 @@ export class MessageInspector {
     } else if (this.#compressed && this.#encoding === 'identity') {
       this.#denial = { kind: 'encoding_unsupported', encoding: 'a compressed message without grpc-encoding' };
     } else if (this.#scanner !== undefined) {
-      if (this.#compressed) this.#gzip = new GzipMessage(this.#scanner, this.#length, maxInflatedBytes);
+      if (this.#compressed) this.#gzip = new GzipMessage(this.#scanner, this.#length, maxInflatedBytes, this.#standing);
       else this.#scanner.begin(this.#length);
     }
     return this.#denial === undefined;

@@ -33,8 +33,8 @@ export type Denial =
     }
   | { readonly kind: 'concurrency_limited'; readonly limit: number; readonly retryAfterMs: number }
   | { readonly kind: 'message_too_large'; readonly bytes: number; readonly limitBytes: number }
-  /** The tenant's byte account is full and cannot take what the call needs. */
-  | { readonly kind: 'buffer_exceeded'; readonly limitBytes: number }
+  /** The memory that all tenants may hold is full, and this one holds more than its share of it. */
+  | { readonly kind: 'buffer_exceeded'; readonly heldBytes: number; readonly limitBytes: number }
   /** The message is not what its method takes: broken protobuf, gzip that does not inflate or inflates too far. */
   | { readonly kind: 'payload_rejected'; readonly field: string; readonly why: string }
   | { readonly kind: 'encoding_unsupported'; readonly encoding: string }

@@ -2,18 +2,19 @@
  * The edge of one call. Everything that reaches a call from outside (its stream, its leg, its deadline) comes through here, and
  * what the call throws ends that call alone: the engine, and with it every other call of the thread, never sees it.
  */
+import type { Holding } from '../buffers/ceiling.ts';
 import type { HeaderBlock, ResetCause, Stream, StreamOwner } from '../http2/contract.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { Mortal } from './deadlines.ts';
 import type { LegOwner } from './leg.ts';
 
 /** A call, as its boundary sees it. */
-export interface Bounded extends StreamOwner, LegOwner, Mortal {
+export interface Bounded extends StreamOwner, LegOwner, Mortal, Holding {
   /** Ends the call, which has thrown. */
   fault(cause: unknown): void;
 }
 
-export class CallBoundary implements StreamOwner, LegOwner, Mortal {
+export class CallBoundary implements StreamOwner, LegOwner, Mortal, Holding {
   readonly #call: Bounded;
 
   constructor(call: Bounded) {
@@ -62,6 +63,18 @@ export class CallBoundary implements StreamOwner, LegOwner, Mortal {
 
   unfinishedMessage(): number | undefined {
     return this.#call.unfinishedMessage?.();
+  }
+
+  get heldBytes(): number {
+    return this.#call.heldBytes;
+  }
+
+  shed(denial: Denial): void {
+    try {
+      this.#call.shed(denial);
+    } catch (cause) {
+      this.#contain(cause);
+    }
   }
 
   expire(): void {

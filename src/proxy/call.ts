@@ -72,7 +72,7 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
     if (unreadable !== undefined) return this.refuse(this.trail.fail('inspect', deny(unreadable)).error);
     if (this.hasNoTime) return this.refuse(this.lateness());
     this.opened();
-    this.#request.begin(admitted.value, this.services.limits);
+    this.#request.begin(admitted.value, this.services.limits, this.held);
   }
 
   protected settle(): void {

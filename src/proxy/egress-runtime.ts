@@ -2,6 +2,7 @@
  * One egress listener's configuration, compiled for one worker: its byte account, buffers and connections to the ingress.
  */
 import { ByteAccount } from '../buffers/byte-account.ts';
+import type { Pressure } from '../buffers/pressure.ts';
 import { type SlabReserve, Slabs } from '../buffers/slabs.ts';
 import type { EgressConfig, LimitsConfig } from '../config/generation.ts';
 import type { Turn } from '../kernel/turn.ts';
@@ -13,6 +14,8 @@ export interface EgressResources {
   readonly turn: Turn;
   /** The egress listeners' own tables. */
   readonly tables: SharedTables;
+  /** What the process-wide ceiling says; without it there is none. */
+  readonly pressure?: Pressure;
   readonly slabReserve: SlabReserve;
 }
 
@@ -30,10 +33,16 @@ export class EgressRuntime {
     previous: EgressRuntime | undefined,
   ) {
     this.config = config;
-    this.account = previous?.account ?? new ByteAccount(resources.tables, config.slot, config.byteAccountBytes);
+    this.account = previous?.account ?? newAccount(config, resources);
     this.account.setLimit(config.byteAccountBytes);
-    this.slabs = keptSlabs(config, previous) ?? new Slabs(resources.slabReserve);
+    this.slabs = keptSlabs(config, previous) ?? new Slabs(resources.slabReserve, undefined, this.account);
     this.pool = keptPool(config, previous) ?? this.#newPool(limits, resources.turn);
+  }
+
+  /** Gives back the memory that its next call can do without. */
+  trim(): void {
+    this.pool.replays.forget();
+    this.slabs.trim();
   }
 
   #newPool(limits: LimitsConfig, turn: Turn): UpstreamPool {
@@ -47,6 +56,10 @@ export class EgressRuntime {
       maxHeaderListBytes: limits.maxHeaderListBytes,
     });
   }
+}
+
+function newAccount(config: EgressConfig, { tables, pressure }: EgressResources): ByteAccount {
+  return new ByteAccount(tables, config.slot, config.byteAccountBytes, pressure);
 }
 
 /** The text of certificates and keys is compared too: a renewed one makes new connections, and the old ones end with their calls. */

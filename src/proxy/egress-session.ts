@@ -1,6 +1,7 @@
 /**
  * One connection of a program of this pod, and the calls that it makes.
  */
+import type { Holding } from '../buffers/ceiling.ts';
 import type {
   Connection,
   ConnectionEnd,
@@ -10,6 +11,7 @@ import type {
   StreamOwner,
 } from '../http2/contract.ts';
 import { ErrorCode } from '../http2/error-code.ts';
+import { CallBoundary } from './call-boundary.ts';
 import type { CallServices } from './call-services.ts';
 import type { ConnectionAge } from './connection-age.ts';
 import { EgressCall } from './egress-call.ts';
@@ -73,6 +75,11 @@ export class EgressSession implements ConnectionOwner {
       call.fault(cause);
     }
     return call.boundary;
+  }
+
+  /** Its calls, with what each holds. */
+  holdings(): readonly Holding[] {
+    return this.#connection?.owners.filter((owner) => owner instanceof CallBoundary) ?? [];
   }
 
   /** Says GOAWAY; running calls end as they would. */

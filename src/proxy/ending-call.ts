@@ -4,6 +4,7 @@
  */
 import type { CallRecord } from '../audit/record.ts';
 import type { ByteAccount } from '../buffers/byte-account.ts';
+import type { Holding } from '../buffers/ceiling.ts';
 import { GrpcStatus, statusOfReset } from '../grpc/status.ts';
 import { type StatusReply, trailersFor, trailersOnly } from '../grpc/status-reply.ts';
 import type { HeaderBlock, ResetCause, Stream } from '../http2/contract.ts';
@@ -43,7 +44,7 @@ const BEGINNING: Phase = { at: 'beginning' };
 const OPEN: Phase = { at: 'open' };
 const DONE: Phase = { at: 'done' };
 
-export abstract class EndingCall<L extends Leg> implements Mortal {
+export abstract class EndingCall<L extends Leg> implements Mortal, Holding {
   protected readonly services: CallServices;
   protected readonly trail: Trail;
   protected readonly stream: Stream;
@@ -70,6 +71,7 @@ export abstract class EndingCall<L extends Leg> implements Mortal {
     this.upstream = upstream;
     this.#path = pathOf(block);
     this.held = new HeldBytes(account, stream);
+    this.held.began(block);
   }
 
   /** Nothing more of the request goes on. */
@@ -142,6 +144,33 @@ export abstract class EndingCall<L extends Leg> implements Mortal {
     else this.#finishUndelivered(late, GrpcStatus.DEADLINE_EXCEEDED, 'the client does not read');
   }
 
+  get heldBytes(): number {
+    return this.held.bytes;
+  }
+
+  /**
+   * Its tenant is over its share of memory that is full, and the call gives back all that it holds, now. Our trailers follow the last
+   * whole message when none has left in part; otherwise a reset says what they would (gRPC reads ENHANCE_YOUR_CALM as RESOURCE_EXHAUSTED).
+   */
+  shed(denial: Denial): void {
+    if (this.#isDone()) return;
+    this.#noteUpstream('fail');
+    if (this.#takeBack()) this.#answer(denial);
+    if (this.#isDone()) return;
+    this.stopRequest();
+    this.leg?.cancel();
+    this.stream.reset(ErrorCode.ENHANCE_YOUR_CALM);
+    this.#finishUndelivered(denial, GrpcStatus.RESOURCE_EXHAUSTED, 'amid a message, or the client does not read');
+  }
+
+  /** Takes back what of the reply has not left. True when it may end there. */
+  #takeBack(): boolean {
+    const bytes = this.stream.retract();
+    if (bytes === undefined) return false;
+    const left = this.response.bytes - bytes;
+    return left === 0 || left === this.response.wholeBytes;
+  }
+
   /** Something of ours threw. The call is over, whatever state it is in, and takes nobody along. */
   fault(cause: unknown): void {
     const denial: Denial = { kind: 'internal', cause };
@@ -167,6 +196,10 @@ export abstract class EndingCall<L extends Leg> implements Mortal {
   refuse(denial: Denial): void {
     if (this.phase.at === 'ending' || this.phase.at === 'done') return;
     this.#noteUpstream('fail');
+    this.#answer(denial);
+  }
+
+  #answer(denial: Denial): void {
     this.stopRequest();
     this.leg?.cancel();
     const tenant = this.verifiedTenant();

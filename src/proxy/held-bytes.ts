@@ -1,12 +1,21 @@
 /**
  * What one call holds of its tenant's byte account, in both directions: charged when bytes arrive, given back when the far
  * socket has taken them or the call ends. With the account goes the window: who sends gets as much again as has moved on.
+ *
+ * Beside them stands what the call itself is: its records and headers, the inflater of a compressed message.
  */
 import type { ByteAccount } from '../buffers/byte-account.ts';
-import type { Stream } from '../http2/contract.ts';
+import type { HeaderBlock, Stream } from '../http2/contract.ts';
+import type { Standing } from '../kernel/standing.ts';
 import { type Creditor, HeldCredit } from './held-credit.ts';
 
-export class HeldBytes {
+/**
+ * What a call is in memory beside its bytes: two streams, their windows and queues, the trail, the head, the leg. Measured: 3.3 KiB for
+ * one that waits for its model server.
+ */
+export const CALL_BYTES = 4 * 1024;
+
+export class HeldBytes implements Standing {
   readonly #account: ByteAccount;
   readonly #client: Stream;
   readonly #clientCredit: HeldCredit;
@@ -14,12 +23,37 @@ export class HeldBytes {
   /** Charged and not yet given back. */
   #request = 0;
   #response = 0;
+  #standing = 0;
 
   constructor(account: ByteAccount, client: Stream) {
     this.#account = account;
     this.#client = client;
     this.#clientCredit = new HeldCredit(account);
     this.#upstreamCredit = new HeldCredit(account);
+  }
+
+  /** All that would be free if the call ended. */
+  get bytes(): number {
+    return this.#request + this.#response + this.#standing;
+  }
+
+  /** The call begins, with these headers. */
+  began(block: HeaderBlock): void {
+    let bytes = CALL_BYTES;
+    for (let at = 0; at < block.length; at++) bytes += block[at]?.length ?? 0;
+    this.hold(bytes);
+  }
+
+  hold(bytes: number): void {
+    this.#account.hold(bytes);
+    this.#standing += bytes;
+  }
+
+  /** After `giveBack` there is nothing left to let go. */
+  letGo(bytes: number): void {
+    const held = Math.min(bytes, this.#standing);
+    this.#standing -= held;
+    this.#account.letGo(held);
   }
 
   requestArrived(bytes: number): void {
@@ -53,6 +87,7 @@ export class HeldBytes {
    * connection's other calls.
    */
   giveBack(leg: Creditor | undefined): void {
+    this.letGo(this.#standing);
     if (this.#request > 0) this.requestTaken(this.#request);
     const held = this.#response;
     this.#response = 0;

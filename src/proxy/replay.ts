@@ -3,7 +3,7 @@
  * stream, the call is sent once more (gRFC A6, transparent retries).
  *
  * They are copied into slabs, one after the other: a piece kept as it came would keep all alive that the socket read with it.
- * The slabs are charged to the tenant's account, and are few. When they are full the oldest is reused, and the calls in it are
+ * The slabs are the tenant's own, which pays for them, and few. When they are full the oldest is reused, and the calls in it are
  * no longer sent again: a refusal comes within a round trip, so they have most likely been taken.
  */
 import type { ByteAccount } from '../buffers/byte-account.ts';
@@ -38,6 +38,11 @@ export class ReplayStore {
     this.account = account;
   }
 
+  /** Slabs that hold something. */
+  get slabs(): number {
+    return this.#slabs.length;
+  }
+
   /** The slab into which so many bytes go next; undefined while the account has no room for one. */
   slabFor(bytes: number): Slab | undefined {
     const last = this.#slabs.at(-1);
@@ -46,11 +51,15 @@ export class ReplayStore {
     const share = Math.floor((account.limitBytes * MAX_ACCOUNT_SHARE) / OUTPUT_BUFFER_BYTES);
     const oldest = this.#slabs[0];
     if (oldest !== undefined && this.#slabs.length >= Math.max(1, Math.min(MAX_SLABS, share))) this.#giveBack(oldest);
-    if (account.used + OUTPUT_BUFFER_BYTES > account.limitBytes) return undefined;
+    if (account.full || account.used + OUTPUT_BUFFER_BYTES > account.limitBytes) return undefined;
     const slab: Slab = { buffer: this.#buffers.take(), used: 0, calls: 0, gone: false };
-    account.charge(slab.buffer.length);
     this.#slabs.push(slab);
     return slab;
+  }
+
+  /** Keeps nothing of any call: there is too little memory, and no call fails for it that its model server takes. */
+  forget(): void {
+    for (const slab of [...this.#slabs]) this.#giveBack(slab);
   }
 
   /** One call needs its bytes in this slab no longer. */
@@ -62,7 +71,6 @@ export class ReplayStore {
   #giveBack(slab: Slab): void {
     slab.gone = true;
     this.#slabs.splice(this.#slabs.indexOf(slab), 1);
-    this.account.release(slab.buffer.length);
     this.#buffers.give(slab.buffer);
   }
 }

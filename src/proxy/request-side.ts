@@ -9,6 +9,7 @@ import { SendQueue } from '../http2/send-queue.ts';
 import { MessageInspector } from '../inspection/message-inspector.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { Result } from '../kernel/result.ts';
+import type { Standing } from '../kernel/standing.ts';
 import type { Admission } from './pipeline.ts';
 import type { UpstreamLeg } from './upstream-leg.ts';
 
@@ -56,11 +57,11 @@ export class RequestSide {
     return this.#state.at === 'flowing' ? this.#state.inspector.unfinished : undefined;
   }
 
-  /** The call is admitted: what was held flows, and what comes after it. */
-  begin(admission: Admission, limits: LimitsConfig): void {
+  /** The call is admitted: what was held flows, and what comes after it. `standing` pays for what inspecting it takes. */
+  begin(admission: Admission, limits: LimitsConfig, standing?: Standing): void {
     // Where no message is read, whatever compresses them is between client and server.
     const encoding = admission.head.encoding === 'identity' ? 'identity' : 'gzip';
-    const inspector = new MessageInspector(admission.method, encoding, limits);
+    const inspector = new MessageInspector(admission.method, encoding, limits, standing);
     this.#inspector = inspector;
     this.#state = { at: 'flowing', admission, inspector };
     this.#resume();

@@ -1,6 +1,7 @@
 /**
  * One client connection, after its handshake: a verified peer of one tenant, and the calls that it makes.
  */
+import type { Holding } from '../buffers/ceiling.ts';
 import type {
   Connection,
   ConnectionEnd,
@@ -13,6 +14,7 @@ import { ErrorCode } from '../http2/error-code.ts';
 import type { Peer } from '../identity/peer.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import { Call } from './call.ts';
+import { CallBoundary } from './call-boundary.ts';
 import type { CallServices } from './call-services.ts';
 import type { ConnectionAge } from './connection-age.ts';
 import type { Refusals } from './refusals.ts';
@@ -77,6 +79,11 @@ export class Session implements ConnectionOwner {
   /** The tenant's trust has changed, and this peer's certificate has no place in it: it begins no more calls. */
   distrust(): void {
     this.#distrusted = true;
+  }
+
+  /** Its calls, with what each holds. */
+  holdings(): readonly Holding[] {
+    return this.#connection?.owners.filter((owner) => owner instanceof CallBoundary) ?? [];
   }
 
   /** Says GOAWAY; running calls end as they would. */

@@ -6,6 +6,7 @@ import { X509Certificate } from 'node:crypto';
 import { Authenticator, type CredentialDirectory } from '../authn/authenticator.ts';
 import { Authorizer } from '../authz/authorizer.ts';
 import { ByteAccount } from '../buffers/byte-account.ts';
+import type { Pressure } from '../buffers/pressure.ts';
 import { type SlabReserve, Slabs } from '../buffers/slabs.ts';
 import type { LimitsConfig, TenantConfig } from '../config/generation.ts';
 import { MethodTable } from '../inspection/method-table.ts';
@@ -19,6 +20,8 @@ import { UpstreamPool } from './upstream-pool.ts';
 export interface TenantResources {
   readonly turn: Turn;
   readonly tables: SharedTables;
+  /** What the process-wide ceiling says; without it there is none. */
+  readonly pressure?: Pressure;
   readonly slabReserve: SlabReserve;
   readonly directory: CredentialDirectory;
   readonly limits: LimitsConfig;
@@ -43,12 +46,28 @@ export class TenantRuntime {
   constructor(config: TenantConfig, resources: TenantResources, previous: TenantRuntime | undefined) {
     this.config = config;
     this.gates = gatesOf(config, resources);
-    this.account = previous?.account ?? new ByteAccount(resources.tables, config.slot, config.byteAccountBytes);
+    this.account = previous?.account ?? this.#newAccount(resources);
     this.account.setLimit(config.byteAccountBytes);
-    this.slabs = previous?.slabs ?? new Slabs(resources.slabReserve);
+    this.slabs = previous?.slabs ?? new Slabs(resources.slabReserve, undefined, this.account);
     this.clientCas = certificatesOf(config.clientCaPem).map((pem) => new X509Certificate(pem));
     this.pool = this.#keepPool(previous) ?? this.#newPool(resources);
     this.occupancy = previous?.occupancy ?? { connections: 0 };
+  }
+
+  /** Gives back the memory that its next call can do without. */
+  trim(): void {
+    this.pool.replays.forget();
+    this.slabs.trim();
+  }
+
+  /** Nobody will use it any more; calls that run on it end as they would, and its slabs go back, zeroed. */
+  retire(): void {
+    this.pool.drain();
+    this.slabs.close();
+  }
+
+  #newAccount({ tables, pressure }: TenantResources): ByteAccount {
+    return new ByteAccount(tables, this.config.slot, this.config.byteAccountBytes, pressure);
   }
 
   #keepPool(previous: TenantRuntime | undefined): UpstreamPool | undefined {

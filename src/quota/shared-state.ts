@@ -38,6 +38,10 @@ export interface SharedState {
   readonly salt: string;
   readonly cells: SharedArrayBuffer;
   readonly bytes: SharedArrayBuffer;
+  readonly standing: SharedArrayBuffer;
+  readonly accountLimits: SharedArrayBuffer;
+  /** One pair of cache lines per worker, so that no worker's charge waits for another's. */
+  readonly totals: SharedArrayBuffer;
   readonly callers: SharedArrayBuffer;
   /** One Int32, see `setWorkerSpan`. On a page that nobody writes to while calls run. */
   readonly span: SharedArrayBuffer;
@@ -232,6 +236,11 @@ export class SharedTables {
   /** Position of a tenant's block in `times`. */
   timeBase(slot: number): number {
     return this.cellBase(slot) / 2;
+  }
+
+  /** Workers that there are, see `setWorkerSpan`. */
+  get workerSpan(): number {
+    return this.#span[0] ?? 0;
   }
 
   /** Calls of the tenant in progress on all workers. */

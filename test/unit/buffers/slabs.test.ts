@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { ByteAccount } from '../../../src/buffers/byte-account.ts';
 import { SLAB_BYTES, SlabReserve, Slabs } from '../../../src/buffers/slabs.ts';
+import { attachSharedState, createSharedState } from '../../../src/quota/shared-state.ts';
 
 const CANARY = Buffer.from('acme: the secret tensor');
 
@@ -56,6 +58,31 @@ describe("a tenant's slabs", () => {
       slabs.give(slab);
     });
     expect(reserve.idleSlabs).toBe(1);
+  });
+
+  it('are paid for by the tenant for as long as they are its, lent or idle, and zeroed when there is too little memory', () => {
+    const tables = attachSharedState(createSharedState({ tenantSlots: 2, workers: 1 }), 0);
+    const account = new ByteAccount(tables, 1, 1);
+    const reserve = new SlabReserve();
+    const slabs = new Slabs(reserve, 2, account);
+    const held = (): number => tables.heldBytes(1) / SLAB_BYTES;
+    const lent = [slabs.take(), slabs.take(), slabs.take()];
+    expect(held()).toBe(3);
+    for (const slab of lent) {
+      CANARY.copy(slab);
+      slabs.give(slab);
+    }
+    expect([held(), reserve.idleSlabs]).toEqual([2, 1]);
+    slabs.trim();
+    expect([held(), reserve.idleSlabs]).toEqual([0, 3]);
+    for (const slab of lent) expect(slab.includes(CANARY)).toBe(false);
+    const last = slabs.take();
+    slabs.close();
+    expect(held()).toBe(1);
+    slabs.give(last);
+    expect([held(), tables.totalHeldBytes()]).toEqual([0, 0]);
+    // They stand: it is not the account's limit that they count towards.
+    expect(account.full).toBe(false);
   });
 
   it('cannot be given twice, nor to another tenant', () => {

@@ -70,7 +70,7 @@ const EXAMPLES: { readonly [K in Denial['kind']]: readonly [Extract<Denial, { ki
   rate_limited: [{ kind: 'rate_limited', scope: 'caller', limit, retryAfterMs: 1_200.5 }, 8, 'RATE_LIMITED'],
   concurrency_limited: [{ kind: 'concurrency_limited', limit: 7, retryAfterMs: 50 }, 8, 'CONCURRENCY_LIMITED'],
   message_too_large: [{ kind: 'message_too_large', bytes: 101, limitBytes: 100 }, 8, 'MESSAGE_TOO_LARGE'],
-  buffer_exceeded: [{ kind: 'buffer_exceeded', limitBytes: 1_000 }, 8, 'TENANT_BUFFER_EXCEEDED'],
+  buffer_exceeded: [{ kind: 'buffer_exceeded', heldBytes: 1_001, limitBytes: 1_000 }, 8, 'TENANT_BUFFER_EXCEEDED'],
   payload_rejected: [{ kind: 'payload_rejected', field: 'model_name', why: SECRET() }, 3, 'PAYLOAD_REJECTED'],
   encoding_unsupported: [{ kind: 'encoding_unsupported', encoding: SECRET() }, 12, 'ENCODING_UNSUPPORTED'],
   deadline_exceeded: [{ kind: 'deadline_exceeded', timeoutMs: 5 }, 4, 'DEADLINE_EXCEEDED'],

@@ -38,6 +38,21 @@ describe('the message counter', () => {
     }
   });
 
+  it('knows where the last whole message ends', () => {
+    const lengths = fc.array(fc.nat(20), { maxLength: 6 });
+    fc.assert(
+      fc.property(lengths, fc.integer({ min: 1, max: 9 }), (sizes, step) => {
+        const bytes = stream(sizes);
+        const counter = new MessageCounter();
+        const ends = sizes.map((_, index) => stream(sizes.slice(0, index + 1)).length);
+        for (let at = 0; at < bytes.length; at += step) {
+          counter.push(bytes.subarray(at, at + step));
+          expect(counter.wholeBytes).toBe(ends.findLast((end) => end <= counter.bytes) ?? 0);
+        }
+      }),
+    );
+  });
+
   it('takes a message of 4 GiB by its declared length without looking at it', () => {
     const counter = new MessageCounter();
     counter.push(Buffer.from([0, 0xff, 0xff, 0xff, 0xff]));

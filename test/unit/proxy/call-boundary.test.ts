@@ -13,6 +13,8 @@ class PoisonedCall implements Bounded {
   onLocalEnd = poison;
   unfinishedMessage = poison;
   expire = poison;
+  shed = poison;
+  heldBytes = 0;
   upstreamHeaders = poison;
   onResponseHeaders = poison;
   onResponseData = poison;
@@ -40,6 +42,7 @@ const REACTIONS: readonly (readonly [string, (edge: CallBoundary) => void])[] = 
   ['written bytes', (edge) => edge.onWritten(STREAM, 1)],
   ['the end of the reply', (edge) => edge.onLocalEnd(STREAM)],
   ['the deadline', (edge) => edge.expire()],
+  ['the ceiling', (edge) => edge.shed({ kind: 'buffer_exceeded', heldBytes: 2, limitBytes: 1 })],
   ['response headers', (edge) => edge.onResponseHeaders([], false)],
   ['response DATA', (edge) => edge.onResponseData(CHUNK, false)],
   ['taken bytes', (edge) => edge.onRequestTaken(1)],

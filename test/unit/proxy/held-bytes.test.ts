@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ByteAccount } from '../../../src/buffers/byte-account.ts';
 import type { Stream } from '../../../src/http2/contract.ts';
-import { HeldBytes } from '../../../src/proxy/held-bytes.ts';
+import { CALL_BYTES, HeldBytes } from '../../../src/proxy/held-bytes.ts';
 import { attachSharedState, createSharedState } from '../../../src/quota/shared-state.ts';
 
 /** Counts the window that it is given. */
@@ -14,15 +14,21 @@ class Window {
   }
 }
 
-function ground(limitBytes = 1_000): { account: ByteAccount; client: Window; leg: Window; held: HeldBytes } {
-  const account = new ByteAccount(
-    attachSharedState(createSharedState({ tenantSlots: 1, workers: 1 }), 0),
-    0,
-    limitBytes,
-  );
+interface Ground {
+  readonly account: ByteAccount;
+  readonly client: Window;
+  readonly leg: Window;
+  readonly held: HeldBytes;
+  readonly standing: () => number;
+}
+
+function ground(limitBytes = 1_000): Ground {
+  const tables = attachSharedState(createSharedState({ tenantSlots: 1, workers: 1 }), 0);
+  const account = new ByteAccount(tables, 0, limitBytes);
   const client = new Window();
   // Of a stream it needs these two alone.
-  return { account, client, leg: new Window(), held: new HeldBytes(account, client as unknown as Stream) };
+  const held = new HeldBytes(account, client as unknown as Stream);
+  return { account, client, leg: new Window(), held, standing: () => tables.heldBytes(0) - tables.bytesInFlight(0) };
 }
 
 describe('the bytes that a call holds', () => {
@@ -57,6 +63,22 @@ describe('the bytes that a call holds', () => {
     client.remoteEnded = true;
     held.requestTaken(1);
     expect(client.given).toBe(1);
+  });
+
+  it('stand beside what the call itself is: its records, headers and inflaters, which end with it at the latest', () => {
+    const { account, held, standing } = ground(CALL_BYTES);
+    held.began([':path', '/a', 'x', 'yz']);
+    expect([held.bytes, standing()]).toEqual([CALL_BYTES + 10, CALL_BYTES + 10]);
+    held.hold(100);
+    held.requestArrived(7);
+    expect([held.bytes, standing(), account.used]).toEqual([CALL_BYTES + 117, CALL_BYTES + 110, 7]);
+    // What stands does not move on by itself, and so keeps nobody else's bytes from moving.
+    expect(account.full).toBe(false);
+    held.letGo(100);
+    held.hold(50);
+    held.giveBack(undefined);
+    held.letGo(50);
+    expect([held.bytes, standing(), account.used]).toEqual([0, 0, 0]);
   });
 
   it('are given back without a leg, too', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ByteAccount } from '../../../src/buffers/byte-account.ts';
+import { SlabReserve, Slabs } from '../../../src/buffers/slabs.ts';
 import { OUTPUT_BUFFER_BYTES, type OutputBuffers } from '../../../src/http2/contract.ts';
 import { MAX_REPLAY_BYTES, Replay, ReplayStore } from '../../../src/proxy/replay.ts';
 import { attachSharedState, createSharedState } from '../../../src/quota/shared-state.ts';
@@ -22,14 +23,19 @@ class CountingBuffers implements OutputBuffers {
   }
 }
 
-function ground(limitBytes = 64 * MIB): { store: ReplayStore; buffers: CountingBuffers; account: ByteAccount } {
-  const account = new ByteAccount(
-    attachSharedState(createSharedState({ tenantSlots: 1, workers: 1 }), 0),
-    0,
-    limitBytes,
-  );
+interface Ground {
+  readonly store: ReplayStore;
+  readonly buffers: CountingBuffers;
+  readonly account: ByteAccount;
+  /** All that the tenant holds. */
+  readonly held: () => number;
+}
+
+function ground(limitBytes = 64 * MIB): Ground {
+  const tables = attachSharedState(createSharedState({ tenantSlots: 1, workers: 1 }), 0);
+  const account = new ByteAccount(tables, 0, limitBytes);
   const buffers = new CountingBuffers();
-  return { store: new ReplayStore(buffers, account), buffers, account };
+  return { store: new ReplayStore(buffers, account), buffers, account, held: () => tables.heldBytes(0) };
 }
 
 describe('what is kept of a call', () => {
@@ -78,18 +84,34 @@ describe('what is kept of a call', () => {
 });
 
 describe('the memory of it', () => {
-  it('is charged by the slab, and goes back with the last call in it', () => {
-    const { store, buffers, account } = ground();
+  it('is paid for by the slab, and goes back with the last call in it', () => {
+    const { account, held } = ground();
+    const buffers = new Slabs(new SlabReserve(), 0, account);
+    const store = new ReplayStore(buffers, account);
     const first = new Replay(store);
     const second = new Replay(store);
     first.keep(Buffer.alloc(10));
     second.keep(Buffer.alloc(10));
-    expect([account.used, buffers.lent]).toEqual([OUTPUT_BUFFER_BYTES, 1]);
+    expect(held()).toBe(OUTPUT_BUFFER_BYTES);
     first.drop();
     first.drop();
-    expect(account.used).toBe(OUTPUT_BUFFER_BYTES);
+    expect(held()).toBe(OUTPUT_BUFFER_BYTES);
     second.drop();
-    expect([account.used, buffers.lent]).toEqual([0, 0]);
+    expect(held()).toBe(0);
+  });
+
+  it('can be given up before: then the call is not sent again', () => {
+    const { store, buffers } = ground();
+    const [kept, other] = [new Replay(store), new Replay(store)];
+    for (const replay of [kept, other]) replay.keep(Buffer.alloc(MAX_REPLAY_BYTES));
+    expect([store.slabs, buffers.lent]).toEqual([2, 2]);
+    store.forget();
+    expect([store.slabs, buffers.lent]).toEqual([0, 0]);
+    expect([kept.take(), other.take()]).toEqual([undefined, undefined]);
+    kept.drop();
+    const next = new Replay(store);
+    next.keep(Buffer.from('abc'));
+    expect(next.take()?.toString()).toBe('abc');
   });
 
   it('is charged for the copy while it is sent again', () => {
@@ -110,8 +132,7 @@ describe('the memory of it', () => {
     const { store, buffers, account } = ground(limitBytes);
     const replays = Array.from({ length: slabs + 1 }, () => new Replay(store));
     for (const [index, replay] of replays.entries()) replay.keep(Buffer.alloc(OUTPUT_BUFFER_BYTES, index));
-    expect(buffers.lent).toBe(slabs);
-    expect(account.used).toBe(slabs * OUTPUT_BUFFER_BYTES);
+    expect([store.slabs, buffers.lent]).toEqual([slabs, slabs]);
     expect(replays[0]?.take()).toBeUndefined();
     const last = replays.at(-1)?.take();
     expect(last?.equals(Buffer.alloc(OUTPUT_BUFFER_BYTES, slabs))).toBe(true);
