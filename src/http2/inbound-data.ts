@@ -49,6 +49,8 @@ export class InboundData {
   octets(bytes: Buffer, start: number, end: number, last: boolean): void {
     const core = this.#core;
     const stream = this.#stream;
+    // A connection that is idle must not keep the last call that it carried.
+    if (last) this.#stream = undefined;
     if (stream === undefined || core.ended) return;
     const count = end - start;
     if (stream.closed) return core.creditConnection(count);
