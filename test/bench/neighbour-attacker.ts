@@ -58,6 +58,8 @@ async function overHttp2(
   const pem = readFileSync(target.clientPem, 'utf8');
   const { port, serverName } = target;
   const client = await FrameClient.connect({ port, serverName, caPem, certPem: pem, keyPem: pem });
+  // Both have said their SETTINGS by then, and acknowledged the other's.
+  await delay(10);
   const from = performance.now();
   const isOver = (): boolean => client.closed || client.goawayCode !== undefined || performance.now() > until;
   try {

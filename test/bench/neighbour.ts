@@ -1,9 +1,10 @@
 /**
- * What a neighbour feels of an attack: `node test/bench/neighbour.ts [--json FILE] [--only TEXT] [--seconds N]`
+ * What a neighbour feels of an attack: `node test/bench/neighbour.ts [--json FILE] [--only TEXT] [--rounds N]`
  *
  * The sidecar has one core. On the other are the model server, a client of one tenant that calls at a steady rate, and an attacker that
  * is another tenant and comes back whenever it is sent away, in processes of their own: what the attacker's work costs is not in the
- * numbers, as it is in `test/conformance/attacks-*`. Quiet times and attacks take turns.
+ * numbers, as it is in `test/conformance/attacks-*`. Quiet times and attacks take turns in short rounds, and the median of the rounds'
+ * p99 counts: what somebody else does to the machine for a second is in one of them.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -26,17 +27,30 @@ import { pinned, type Running } from './subjects/subject.ts';
 /** Of the neighbour: enough to have a p99 in seconds, far from what the sidecar can take. */
 const CALLS_PER_SECOND = 500;
 const CONNECTIONS = 4;
-const QUIET_SECONDS = 1.5;
+const QUIET_SECONDS = 0.5;
+const ATTACK_SECONDS = 0.75;
 const PAUSE_MS = 100;
 /** What one call may take longer while another tenant attacks. */
 const GOAL_RATIO = 2;
 
 interface AttackRow {
   readonly attack: string;
-  readonly quiet: Felt;
-  readonly attacked: Felt;
+  /** Medians of the rounds; failures together. */
+  readonly quietP99Ms: number;
+  readonly attackedP99Ms: number;
   /** Of the p99 under attack to the median p99 of all quiet times. */
   readonly ratio: number;
+  readonly failed: number;
+  readonly ends: Readonly<Record<string, number>>;
+  readonly endedAfterMs: number | undefined;
+  /** How late the neighbour was to send: above some milliseconds the machine is busy with something else. */
+  readonly sentLateP99Ms: number;
+}
+
+interface Round {
+  readonly attack: string;
+  readonly quiet: Felt;
+  readonly attacked: Felt;
   readonly struck: Struck;
 }
 
@@ -54,7 +68,7 @@ const { values: options } = parseArgs({
   options: {
     json: { type: 'string' },
     only: { type: 'string', default: '' },
-    seconds: { type: 'string', default: '3' },
+    rounds: { type: 'string', default: '4' },
   },
 });
 
@@ -138,7 +152,7 @@ function writeTenant(
   return { target: { port, tls: true, serverName: pki.serverName, clientPem }, caPem: pki.ca.certPem };
 }
 
-async function measure(stage: Stage, seconds: number): Promise<readonly Omit<AttackRow, 'ratio'>[]> {
+async function measure(stage: Stage, rounds: number): Promise<readonly Round[]> {
   const program = (name: string): string => join(import.meta.dirname, name);
   const caller = await OrderedProcess.start<CallOrder, Felt>(program('neighbour-caller.ts'), 0);
   const attacker = await OrderedProcess.start<AttackOrder, Struck>(program('neighbour-attacker.ts'), 19);
@@ -150,37 +164,68 @@ async function measure(stage: Stage, seconds: number): Promise<readonly Omit<Att
       seconds: forSeconds,
     });
   const strike = (attack: string): Promise<Struck> =>
-    attacker.perform({ attack, target: stage.attacker, caPem: stage.caPem, seconds, pauseMs: PAUSE_MS });
+    attacker.perform({
+      attack,
+      target: stage.attacker,
+      caPem: stage.caPem,
+      seconds: ATTACK_SECONDS,
+      pauseMs: PAUSE_MS,
+    });
   try {
     // Everybody's JIT.
     await Promise.all([call(4), strike('rapid reset')]);
-    const rows: Omit<AttackRow, 'ratio'>[] = [];
-    for (const attack of BENCH_ATTACKS.keys()) {
-      if (!attack.includes(options.only)) continue;
-      await sleep(200);
-      const quiet = await call(QUIET_SECONDS);
-      const [attacked, struck] = await Promise.all([call(seconds), strike(attack)]);
-      rows.push({ attack, quiet, attacked, struck });
+    const measured: Round[] = [];
+    for (let round = 0; round < rounds; round++) {
+      for (const attack of BENCH_ATTACKS.keys()) {
+        if (!attack.includes(options.only)) continue;
+        const quiet = await call(QUIET_SECONDS);
+        const [attacked, struck] = await Promise.all([call(ATTACK_SECONDS), strike(attack)]);
+        measured.push({ attack, quiet, attacked, struck });
+        // What the attack has left to do is not the next quiet time's.
+        await sleep(100);
+      }
     }
-    return rows;
+    return measured;
   } finally {
     await caller.stop();
     await attacker.stop();
   }
 }
 
+function rowsOf(measured: readonly Round[], quietP99Ms: number): readonly AttackRow[] {
+  const attacks = [...new Set(measured.map(({ attack }) => attack))];
+  return attacks.map((attack) => {
+    const rounds = measured.filter((round) => round.attack === attack);
+    const attackedP99Ms = median(rounds.map(({ attacked }) => attacked.p99Ms));
+    const ends: Record<string, number> = {};
+    for (const { struck } of rounds) {
+      for (const [how, times] of Object.entries(struck.ends)) ends[how] = (ends[how] ?? 0) + times;
+    }
+    const times = rounds.flatMap(({ struck }) => struck.endedAfterMs ?? []);
+    return {
+      attack,
+      quietP99Ms: median(rounds.map(({ quiet }) => quiet.p99Ms)),
+      attackedP99Ms,
+      ratio: attackedP99Ms / quietP99Ms,
+      failed: rounds.reduce((sum, { attacked }) => sum + attacked.failed, 0),
+      ends,
+      endedAfterMs: times.length === 0 ? undefined : median(times),
+      sentLateP99Ms: median(rounds.map(({ attacked }) => attacked.sentLateP99Ms)),
+    };
+  });
+}
+
 function report({ quietP99Ms, othersShare, rows }: NeighbourResult): void {
-  const ms = (value: number): string => value.toFixed(2).padStart(7);
-  say(
-    `quiet p99 ${quietP99Ms.toFixed(2)} ms (median of ${rows.length} quiet times); others used ${(othersShare * 100).toFixed(0)} % of the CPU\n`,
-  );
-  say(`${'attack'.padEnd(66)} quiet p99  attacked p99   ratio  failed  how the attacker ended`);
-  for (const { attack, quiet, attacked, ratio, struck } of rows) {
-    const ends = Object.entries(struck.ends).map(([how, times]) => `${times} × ${how}`);
-    const after = struck.endedAfterMs === undefined ? '' : `, after ${struck.endedAfterMs.toFixed(0)} ms`;
+  const ms = (value: number): string => value.toFixed(2).padStart(8);
+  say(`quiet p99 ${quietP99Ms.toFixed(2)} ms; others used ${(othersShare * 100).toFixed(0)} % of the CPU\n`);
+  say(`${'attack'.padEnd(76)}   quiet  attacked   ratio  failed  how the attacker ended`);
+  for (const { attack, quietP99Ms: quiet, attackedP99Ms, ratio, failed, ends, endedAfterMs } of rows) {
+    const how = Object.entries(ends).map(([end, times]) => `${times} × ${end}`);
+    const after = endedAfterMs === undefined ? '' : `, after ${endedAfterMs.toFixed(0)} ms`;
     const mark = ratio > GOAL_RATIO ? '!' : ' ';
     say(
-      `${attack.padEnd(66)}   ${ms(quiet.p99Ms)}       ${ms(attacked.p99Ms)} ${ratio.toFixed(2).padStart(6)}${mark} ${String(attacked.failed).padStart(6)}  ${ends.join(', ')}${after}`,
+      `${attack.padEnd(76)}${ms(quiet)}  ${ms(attackedP99Ms)}  ${ratio.toFixed(2).padStart(6)}${mark}` +
+        ` ${String(failed).padStart(6)}  ${how.join(', ')}${after}`,
     );
   }
 }
@@ -190,11 +235,11 @@ async function main(): Promise<void> {
   const startedAt = new Date().toISOString();
   const disturbance = new Disturbance();
   const directory = mkdtempSync(join(tmpdir(), 'bulkhead-neighbour-'));
-  let measured: readonly Omit<AttackRow, 'ratio'>[];
+  let measured: readonly Round[];
   try {
     const stage = await prepare(directory);
     try {
-      measured = await measure(stage, Number(options.seconds));
+      measured = await measure(stage, Number(options.rounds));
     } finally {
       await stage.stop();
     }
@@ -202,7 +247,7 @@ async function main(): Promise<void> {
     rmSync(directory, { recursive: true, force: true });
   }
   const quietP99Ms = median(measured.map(({ quiet }) => quiet.p99Ms));
-  const rows = measured.map((row) => ({ ...row, ratio: row.attacked.p99Ms / quietP99Ms }));
+  const rows = rowsOf(measured, quietP99Ms);
   const othersShare = disturbance.share();
   const result = { startedAt, machine: on, othersShare, callsPerSecond: CALLS_PER_SECOND, quietP99Ms, rows };
   report(result);
