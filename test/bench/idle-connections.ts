@@ -1,5 +1,6 @@
 /**
- * Memory: of a subject that was just started, and of each connection that made one call and then stays quiet.
+ * Memory: of a subject that was just started, and of each connection that made one call and then stays quiet. Of the second
+ * thousand: with the first comes what a subject takes once, when it gets to work (a young generation, pools, code).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { callTarget, contend, type Say } from './contender.ts';
@@ -24,12 +25,15 @@ export async function idleConnections(
       const { running, target } = await contend(ground, subject, [100], () => undefined);
       try {
         await sleep(plan.restSeconds * 1000);
-        const before = residentBytes(running.pids);
+        idle.push(residentBytes(running.pids));
         const called = { target: callTarget(target), token: target.token, bodyFile: target.bodyFile(100) };
-        await generator.perform({ kind: 'hold', ...called, connections: plan.connections });
-        await sleep(plan.restSeconds * 1000);
-        idle.push(before);
-        each.push((residentBytes(running.pids) - before) / plan.connections);
+        const held = async (): Promise<number> => {
+          await generator.perform({ kind: 'hold', ...called, connections: plan.connections });
+          await sleep(plan.restSeconds * 1000);
+          return residentBytes(running.pids);
+        };
+        const first = await held();
+        each.push(((await held()) - first) / plan.connections);
         await generator.perform({ kind: 'release' });
       } finally {
         await running.stop();
