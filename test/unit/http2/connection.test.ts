@@ -200,19 +200,6 @@ describe('a connection between two engines', () => {
     expect(owner.ends).toHaveLength(1);
   });
 
-  test('idleness counts from the end of the last stream', async () => {
-    const { connection, owner, side } = await pair(() => {}, { idleTimeoutMs: 60 });
-    const one = call(connection, Buffer.from('x'));
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    expect(owner.ends).toEqual([]);
-    side.owners[0]?.streams[0]?.stream.sendHeaders([':status', '200'], true);
-    await one.owner.whenEnded();
-    const before = performance.now();
-    await owner.ended;
-    expect(performance.now() - before).toBeGreaterThan(50);
-    expect(side.owners[0]?.ends).toEqual([{ kind: 'idle' }]);
-  });
-
   test('a connection without streams ends at its idle limit', async () => {
     const { owner } = await pair(echo, { idleTimeoutMs: 60 });
     expect(await owner.ended).toEqual({ kind: 'closed' });

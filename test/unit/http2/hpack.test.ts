@@ -71,6 +71,7 @@ describe('the decoder refuses', () => {
     ['a string longer than its block', '4005616263'],
     ['an integer that never ends', '7fffffffffffffffff01'],
     ['an integer that is too large', '7fffffffff7f'],
+    ['an integer of five octets and one that ends it', '7f8080808000'],
     ['Huffman with the end-of-string symbol', '400161 84ffffffff'],
     ['Huffman padding of eight bits', '400161 821fff'],
     ['Huffman padding of zeros', '400161 8118'],
@@ -174,6 +175,56 @@ describe('the encoder', () => {
     encoder.setPeerMaxTableBytes(4_096);
     expect(encodeWith(encoder, [':method', 'GET']).toString('hex')).toBe('203fe11f82');
     expect(encodeWith(encoder, [':method', 'GET']).toString('hex')).toBe('82');
+  });
+});
+
+describe('the encoder’s table', () => {
+  /** Each of them takes 40 octets. */
+  const pair = ['x', '1234567', 'y', '1234567'];
+
+  test.each([
+    [80, true],
+    [79, false],
+  ])('of %i octets at most is no larger, whatever the peer allows; it holds two fields: %s', (bytes, both) => {
+    const encoder = new HpackEncoder(bytes);
+    encoder.setPeerMaxTableBytes(2 ** 32 - 1);
+    const decoder = new HpackDecoder(LIMITS);
+    decoder.setMaxTableBytes(bytes);
+    const lengths = [0, 1, 2].map(() => {
+      const octets = encodeWith(encoder, pair);
+      // A table above this would be announced, and be an error here.
+      expect(decoder.decode(octets, 0, octets.length)).toBe(undefined);
+      expect(decoder.block).toEqual(pair);
+      return octets.length;
+    });
+    expect(lengths[2] === pair.length / 2).toBe(both);
+  });
+});
+
+describe('the decoder’s table', () => {
+  test.each([
+    [4_096, undefined],
+    [4_097, 'string'],
+  ])('may be announced with %i octets: %s', (bytes, fault) => {
+    const update = [0x3f];
+    for (let rest = bytes - 31; ; rest >>= 7) {
+      update.push(rest > 127 ? (rest & 127) | 128 : rest);
+      if (rest <= 127) break;
+    }
+    const decoder = new HpackDecoder(LIMITS);
+    const octets = Buffer.from([...update, 0x82]);
+    expect(typeof decoder.decode(octets, 0, octets.length)).toBe(fault ?? 'undefined');
+  });
+
+  test('holds 4,096 octets, and what does not fit is gone', () => {
+    // Entries of 64 octets: `x`, a value of 31 octets, and 32 of overhead.
+    const add = Buffer.concat([Buffer.from([0x40, 1, 0x78, 31]), Buffer.alloc(31, 'v')]);
+    const filled = new HpackDecoder({ maxHeaderListBytes: 1 << 20, maxHeaderFields: 1_000 });
+    for (let count = 0; count < 64; count++) expect(filled.decode(add, 0, add.length)).toBe(undefined);
+    const of = (index: number): Buffer =>
+      index < 127 ? Buffer.from([0x80 | index]) : Buffer.from([0xff, index - 127]);
+    expect(filled.decode(of(61 + 64), 0, of(61 + 64).length)).toBe(undefined);
+    expect(filled.decode(of(61 + 65), 0, of(61 + 65).length)).toBeTypeOf('string');
   });
 });
 

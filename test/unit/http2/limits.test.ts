@@ -137,16 +137,6 @@ describe('a rapid reset', () => {
     expect(peer.owner.streams.length).toBeLessThanOrEqual(101);
     expect(peer.goawayCode ?? (await eventually(() => peer.closed), peer.goawayCode)).toBe(ErrorCode.ENHANCE_YOUR_CALM);
   });
-
-  test('of streams that are not young is a cancellation, and costs nothing', async () => {
-    const peer = RawPeer.server({ limits: { youngResets: rate(1), youngStreamMs: 5 } });
-    peer.say(...[0, 1, 2, 3].map((index) => peer.headers(id(index), REQUEST, true)));
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    peer.say(...[0, 1, 2, 3].map((index) => frame(FrameType.RST_STREAM, 0, id(index), word(8))));
-    await peer.settle();
-    expect(peer.owner.ends).toEqual([]);
-    expect(peer.owner.streams.flatMap(({ owner }) => owner.resets)).toHaveLength(4);
-  });
 });
 
 describe('a client that hedges', () => {
@@ -191,17 +181,17 @@ describe('the limits on header blocks', () => {
     return frames;
   }
 
-  test('let as many CONTINUATION frames through as they say', async () => {
-    const peer = RawPeer.server(over);
-    peer.say(...split(1, encode(REQUEST), 3));
+  test.each([
+    [limits, 3, undefined],
+    [limits, 4, 'maxContinuationFrames'],
+    [{ ...limits, maxContinuationFrames: 4 }, 4, undefined],
+  ])('let as many CONTINUATION frames through as they say, and not one more: %j, %i', async (held, count, limit) => {
+    const peer = RawPeer.server({ ...over, limits: held });
+    peer.say(...split(1, encode(REQUEST), count));
     await peer.settle();
-    expect(peer.owner.streams).toHaveLength(1);
-  });
-
-  test('end the connection at one CONTINUATION more', async () => {
-    const peer = RawPeer.server(over);
-    peer.say(...split(1, encode(REQUEST), 4));
-    expect(await ended(peer)).toBe('maxContinuationFrames');
+    const [end] = peer.owner.ends;
+    expect(end?.kind === 'protocol' ? end.limit : undefined).toBe(limit);
+    expect(peer.owner.streams).toHaveLength(limit === undefined ? 1 : 0);
   });
 
   test.each([
@@ -284,6 +274,11 @@ describe('the limit on concurrent streams', () => {
   });
 });
 
+/** What was said is read, and what that led to is in the output. */
+async function turns(): Promise<void> {
+  for (let round = 0; round < 3; round++) await new Promise((resolve) => setImmediate(resolve));
+}
+
 describe('the limits on a peer that does not do its part', () => {
   const quick: Partial<ConnectionLimits> = {
     settingsAckTimeoutMs: 40,
@@ -314,22 +309,29 @@ describe('the limits on a peer that does not do its part', () => {
     await eventually(() => peer.engineSocket.destroyed);
   });
 
-  test('end the connection when it does not read its answers', async () => {
-    const peer = RawPeer.server({ limits: { maxQueuedControlFrames: 20, pings: rate(1_000) } });
+  test.each([
+    [20, 20, undefined],
+    [20, 21, 'maxQueuedControlFrames'],
+    [21, 21, undefined],
+  ])('let %i answers wait for it, and end the connection at one more: %i', async (limit, answers, exceeded) => {
+    const peer = RawPeer.server({ limits: { maxQueuedControlFrames: limit, pings: rate(1_000) } });
     await peer.settle();
     peer.socket.pause();
-    for (let index = 0; index < 1_000 && peer.owner.ends.length === 0; index++) {
+    // A duplex pair takes some before it pushes back: the engine must have something to wait with.
+    const wide = [frame(FrameType.WINDOW_UPDATE, 0, 0, word(1e6)), frame(FrameType.WINDOW_UPDATE, 0, 1, word(1e6))];
+    peer.say(peer.headers(1, REQUEST, true), ...wide);
+    await eventually(() => peer.owner.streams.length === 1);
+    await turns();
+    peer.owner.streams[0]?.stream.sendHeaders([':status', '200'], false);
+    peer.owner.streams[0]?.stream.sendData(Buffer.alloc(500_000), true);
+    await turns();
+    for (let index = 0; index < answers; index++) {
       peer.say(PING);
-      await new Promise((resolve) => setImmediate(resolve));
-      // A duplex pair takes 16 KiB before it pushes back: the engine must have something to wait with.
-      if (index === 0) {
-        peer.say(peer.headers(1, REQUEST, true));
-        await eventually(() => peer.owner.streams.length === 1);
-        peer.owner.streams[0]?.stream.sendHeaders([':status', '200'], false);
-        peer.owner.streams[0]?.stream.sendData(Buffer.alloc(60_000), true);
-      }
+      await turns();
     }
-    expect(await ended(peer)).toBe('maxQueuedControlFrames');
+    const [end] = peer.owner.ends;
+    expect(end?.kind === 'protocol' ? end.limit : undefined).toBe(exceeded);
+    peer.socket.destroy();
   });
 
   test('probe a silent peer, and end the connection when it does not answer', async () => {

@@ -19,6 +19,16 @@ describe('PINGs of a client', () => {
     for (let at = 0; at < 100; at++) expect(counter.allows(at * 10 * SECOND, 1)).toBe(true);
   });
 
+  test('may come a microsecond sooner as often as there may be strikes, and not once more', () => {
+    const tooSoon = (maxPingStrikes: number): number => {
+      const counter = strikes({ maxPingStrikes });
+      let count = -1;
+      for (let at = 0; counter.allows(at, 1); at += 9_999_999) count++;
+      return count;
+    };
+    expect([0, 1, 2, 7].map(tooSoon)).toEqual([0, 1, 2, 7]);
+  });
+
   test('may come sooner twice, and not a third time', () => {
     const counter = strikes({});
     const answers = [0, 9.999999, 19.999998, 29.999997].map((at) => counter.allows(at * SECOND, 1));

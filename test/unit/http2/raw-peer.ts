@@ -14,6 +14,7 @@ import {
 } from '../../../src/http2/frame.ts';
 import { FrameReader } from '../../../src/http2/frame-reader.ts';
 import { HpackEncoder } from '../../../src/http2/hpack-encoder.ts';
+import type { Turn } from '../../../src/kernel/turn.ts';
 import { buffers, eventually, options, turn } from './loopback.ts';
 import { RecordingConnectionOwner } from './recording-owner.ts';
 
@@ -55,7 +56,8 @@ export class RawPeer {
   readonly heard: HeardFrame[] = [];
   closed = false;
 
-  constructor(role: 'client' | 'server', over: Partial<ConnectionOptions> = {}) {
+  /** `onTurn`: for a test that has a clock of its own. */
+  constructor(role: 'client' | 'server', over: Partial<ConnectionOptions> = {}, onTurn: Turn = turn) {
     const [socket, engineSocket] = duplexPair();
     this.socket = socket;
     this.engineSocket = engineSocket;
@@ -80,19 +82,19 @@ export class RawPeer {
     socket.on('end', () => {
       this.closed = true;
     });
-    this.connection = new Http2Connection(engineSocket, options(role, over), this.owner, turn, buffers);
+    this.connection = new Http2Connection(engineSocket, options(role, over), this.owner, onTurn, buffers);
   }
 
   /** Against a server: says the preface and SETTINGS first, and acknowledges the server's. */
-  static server(over: Partial<ConnectionOptions> = {}): RawPeer {
-    const peer = new RawPeer('server', over);
+  static server(over: Partial<ConnectionOptions> = {}, onTurn: Turn = turn): RawPeer {
+    const peer = new RawPeer('server', over, onTurn);
     peer.say(PREFACE, SETTINGS, SETTINGS_ACK);
     return peer;
   }
 
   /** Against a client: says SETTINGS first, and acknowledges the client's. */
-  static client(over: Partial<ConnectionOptions> = {}): RawPeer {
-    const peer = new RawPeer('client', over);
+  static client(over: Partial<ConnectionOptions> = {}, onTurn: Turn = turn): RawPeer {
+    const peer = new RawPeer('client', over, onTurn);
     peer.say(SETTINGS, SETTINGS_ACK);
     return peer;
   }
