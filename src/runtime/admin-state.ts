@@ -3,11 +3,13 @@
  */
 import type { AdminState } from '../admin/server.ts';
 import type { EgressConfig, TenantConfig } from '../config/generation.ts';
-import { tenantUsage } from '../quota/shared-state.ts';
+import { attachSharedState, SUPERVISOR, tenantUsage } from '../quota/shared-state.ts';
 import type { Supervisor } from './supervisor.ts';
 
 /** A scrape waits so long for the workers' counts; a worker that is busier than that is counted in the next one. */
 const COLLECT_TIMEOUT_MS = 500;
+
+const WORKER_GAUGES = ['bulkhead_connections', 'bulkhead_calls_in_progress', 'bulkhead_audit_blocked'] as const;
 
 /** The admin server's view of the supervisor. Secrets are not masked here: they are never taken along. */
 export function adminState(supervisor: Supervisor): AdminState {
@@ -33,6 +35,7 @@ export function adminState(supervisor: Supervisor): AdminState {
       listen: describeListener(supervisor),
       egress: supervisor.generation.egress.map(describeEgress),
       workers: supervisor.generation.workers,
+      leavingWorkers: supervisor.pool.leaving,
       draining: supervisor.draining,
       telemetry: supervisor.telemetry.status ?? 'off',
       refusedChange: supervisor.findings,
@@ -48,8 +51,8 @@ export function adminState(supervisor: Supervisor): AdminState {
   };
 }
 
-function describeListener({ generation, port }: Supervisor): object | undefined {
-  return generation.listener === undefined ? undefined : { address: generation.listener.address, port };
+function describeListener({ pool }: Supervisor): object | undefined {
+  return pool.listen === undefined ? undefined : { address: pool.listen.address, port: pool.listen.port };
 }
 
 function describeEgress({ listen, tenant, byteAccountBytes, upstream }: EgressConfig): object {
@@ -77,6 +80,8 @@ function describeTenant(tenant: TenantConfig): object {
 function gauges(supervisor: Supervisor): void {
   const { metrics, generation } = supervisor;
   metrics.setGauge('bulkhead_config_generation', generation.number);
+  // Of workers that are gone nothing stays.
+  for (const name of WORKER_GAUGES) metrics.clearGauge(name);
   for (const worker of supervisor.pool.workers) {
     const labels = { worker: `worker-${worker.index}` };
     metrics.setGauge('bulkhead_connections', worker.gauges.connections, labels);
@@ -85,9 +90,9 @@ function gauges(supervisor: Supervisor): void {
       writer: `worker-${worker.index}`,
     });
   }
+  const tables = attachSharedState(supervisor.shared, SUPERVISOR);
   for (const tenant of generation.tenants) {
-    const usage = tenantUsage(supervisor.shared, tenant.slot);
-    metrics.setGauge('bulkhead_bytes_in_flight', usage.bytesInFlight, { tenant: tenant.id });
+    metrics.setGauge('bulkhead_bytes_in_flight', tables.bytesInFlight(tenant.slot), { tenant: tenant.id });
   }
   for (const { listen, slot } of generation.egress) {
     const { bytesInFlight } = tenantUsage(supervisor.pool.egressShared, slot);

@@ -1,7 +1,9 @@
 /**
  * What the threads say to each other. Plain data; calls' bytes and records never travel here.
  */
-import type { Generation } from '../config/generation.ts';
+import type { Generation, ListenerConfig, TenantConfig } from '../config/generation.ts';
+import type { GenerationChange } from '../config/generation-change.ts';
+import type { Result } from '../kernel/result.ts';
 import type { SharedState } from '../quota/shared-state.ts';
 import type { MetricsDelta } from '../telemetry/metrics.ts';
 
@@ -12,21 +14,31 @@ export interface WorkerBirth {
   readonly shared: SharedState;
   /** The table of the egress listeners' byte accounts. */
   readonly egressShared: SharedState;
-  /**
-   * The port that the first worker got when the configured one is 0; otherwise the configured one. Undefined when the process was
-   * started without a tenants' port.
-   */
-  readonly port: number | undefined;
+  /** Where tenants connect to, with the port that the first worker got when the configured one is 0; undefined: nowhere. */
+  readonly listen: ListenerConfig | undefined;
+  /** Where they will, when a change is being prepared. */
+  readonly prepared: ListenerConfig | undefined;
 }
 
 export type ToWorker =
-  | { readonly type: 'generation'; readonly generation: Generation }
+  /** Tenants of the generation that comes: a part of them, so that no turn of the event loop takes in thousands. */
+  | { readonly type: 'tenants'; readonly tenants: readonly TenantConfig[] }
+  /** The rest of what is different, which is to be used from now on. */
+  | { readonly type: 'generation'; readonly change: GenerationChange }
+  /** Bind this beside what there is: the next generation may have tenants connect there. */
+  | { readonly type: 'bind'; readonly listen: ListenerConfig }
+  /** That generation does not come. */
+  | { readonly type: 'unbind' }
   | { readonly type: 'metrics'; readonly id: number }
+  /** May be said again, with less time. */
   | { readonly type: 'drain'; readonly timeoutMs: number };
 
 export type FromWorker =
   | { readonly type: 'listening'; readonly port: number | undefined }
-  | { readonly type: 'applied'; readonly number: number }
+  /** Tenants are kept ready, or the generation is in use. */
+  | { readonly type: 'taken' }
+  /** The port, or why it cannot be had. */
+  | { readonly type: 'bound'; readonly result: Result<number, string> }
   | { readonly type: 'metrics'; readonly id: number; readonly delta: MetricsDelta; readonly gauges: WorkerGauges }
   | { readonly type: 'drained'; readonly unfinishedCalls: number };
 

@@ -4,7 +4,6 @@
  */
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
-import { AdminServer } from '../admin/server.ts';
 import { AuditLog } from '../audit/log.ts';
 import type { Finding } from '../config/finding.ts';
 import type { Generation } from '../config/generation.ts';
@@ -13,9 +12,11 @@ import { ConfigurationWatcher } from '../config/watch.ts';
 import { systemClock } from '../kernel/clock.ts';
 import { letHeapsGrow, settleHeap } from '../kernel/heap.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
-import { capacityFor, createSharedState, type SharedState } from '../quota/shared-state.ts';
+import { capacityFor, createSharedState, type SharedState, workerCapacityFor } from '../quota/shared-state.ts';
 import { MetricsRegistry } from '../telemetry/metrics.ts';
+import { AdminPort } from './admin-port.ts';
 import { adminState } from './admin-state.ts';
+import { type ChangeProblem, enforceable, prepareChange, whatDoesNotFit } from './live-change.ts';
 import { TelemetryHandle } from './telemetry-handle.ts';
 import { settleSlots } from './tenant-slots.ts';
 import { WorkerPool } from './worker-pool.ts';
@@ -40,13 +41,12 @@ export class Supervisor {
   readonly #shared: SharedState;
   readonly #audit: AuditLog;
   readonly #pool: WorkerPool;
-  readonly #admin: AdminServer;
+  readonly #admin: AdminPort;
   readonly #telemetry: TelemetryHandle;
   #watcher: ConfigurationWatcher | undefined;
   #collector: NodeJS.Timeout | undefined;
   #draining = false;
   #reloading: Promise<void> = Promise.resolve();
-  #port: number | undefined;
 
   /** Loads the configuration; nothing is started before it is whole. */
   static async create(options: SupervisorOptions): Promise<Result<Supervisor, readonly Finding[]>> {
@@ -63,7 +63,7 @@ export class Supervisor {
     this.metrics.setTenants(tenantsOf(generation));
     this.#shared = createSharedState({
       tenantSlots: capacityFor(generation.tenants.length),
-      workers: generation.workers,
+      workers: workerCapacityFor(generation.workers),
     });
     this.#audit = new AuditLog({
       ...generation.audit,
@@ -73,6 +73,10 @@ export class Supervisor {
     });
     this.#pool = new WorkerPool(generation, this.#shared, {
       died: (index, cause, restartInMs) => this.#workerDied(index, cause, restartInMs),
+      retired: (index, cutCalls, left) => {
+        this.#event('worker_retired', `worker-${index}: ${cutCalls} calls cut at the drain limit`);
+        options.log.info({ worker: index, cutCalls, ...left }, 'a worker has drained and is gone');
+      },
       metrics: (index, message, dropped) => {
         const writer = `worker-${index}`;
         this.metrics.merge(writer, message.delta);
@@ -84,11 +88,8 @@ export class Supervisor {
       instanceId: `${hostname()}-${process.pid}`,
       log: options.log,
     });
-    this.#admin = new AdminServer({
-      ...generation.admin,
-      state: adminState(this),
-      onError: (cause) => options.log.error({ err: cause }, 'an admin request failed'),
-    });
+    const onError = (cause: unknown): void => options.log.error({ err: cause }, 'an admin request failed');
+    this.#admin = new AdminPort({ state: adminState(this), onError }, generation.admin);
   }
 
   get version(): string {
@@ -118,7 +119,7 @@ export class Supervisor {
 
   /** The tenants' port, when there is one. */
   get port(): number | undefined {
-    return this.#port;
+    return this.#pool.port;
   }
 
   get draining(): boolean {
@@ -129,62 +130,83 @@ export class Supervisor {
   async start(): Promise<{ readonly port: number | undefined; readonly adminPort: number }> {
     this.#event('start', `version ${this.#options.version}, configuration ${this.#generation.digest}`);
     this.#telemetry.start();
-    this.#port = await this.#pool.start();
-    const admin = await this.#admin.start();
+    await this.#pool.start();
+    const adminPort = await this.#admin.start();
     this.#collector = setInterval(() => void this.#pool.collect(COLLECT_EVERY_MS), COLLECT_EVERY_MS).unref();
-    this.#watcher = new ConfigurationWatcher(this.#options.mainFile, () => void this.reload('a change on disk'));
+    this.#watcher = new ConfigurationWatcher(
+      this.#options.mainFile,
+      (suspects) => void this.reload('a change on disk', suspects),
+    );
     this.#watcher.watch(this.#loader.files);
     settleHeap();
-    return { port: this.#port, adminPort: admin.port };
+    return { port: this.#pool.port, adminPort };
   }
 
-  /** Loads the configuration again. A change that is not whole is refused, and the last good generation stays. */
-  reload(why: string): Promise<void> {
-    this.#reloading = this.#reloading.then(() => this.#reload(why));
+  /**
+   * Loads the configuration again: what may have changed (`suspects`), or everything. A change that is not whole is refused, and the
+   * last good generation stays.
+   */
+  reload(why: string, suspects?: ReadonlySet<string>): Promise<void> {
+    this.#reloading = this.#reloading
+      .then(() => this.#reload(why, suspects))
+      .catch((cause: unknown) => {
+        // Whatever went wrong, the next change gets its turn.
+        this.metrics.count('bulkhead_config_reload_failures_total');
+        this.#options.log.error({ why, err: cause }, 'the changed configuration could not be applied');
+      });
     return this.#reloading;
   }
 
-  async #reload(why: string): Promise<void> {
+  async #reload(why: string, suspects: ReadonlySet<string> | undefined): Promise<void> {
     const { log } = this.#options;
     if (this.#draining) return;
-    const loaded = await this.#loader.load(this.#options.mainFile, this.#generation);
-    this.#watcher?.watch(this.#loader.files);
-    if (!loaded.ok) {
-      this.#findings = loaded.error;
-      this.metrics.count('bulkhead_config_reload_failures_total');
-      this.#event(
-        'configuration_refused',
-        loaded.error.map((finding) => `${finding.file}:${finding.line} ${finding.message}`).join('; '),
-      );
-      log.error(
-        { why, generation: this.#generation.number, findings: loaded.error },
-        'the changed configuration is refused; the last good one stays',
-      );
-      return;
-    }
+    const loaded = await this.#loader.load(this.#options.mainFile, this.#generation, suspects);
+    this.#watcher?.watch(this.#loader.files, this.#loader.touched);
+    if (!loaded.ok) return this.#refuse(why, loaded.error);
     this.#findings = [];
-    if (loaded.value.digest === this.#generation.digest) return;
-    if (loaded.value.tenants.some((tenant) => tenant.slot >= this.#shared.tenantSlots)) {
-      this.metrics.count('bulkhead_config_reload_failures_total');
-      this.#event(
-        'configuration_refused',
-        `more tenants than the ${this.#shared.tenantSlots} that this process has room for`,
-      );
-      log.error({ why, slots: this.#shared.tenantSlots }, 'more tenants than this process has room for; restart it');
-      return;
-    }
-    const restart = needsRestart(this.#generation, loaded.value);
-    const next = settleSlots(this.#shared, this.#generation, loaded.value);
-    this.#generation = next;
+    const before = this.#generation;
+    if (loaded.value.digest === before.digest) return;
+    const { generation: after, waiting } = enforceable(before, loaded.value);
+    const misfit = whatDoesNotFit(this.#shared, after);
+    if (misfit !== undefined) return this.#refuse(why, [this.#finding(misfit)]);
+    const parts = { pool: this.#pool, admin: this.#admin, telemetry: this.#telemetry };
+    const change = await prepareChange(parts, before, after);
+    if (this.#isDraining()) return;
+    if (!change.ok) return this.#refuse(why, [this.#finding(change.error)]);
+    const next = settleSlots(this.#shared, before, after);
     this.metrics.setTenants(tenantsOf(next));
-    await this.#pool.apply(next);
+    await change.value.make(next);
+    // Not before: what the admin port calls the present generation is in use by every worker.
+    this.#generation = next;
+    log.level = next.log.level;
     this.metrics.count('bulkhead_config_reloads_total');
-    this.#event('configuration_applied', `generation ${loaded.value.number}, ${loaded.value.digest}`);
+    this.#event('configuration_applied', `generation ${next.number}, ${next.digest}`);
+    const { number, tenants, workers } = next;
     log.info(
-      { why, generation: loaded.value.number, tenants: loaded.value.tenants.length },
+      { why, generation: number, tenants: tenants.length, workers, port: this.port, adminPort: this.#admin.bound.port },
       'the changed configuration is applied',
     );
-    if (restart.length > 0) log.warn({ settings: restart }, 'these settings take effect at the next start');
+    if (waiting.length > 0) log.warn({ settings: waiting }, 'these settings take effect at the next start');
+  }
+
+  #refuse(why: string, findings: readonly Finding[]): void {
+    this.#findings = findings;
+    this.metrics.count('bulkhead_config_reload_failures_total');
+    this.#event('configuration_refused', findings.map(textOf).join('; '));
+    this.#options.log.error(
+      { why, generation: this.#generation.number, findings },
+      'the changed configuration is refused; the last good one stays',
+    );
+  }
+
+  /** What is right as it is written, and cannot be done now. */
+  #finding(problem: ChangeProblem): Finding {
+    return { file: this.#options.mainFile, line: 0, column: 0, severity: 'error', ...problem };
+  }
+
+  /** As a question: it may change while a change is awaited. */
+  #isDraining(): boolean {
+    return this.#draining;
   }
 
   /** Stops: no new connections, running calls end up to the limit, the last records and spans leave. */
@@ -204,12 +226,12 @@ export class Supervisor {
     log.info({ cutCalls: cut, undeliveredAuditBytes: undelivered }, 'stopped');
   }
 
-  #workerDied(index: number, cause: Error | undefined, restartInMs: number): void {
-    this.metrics.count('bulkhead_worker_restarts_total');
+  #workerDied(index: number, cause: Error | undefined, restartInMs: number | undefined): void {
+    if (restartInMs !== undefined) this.metrics.count('bulkhead_worker_restarts_total');
     this.#event('worker_died', `worker-${index}: ${cause?.message ?? 'ended'}`);
     this.#options.log.error(
       { worker: index, err: cause, restartInMs },
-      'a worker died; its connections are lost, it is replaced',
+      `a worker died; its connections are lost, ${restartInMs === undefined ? 'it was leaving anyhow' : 'it is replaced'}`,
     );
   }
 
@@ -224,8 +246,6 @@ function tenantsOf({ tenants, egress }: Generation): readonly string[] {
   return [...new Set([...tenants.map(({ id }) => id), ...egress.map(({ tenant }) => tenant)])];
 }
 
-/** Settings that a running process cannot change: they are applied at its next start, and said so. */
-function needsRestart(before: Generation, after: Generation): readonly string[] {
-  const settings = ['listener', 'admin', 'workers', 'audit', 'telemetry'] as const;
-  return settings.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]));
+function textOf({ file, line, path, message }: Finding): string {
+  return line === 0 ? `${file} ${path} ${message}` : `${file}:${line} ${message}`;
 }

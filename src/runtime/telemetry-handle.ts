@@ -1,10 +1,10 @@
 /**
  * The supervisor's end of the telemetry thread. The thread reads what the workers wrote; its death loses nothing, and it is
- * started again where its cursor stands.
+ * started again where its cursor stands. So does a change of where it delivers to.
  */
 import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
-import type { Generation } from '../config/generation.ts';
+import type { Generation, TelemetryConfig } from '../config/generation.ts';
 import type { FromTelemetry, TelemetryBirth, TelemetryStatus } from '../telemetry/thread-messages.ts';
 
 export interface TelemetryHandleOptions {
@@ -14,27 +14,25 @@ export interface TelemetryHandleOptions {
 }
 
 const RESTART_MS = 1_000;
+/** A thread that is to deliver elsewhere first delivers what it has in hand, if its collector answers. */
+const CHANGE_DRAIN_MS = 2_000;
+/** After its time a thread that does not end is ended. */
+const END_GRACE_MS = 1_000;
 
 export class TelemetryHandle {
-  readonly #birth: TelemetryBirth | undefined;
-  readonly #log: Logger;
+  readonly #options: TelemetryHandleOptions;
+  readonly #auditDirectory: string;
+  #telemetry: TelemetryConfig;
   #thread: Worker | undefined;
+  #restart: NodeJS.Timeout | undefined;
+  #changing: Promise<void> = Promise.resolve();
   #stopping = false;
   #status: TelemetryStatus | undefined;
-  #drained: ((undeliveredBytes: number) => void) | undefined;
 
-  constructor(generation: Generation, options: TelemetryHandleOptions) {
-    this.#log = options.log;
-    const { audit, telemetry } = generation;
-    this.#birth =
-      telemetry.otlp === undefined
-        ? undefined
-        : {
-            auditDirectory: audit.directory,
-            telemetry,
-            serviceVersion: options.serviceVersion,
-            instanceId: options.instanceId,
-          };
+  constructor({ audit, telemetry }: Generation, options: TelemetryHandleOptions) {
+    this.#options = options;
+    this.#auditDirectory = audit.directory;
+    this.#telemetry = telemetry;
   }
 
   /** What the thread last said; undefined when nothing is exported. */
@@ -43,44 +41,88 @@ export class TelemetryHandle {
   }
 
   start(): void {
-    if (this.#birth === undefined || this.#stopping) return;
+    clearTimeout(this.#restart);
+    const birth = this.#birth();
+    if (birth === undefined || this.#stopping || this.#thread !== undefined) return;
     const thread = new Worker(new URL('../telemetry/thread.ts', import.meta.url), {
-      workerData: this.#birth,
+      workerData: birth,
       name: 'telemetry',
     });
     this.#thread = thread;
+    const { log } = this.#options;
     thread.on('message', (message: FromTelemetry) => this.#hear(message));
-    thread.on('error', (error) => this.#log.error({ err: error }, 'the telemetry thread died; it is started again'));
+    thread.on('error', (error) => log.error({ err: error }, 'the telemetry thread died; it is started again'));
     thread.on('exit', () => {
+      // One that was ended on purpose is not the one any more.
+      if (this.#thread !== thread) return;
       this.#thread = undefined;
-      this.#drained?.(this.#status?.backlogBytes ?? 0);
-      if (!this.#stopping) setTimeout(() => this.start(), RESTART_MS).unref();
+      this.#restart = setTimeout(() => this.start(), RESTART_MS).unref();
+    });
+  }
+
+  /**
+   * Delivers with these settings from now on: the thread ends, and another begins where its cursor stands. Nothing is lost; what the
+   * old collector has not acknowledged goes to the new one. The sampled share is the workers' affair, and needs no other thread.
+   */
+  apply(telemetry: TelemetryConfig): void {
+    const isSame = deliveryOf(telemetry) === deliveryOf(this.#telemetry);
+    this.#telemetry = telemetry;
+    if (isSame || this.#stopping) return;
+    this.#changing = this.#changing.then(async () => {
+      await this.#end(CHANGE_DRAIN_MS);
+      this.#status = undefined;
+      this.start();
+      const { otlp } = this.#telemetry;
+      this.#options.log.info({ endpoint: otlp?.endpoint ?? 'none' }, 'telemetry goes where the configuration now says');
     });
   }
 
   /** Delivers what is there, up to the limit. Returns the bytes that stay for the next start. */
   async drain(timeoutMs: number): Promise<number> {
     this.#stopping = true;
+    clearTimeout(this.#restart);
+    await this.#changing;
+    return this.#end(timeoutMs);
+  }
+
+  #birth(): TelemetryBirth | undefined {
+    const { serviceVersion, instanceId } = this.#options;
+    const telemetry = this.#telemetry;
+    if (telemetry.otlp === undefined) return undefined;
+    return { auditDirectory: this.#auditDirectory, telemetry, serviceVersion, instanceId };
+  }
+
+  async #end(timeoutMs: number): Promise<number> {
+    clearTimeout(this.#restart);
     const thread = this.#thread;
+    this.#thread = undefined;
     if (thread === undefined) return 0;
     const undelivered = await new Promise<number>((resolve) => {
-      this.#drained = resolve;
+      const known = (): void => resolve(this.#status?.backlogBytes ?? 0);
+      thread.on('message', (message: FromTelemetry) => {
+        if (message.type === 'drained') resolve(message.undeliveredBytes);
+      });
+      thread.on('exit', known);
       thread.postMessage({ type: 'drain', timeoutMs });
-      setTimeout(() => resolve(this.#status?.backlogBytes ?? 0), timeoutMs + 1_000).unref();
+      setTimeout(known, timeoutMs + END_GRACE_MS).unref();
     });
     await thread.terminate();
     return undelivered;
   }
 
   #hear(message: FromTelemetry): void {
-    if (message.type === 'status') {
-      if (message.status.lastError !== undefined && message.status.lastError !== this.#status?.lastError) {
-        this.#log.warn(
-          { error: message.status.lastError, backlogBytes: message.status.backlogBytes },
-          'telemetry cannot be delivered; it is kept',
-        );
-      }
-      this.#status = message.status;
-    } else this.#drained?.(message.undeliveredBytes);
+    if (message.type !== 'status') return;
+    if (message.status.lastError !== undefined && message.status.lastError !== this.#status?.lastError) {
+      this.#options.log.warn(
+        { error: message.status.lastError, backlogBytes: message.status.backlogBytes },
+        'telemetry cannot be delivered; it is kept',
+      );
+    }
+    this.#status = message.status;
   }
+}
+
+/** What the thread is made of. */
+function deliveryOf({ otlp, serviceName }: TelemetryConfig): string {
+  return JSON.stringify({ otlp, serviceName });
 }

@@ -8,6 +8,7 @@ import { clearSlot, isSlotInUse, type SharedState } from '../quota/shared-state.
 /** Gives each new tenant of `next` a slot that nobody's calls hold any more, and empties it. */
 export function settleSlots(shared: SharedState, current: Generation, next: Generation): Generation {
   const known = new Set(current.tenants.map((tenant) => tenant.id));
+  if (next.tenants.every((tenant) => known.has(tenant.id))) return next;
   const taken = new Set([...current.tenants, ...next.tenants].map((tenant) => tenant.slot));
   const tenants = next.tenants.map((tenant) => {
     if (known.has(tenant.id)) return tenant;

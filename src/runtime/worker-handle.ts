@@ -1,15 +1,17 @@
 /**
- * The supervisor's end of one data-plane thread: born, listening, told of generations, asked for metrics, drained, and born
- * again when it dies. Its death costs its own connections and nothing else.
+ * The supervisor's end of one data-plane thread: born, listening, told of generations, asked for metrics, and drained. Its death
+ * costs its own connections and nothing else.
  */
 import { Worker } from 'node:worker_threads';
-import type { Generation } from '../config/generation.ts';
+import type { Generation, ListenerConfig } from '../config/generation.ts';
+import { changeOf } from '../config/generation-change.ts';
+import type { Result } from '../kernel/result.ts';
 import type { FromWorker, ToWorker, WorkerBirth, WorkerGauges } from './messages.ts';
 
 export interface WorkerEvents {
   listening(handle: WorkerHandle, port: number | undefined): void;
-  /** The thread ended without being asked to. `cause` is what it threw, if it threw. */
-  died(handle: WorkerHandle, cause: Error | undefined): void;
+  /** The thread is gone. `cause` is what it threw, if it threw. */
+  exited(handle: WorkerHandle, cause: Error | undefined): void;
   /** `dropped`: audit records that the worker has had to drop since it was last asked. */
   metrics(handle: WorkerHandle, message: Extract<FromWorker, { type: 'metrics' }>, dropped: number): void;
 }
@@ -20,23 +22,37 @@ export interface WorkerEvents {
  */
 const YOUNG_GENERATION_MB = 24;
 
+/** Taking in this many tenants holds up a worker's calls for a millisecond or two; of more, some turns of its loop lie between. */
+const TENANTS_PER_MESSAGE = 100;
+
 export class WorkerHandle {
   readonly index: number;
+  /** Resolves when the thread is gone. */
+  readonly gone: Promise<void>;
   readonly #events: WorkerEvents;
   readonly #thread: Worker;
-  #asked = false;
   #cause: Error | undefined;
   #gauges: WorkerGauges = { connections: 0, calls: 0, auditBlocked: undefined, auditDropped: 0 };
   #answers = new Map<number, () => void>();
   #nextQuestion = 1;
-  #appliedWaiters: { readonly number: number; readonly done: () => void }[] = [];
-  #drained: ((unfinishedCalls: number) => void) | undefined;
-  #exitedAlready = false;
+  /** What the worker has been told to use. */
+  #generation: Generation;
+  #applying: Promise<void> = Promise.resolve();
+  #acknowledged: (() => void) | undefined;
+  #bound: ((result: Result<number, string> | undefined) => void) | undefined;
+  #drained: Promise<number> | undefined;
+  #sayDrained: ((unfinishedCalls: number) => void) | undefined;
+  #sayGone: () => void = () => undefined;
+  #unfinishedCalls: number | undefined;
   listening = false;
 
   constructor(birth: WorkerBirth, events: WorkerEvents) {
     this.index = birth.index;
     this.#events = events;
+    this.#generation = birth.generation;
+    this.gone = new Promise((resolve) => {
+      this.#sayGone = resolve;
+    });
     this.#thread = new Worker(new URL('./worker.ts', import.meta.url), {
       workerData: birth,
       name: `worker-${birth.index}`,
@@ -53,12 +69,50 @@ export class WorkerHandle {
     return this.#gauges;
   }
 
-  /** Hands over a generation; resolves when the worker uses it, or has died (its successor is born with it). */
+  /** Calls that were cut at the drain limit; undefined when it has not drained to its end. */
+  get unfinishedCalls(): number | undefined {
+    return this.#unfinishedCalls;
+  }
+
+  /**
+   * Hands over a generation: of the tenants, those that this worker does not have yet. Resolves when the worker uses it, or has died
+   * (its successor is born with it).
+   */
   apply(generation: Generation): Promise<void> {
-    return new Promise((done) => {
-      this.#appliedWaiters.push({ number: generation.number, done });
-      this.#tell({ type: 'generation', generation });
+    this.#applying = this.#applying.then(() => this.#apply(generation));
+    return this.#applying;
+  }
+
+  async #apply(generation: Generation): Promise<void> {
+    const { tenants, ...change } = changeOf(this.#generation, generation);
+    this.#generation = generation;
+    let next = 0;
+    for (; tenants.length - next > TENANTS_PER_MESSAGE; next += TENANTS_PER_MESSAGE) {
+      await this.#ask({ type: 'tenants', tenants: tenants.slice(next, next + TENANTS_PER_MESSAGE) });
+    }
+    await this.#ask({ type: 'generation', change: { ...change, tenants: tenants.slice(next) } });
+  }
+
+  /** Says a part of a generation, and waits until the worker has taken it, or has died. */
+  #ask(message: ToWorker): Promise<void> {
+    const taken = new Promise<void>((resolve) => {
+      this.#acknowledged = resolve;
     });
+    this.#tell(message);
+    return Promise.race([taken, this.gone]);
+  }
+
+  /** Has it listen on a further address. Gives the port, or why not, or undefined when it has died. One at a time. */
+  bind(listen: ListenerConfig): Promise<Result<number, string> | undefined> {
+    return new Promise((resolve) => {
+      this.#bound = resolve;
+      this.#tell({ type: 'bind', listen });
+    });
+  }
+
+  /** Has it leave the further address again. */
+  unbind(): void {
+    this.#tell({ type: 'unbind' });
   }
 
   /** Has the worker hand over its counts. Resolves when it has, or after `timeoutMs`: a scrape is better late than never. */
@@ -75,25 +129,22 @@ export class WorkerHandle {
     });
   }
 
-  /** Lets calls end, then the thread. Returns the number of calls that had to be cut. */
+  /**
+   * Lets calls end, then the thread. Returns the number of calls that had to be cut. Said again, the time can only become less.
+   */
   drain(timeoutMs: number): Promise<number> {
-    this.#asked = true;
-    return new Promise((resolve) => {
-      this.#drained = resolve;
-      this.#tell({ type: 'drain', timeoutMs });
+    this.#drained ??= new Promise((resolve) => {
+      this.#sayDrained = resolve;
     });
+    this.#tell({ type: 'drain', timeoutMs });
+    return this.#drained;
   }
 
   /** Waits for a drained thread to end by itself; after the grace it is ended. */
   async ended(graceMs: number): Promise<void> {
-    if (this.#exitedAlready) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => void this.#thread.terminate(), graceMs);
-      this.#thread.once('exit', () => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+    const timer = setTimeout(() => void this.#thread.terminate(), graceMs);
+    await this.gone;
+    clearTimeout(timer);
   }
 
   #tell(message: ToWorker): void {
@@ -106,8 +157,11 @@ export class WorkerHandle {
         this.listening = true;
         this.#events.listening(this, message.port);
         return;
-      case 'applied':
-        this.#settleApplied(message.number);
+      case 'taken':
+        this.#acknowledged?.();
+        return;
+      case 'bound':
+        this.#bound?.(message.result);
         return;
       case 'metrics':
         this.#events.metrics(this, message, message.gauges.auditDropped - this.#gauges.auditDropped);
@@ -115,25 +169,18 @@ export class WorkerHandle {
         this.#answers.get(message.id)?.();
         return;
       case 'drained':
-        this.#drained?.(message.unfinishedCalls);
+        this.#unfinishedCalls = message.unfinishedCalls;
+        this.#sayDrained?.(message.unfinishedCalls);
         return;
     }
   }
 
-  #settleApplied(upTo: number): void {
-    this.#appliedWaiters = this.#appliedWaiters.filter((waiter) => {
-      if (waiter.number > upTo) return true;
-      waiter.done();
-      return false;
-    });
-  }
-
   #exited(): void {
-    this.#exitedAlready = true;
     this.listening = false;
-    this.#settleApplied(Number.POSITIVE_INFINITY);
     for (const answer of this.#answers.values()) answer();
-    this.#drained?.(0);
-    if (!this.#asked) this.#events.died(this, this.#cause);
+    this.#bound?.(undefined);
+    this.#sayDrained?.(0);
+    this.#sayGone();
+    this.#events.exited(this, this.#cause);
   }
 }

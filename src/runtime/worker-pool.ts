@@ -1,15 +1,40 @@
 /**
- * All data-plane threads: started on one port, replaced when they die, moved to a new generation together.
+ * All data-plane threads: started on one port, replaced when they die, moved to a new generation together, more or fewer when the
+ * configuration says so.
+ *
+ * A worker keeps its index for its life; the index names its cells in the shared tables and its audit segments. A new worker gets
+ * the lowest index that nobody has: one that leaves has its own until it is gone. The first worker never leaves.
  */
-import type { Generation } from '../config/generation.ts';
+import type { Generation, ListenerConfig } from '../config/generation.ts';
 import { MAX_EGRESS_LISTENERS } from '../config/schema-egress.ts';
-import { createSharedState, releaseWorker, type SharedState } from '../quota/shared-state.ts';
-import type { FromWorker } from './messages.ts';
+import {
+  createSharedState,
+  type ReleasedShare,
+  releaseWorker,
+  type SharedState,
+  setWorkerSpan,
+} from '../quota/shared-state.ts';
+import type { FromWorker, WorkerBirth } from './messages.ts';
 import { type WorkerEvents, WorkerHandle } from './worker-handle.ts';
 
 export interface WorkerPoolEvents {
-  died(index: number, cause: Error | undefined, restartInMs: number): void;
+  /** `restartInMs` is undefined for one that was leaving, and is not replaced. */
+  died(index: number, cause: Error | undefined, restartInMs: number | undefined): void;
+  /** One that was too many has drained and is gone. `left` is what it had not given back by itself. */
+  retired(index: number, unfinishedCalls: number, left: ReleasedShare): void;
   metrics(index: number, message: Extract<FromWorker, { type: 'metrics' }>, dropped: number): void;
+}
+
+/** What becomes of an index. */
+type Place =
+  | { readonly kind: 'running'; readonly handle: WorkerHandle; readonly bornAtMs: number }
+  | { readonly kind: 'leaving'; readonly handle: WorkerHandle }
+  /** Dead, and to be born again. */
+  | { readonly kind: 'waiting'; readonly timer: NodeJS.Timeout };
+
+interface Arrival {
+  done(): void;
+  fail(cause: Error): void;
 }
 
 /** A worker that keeps dying is born again more and more slowly; one that lived for a while, at once. */
@@ -17,7 +42,7 @@ const RESTART_FIRST_MS = 50;
 const RESTART_MAX_MS = 5_000;
 const LIVED_LONG_MS = 30_000;
 const START_TIMEOUT_MS = 30_000;
-/** A worker that has drained has nothing left to do but to end. */
+/** A worker that has drained has nothing left to do but to end; one that does not even hear is ended. */
 const END_GRACE_MS = 2_000;
 
 export class WorkerPool {
@@ -26,57 +51,118 @@ export class WorkerPool {
   readonly egressShared: SharedState;
   readonly #events: WorkerPoolEvents;
   #generation: Generation;
-  #port: number | undefined;
-  readonly #handles = new Map<number, WorkerHandle>();
-  readonly #bornAt = new Map<number, number>();
+  #listen: ListenerConfig | undefined;
+  #prepared: ListenerConfig | undefined;
+  readonly #places = new Map<number, Place>();
   readonly #deaths = new Map<number, number>();
-  readonly #restarts = new Map<number, NodeJS.Timeout>();
-  #whenListening:
-    | { readonly index: number; readonly done: () => void; readonly fail: (cause: Error) => void }
-    | undefined;
+  readonly #arrivals = new Map<number, Arrival>();
   #stopping = false;
 
   constructor(generation: Generation, shared: SharedState, events: WorkerPoolEvents) {
     this.#generation = generation;
     this.#shared = shared;
     this.#events = events;
-    this.#port = generation.listener?.port;
+    this.#listen = generation.listener;
     this.egressShared = createSharedState({
       tenantSlots: 2 * MAX_EGRESS_LISTENERS,
-      workers: generation.workers,
+      workers: shared.workers,
       callerSlots: 1,
+      summedWith: shared,
     });
   }
 
   /** Starts all workers and returns the tenants' port, if there is one. Rejects when the first cannot listen: nobody else could. */
   async start(): Promise<number | undefined> {
-    for (let index = 0; index < this.#generation.workers; index++) {
-      await new Promise<void>((resolve, reject) => {
-        const timer = setTimeout(() => reject(new Error('a worker did not start in time')), START_TIMEOUT_MS);
-        const settle = (): void => clearTimeout(timer);
-        this.#whenListening = {
-          index,
-          done: () => (settle(), resolve()),
-          fail: (cause) => (settle(), reject(cause)),
-        };
-        this.#bear(index);
-      });
-    }
-    this.#whenListening = undefined;
-    return this.#port;
+    // Alone: it may be the one that finds a port.
+    await this.grow(1);
+    await this.grow(this.#generation.workers);
+    return this.port;
   }
 
+  /** Where tenants connect to, with the port that it has. */
+  get listen(): ListenerConfig | undefined {
+    return this.#listen;
+  }
+
+  get port(): number | undefined {
+    return this.#listen?.port;
+  }
+
+  /** All that live, also those that leave. */
   get workers(): readonly WorkerHandle[] {
-    return [...this.#handles.values()];
+    return [...this.#places.values()].flatMap((place) => (place.kind === 'waiting' ? [] : [place.handle]));
   }
 
+  /** Those that take new connections. */
   get listening(): number {
-    return this.workers.filter((handle) => handle.listening).length;
+    return this.#running.filter((handle) => handle.listening).length;
   }
 
-  /** Moves every worker to a generation; resolves when all use it. */
+  get leaving(): number {
+    return [...this.#places.values()].filter(({ kind }) => kind === 'leaving').length;
+  }
+
+  /** Has as many workers as this, if there are fewer. Resolves when all of them listen; rejects, with as many as before, when one cannot. */
+  async grow(count: number): Promise<void> {
+    const before = this.#staying.length;
+    const born: Promise<void>[] = [];
+    try {
+      for (let missing = count - before; missing > 0; missing--) born.push(this.#arrive(await this.#freeIndex()));
+      await Promise.all(born);
+    } catch (cause) {
+      // The others' arrival is of no interest any more, but their failure must not go unheard.
+      await Promise.allSettled(born);
+      this.shrink(Math.max(1, before));
+      throw cause;
+    }
+  }
+
+  /** Has as many workers as this, if there are more: those with the highest indexes let their calls end and are not replaced. */
+  shrink(count: number): void {
+    for (const index of this.#staying.slice(count)) {
+      const place = this.#places.get(index);
+      if (place?.kind === 'running') this.#retire(place.handle);
+      else if (place?.kind === 'waiting') {
+        clearTimeout(place.timer);
+        this.#vacate(index);
+      }
+    }
+  }
+
+  /**
+   * Has every worker listen on a further address, before the generation comes that has tenants connect there. Resolves when all do;
+   * rejects when one cannot: then `abandon` is called for.
+   */
+  async prepare(listen: ListenerConfig): Promise<void> {
+    this.#prepared = listen;
+    // Who is first finds the port when it is 0. Whoever is born from now on binds it at birth.
+    for (const first of this.#running) {
+      const port = await bound(first, listen);
+      if (port === undefined) continue;
+      const known = { ...listen, port };
+      this.#prepared = known;
+      const others = this.#running.filter((handle) => handle !== first);
+      // All answers are waited for: what is still being bound could not be abandoned.
+      const answers = await Promise.allSettled(others.map((handle) => bound(handle, known)));
+      for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
+      return;
+    }
+    throw new Error('no worker lives that could bind it');
+  }
+
+  /** The generation that `prepare` was for does not come. */
+  abandon(): void {
+    this.#prepared = undefined;
+    for (const handle of this.#running) handle.unbind();
+  }
+
+  /** Moves every worker to a generation, and to the address that was prepared for it; resolves when all use it. */
   async apply(generation: Generation): Promise<void> {
+    const { listener } = generation;
+    const place = this.#prepared ?? this.#listen;
     this.#generation = generation;
+    this.#prepared = undefined;
+    this.#listen = listener === undefined || place === undefined ? undefined : { ...listener, port: place.port };
     await Promise.all(this.workers.map((handle) => handle.apply(generation)));
   }
 
@@ -88,52 +174,129 @@ export class WorkerPool {
   /** Drains all workers. Returns the number of calls that had to be cut at the limit. */
   async drain(timeoutMs: number): Promise<number> {
     this.#stopping = true;
-    for (const timer of this.#restarts.values()) clearTimeout(timer);
-    const cut = await Promise.all(this.workers.map((handle) => handle.drain(timeoutMs)));
-    await Promise.all(this.workers.map((handle) => handle.ended(END_GRACE_MS)));
+    for (const place of this.#places.values()) if (place.kind === 'waiting') clearTimeout(place.timer);
+    const cut = await Promise.all(this.workers.map((handle) => leave(handle, timeoutMs)));
     return cut.reduce((sum, calls) => sum + calls, 0);
   }
 
+  get #running(): readonly WorkerHandle[] {
+    return [...this.#places.values()].flatMap((place) => (place.kind === 'running' ? [place.handle] : []));
+  }
+
+  /** Indexes of those that are to stay, in order. */
+  get #staying(): readonly number[] {
+    return [...this.#places]
+      .filter(([, { kind }]) => kind !== 'leaving')
+      .map(([index]) => index)
+      .sort((a, b) => a - b);
+  }
+
+  /** The lowest index that nobody has; when all are taken, the first that one who leaves gives up. */
+  async #freeIndex(): Promise<number> {
+    for (;;) {
+      for (let index = 0; index < this.#shared.workers; index++) if (!this.#places.has(index)) return index;
+      const leaving = [...this.#places.values()].flatMap((place) => (place.kind === 'leaving' ? [place.handle] : []));
+      if (leaving.length === 0) throw new RangeError(`there is room for ${this.#shared.workers} workers`);
+      await Promise.race(leaving.map((handle) => handle.gone));
+    }
+  }
+
+  /** A worker is born; resolves when it listens. */
+  async #arrive(index: number): Promise<void> {
+    if (this.#stopping) throw new Error('the sidecar is stopping');
+    const arrived = new Promise<void>((done, fail) => this.#arrivals.set(index, { done, fail }));
+    this.#bear(index);
+    const late = setTimeout(() => {
+      this.#arrivals.get(index)?.fail(new Error('a worker did not start in time'));
+    }, START_TIMEOUT_MS);
+    try {
+      await arrived;
+    } finally {
+      clearTimeout(late);
+      this.#arrivals.delete(index);
+    }
+  }
+
   #bear(index: number): void {
-    this.#bornAt.set(index, performance.now());
-    const birth = {
+    const birth: WorkerBirth = {
       index,
       generation: this.#generation,
       shared: this.#shared,
       egressShared: this.egressShared,
-      port: this.#port,
+      listen: this.#listen,
+      prepared: this.#prepared,
     };
-    this.#handles.set(index, new WorkerHandle(birth, this.#listen));
+    const handle = new WorkerHandle(birth, this.#heard);
+    this.#places.set(index, { kind: 'running', handle, bornAtMs: performance.now() });
+    this.#spread();
   }
 
-  readonly #listen: WorkerEvents = {
+  readonly #heard: WorkerEvents = {
     listening: (handle, port) => {
-      this.#port = port;
-      if (this.#whenListening?.index === handle.index) this.#whenListening.done();
+      if (this.#listen !== undefined && this.#listen.port === 0 && port !== undefined)
+        this.#listen = { ...this.#listen, port };
+      this.#arrivals.get(handle.index)?.done();
     },
-    died: (handle, cause) => this.#died(handle, cause),
+    exited: (handle, cause) => this.#exited(handle, cause),
     metrics: (handle, message, dropped) => this.#events.metrics(handle.index, message, dropped),
   };
 
-  #died(handle: WorkerHandle, cause: Error | undefined): void {
-    const { index } = handle;
-    this.#handles.delete(index);
-    // What the dead thread had reserved and charged is given back to the tenants, exactly.
-    releaseWorker(this.#shared, index);
+  #retire(handle: WorkerHandle): void {
+    this.#places.set(handle.index, { kind: 'leaving', handle });
+    this.#arrivals.get(handle.index)?.fail(new Error('the worker is not wanted any more'));
+    void leave(handle, this.#generation.shutdown.drainTimeoutMs);
+  }
+
+  #exited(handle: WorkerHandle, cause: Error | undefined): void {
+    const { index, unfinishedCalls } = handle;
+    const place = this.#places.get(index);
+    // What the thread had reserved and charged is given back to the tenants, exactly.
+    const left = releaseWorker(this.#shared, index);
     releaseWorker(this.egressShared, index);
-    if (this.#whenListening?.index === index) {
-      this.#whenListening.fail(cause ?? new Error('the worker ended before it listened'));
+    const arrival = this.#arrivals.get(index);
+    if (place?.kind !== 'running' || arrival !== undefined || this.#stopping) {
+      this.#vacate(index);
+      arrival?.fail(cause ?? new Error('the worker ended before it listened'));
+      if (this.#stopping || arrival !== undefined) return;
+      if (unfinishedCalls === undefined) this.#events.died(index, cause, undefined);
+      else this.#events.retired(index, unfinishedCalls, left);
       return;
     }
-    if (this.#stopping) return;
-    const lived = performance.now() - (this.#bornAt.get(index) ?? 0);
+    const lived = performance.now() - place.bornAtMs;
     const deaths = lived > LIVED_LONG_MS ? 1 : (this.#deaths.get(index) ?? 0) + 1;
     this.#deaths.set(index, deaths);
     const delay = deaths === 1 ? 0 : Math.min(RESTART_FIRST_MS * 2 ** (deaths - 2), RESTART_MAX_MS);
+    this.#places.set(index, { kind: 'waiting', timer: setTimeout(() => this.#bear(index), delay) });
     this.#events.died(index, cause, delay);
-    this.#restarts.set(
-      index,
-      setTimeout(() => this.#bear(index), delay),
-    );
   }
+
+  #vacate(index: number): void {
+    this.#places.delete(index);
+    this.#deaths.delete(index);
+    this.#spread();
+  }
+
+  /** Sums over workers in the shared tables go as far as there are any. */
+  #spread(): void {
+    const span = Math.max(0, ...this.#places.keys()) + 1;
+    setWorkerSpan(this.#shared, span);
+    setWorkerSpan(this.egressShared, span);
+  }
+}
+
+/** The port that a worker got; undefined when it has died: its successor binds it. Throws when it cannot be had. */
+async function bound(handle: WorkerHandle, listen: ListenerConfig): Promise<number | undefined> {
+  const result = await handle.bind(listen);
+  if (result === undefined) return undefined;
+  if (!result.ok) throw new Error(result.error);
+  return result.value;
+}
+
+/** Lets a worker's calls end, and then the thread. Returns how many calls had to be cut, as far as it could say. */
+async function leave(handle: WorkerHandle, timeoutMs: number): Promise<number> {
+  const deaf = setTimeout(() => void handle.ended(0), timeoutMs + END_GRACE_MS);
+  const cut = await handle.drain(timeoutMs);
+  clearTimeout(deaf);
+  await handle.ended(END_GRACE_MS);
+  return cut;
 }

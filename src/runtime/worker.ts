@@ -2,17 +2,21 @@
  * A data-plane thread: its own listener on the shared port, its own connections, pools and audit segments. What it shares
  * with the others are the tables of quotas and byte accounts.
  */
-import { parentPort, workerData } from 'node:worker_threads';
+import { BroadcastChannel, parentPort, workerData } from 'node:worker_threads';
 import { AuditLog } from '../audit/log.ts';
+import { Ceiling } from '../buffers/ceiling.ts';
+import { Pressure } from '../buffers/pressure.ts';
 import { SlabReserve } from '../buffers/slabs.ts';
-import type { Generation } from '../config/generation.ts';
+import type { ListenerConfig, TenantConfig } from '../config/generation.ts';
+import type { GenerationChange, Settings } from '../config/generation-change.ts';
 import { systemClock } from '../kernel/clock.ts';
 import { settleHeap } from '../kernel/heap.ts';
+import { err, ok, type Result } from '../kernel/result.ts';
 import { Turn } from '../kernel/turn.ts';
 import type { CallServices } from '../proxy/call-services.ts';
 import { Deadlines } from '../proxy/deadlines.ts';
 import { Egress } from '../proxy/egress.ts';
-import { Listener } from '../proxy/listener.ts';
+import { Ingress } from '../proxy/ingress.ts';
 import { Refusals } from '../proxy/refusals.ts';
 import { Tenants } from '../proxy/tenants.ts';
 import { attachSharedState } from '../quota/shared-state.ts';
@@ -21,11 +25,11 @@ import { BulkMemory } from './bulk-memory.ts';
 import type { FromWorker, ToWorker, WorkerBirth } from './messages.ts';
 
 if (parentPort === null) throw new Error('worker.ts is started by the supervisor, as a thread');
-const port = parentPort;
+const supervisor = parentPort;
 // The supervisor is the only one who starts this file, with exactly this.
 const birth = workerData as WorkerBirth;
 
-const say = (message: FromWorker): void => port.postMessage(message);
+const say = (message: FromWorker): void => supervisor.postMessage(message);
 const turn = new Turn(systemClock);
 const now = (): ReturnType<Turn['now']> => turn.now();
 const metrics = new WorkerMetrics();
@@ -50,15 +54,20 @@ const refusals = new Refusals(
   (reason) => metrics.refusal(reason),
 );
 const slabReserve = new SlabReserve();
+const tables = attachSharedState(birth.shared, birth.index);
+const egressTables = attachSharedState(birth.egressShared, birth.index);
+const pressure = new Pressure();
+const egressPressure = new Pressure();
 const tenants = new Tenants({
   turn,
-  tables: attachSharedState(birth.shared, birth.index),
+  tables,
+  pressure,
   slabReserve,
   limits: birth.generation.limits,
 });
 tenants.apply(birth.generation);
 
-function servicesOf(generation: Generation): CallServices {
+function servicesOf(generation: Settings): CallServices {
   return {
     now,
     deadlines,
@@ -76,13 +85,15 @@ function servicesOf(generation: Generation): CallServices {
 }
 
 const bulk = new BulkMemory();
+let draining = false;
 
 let services = servicesOf(birth.generation);
-const listener = birth.port === undefined ? undefined : makeListener(birth.generation);
+const ingress = new Ingress({ tenants, turn, refusals, services: () => services }, birth.generation);
 const egress = new Egress(
   {
     turn,
-    tables: attachSharedState(birth.egressShared, birth.index),
+    tables: egressTables,
+    pressure: egressPressure,
     slabReserve,
     refusals,
     services: () => services,
@@ -90,59 +101,119 @@ const egress = new Egress(
   birth.generation,
 );
 
-/** The tenants' door; undefined in a sidecar that only calls out. */
-function makeListener(generation: Generation): Listener | undefined {
-  const listen = generation.listener;
-  return listen === undefined
-    ? undefined
-    : new Listener({ generation, listen, tenants, turn, refusals, services: () => services });
-}
+// The workers' own way to each other: nothing is said on it while there is memory.
+const neighbours = new BroadcastChannel('bulkhead-ceiling').unref();
+const ceiling = new Ceiling({
+  limitBytes: birth.generation.limits.maxHeldBytes,
+  ledgers: [
+    {
+      tables,
+      pressure,
+      holdings: (slot) => ingress.holdings(slot),
+      trim: (slots) => tenants.trim(slots),
+    },
+    {
+      tables: egressTables,
+      pressure: egressPressure,
+      holdings: (slot) => egress.holdings(slot),
+      trim: (slots) => egress.trim(slots),
+    },
+  ],
+  wakeOthers: () => neighbours.postMessage(null),
+});
+neighbours.onmessage = () => ceiling.look();
 
-async function applyGeneration(generation: Generation): Promise<void> {
-  const reconnect = tenants.apply(generation);
+/** Tenants of the generation that comes. */
+let coming: TenantConfig[] = [];
+let current = birth.generation.number;
+
+async function applyChange(change: GenerationChange): Promise<void> {
+  // Whoever has missed one is no help with the next: its successor is born with all of them.
+  if (change.from !== current) throw new Error(`a change of generation ${change.from}, not of ${current}`);
+  const generation = change.settings;
+  current = generation.number;
+  const reconnect = tenants.change([...coming, ...change.tenants], change.removed);
+  coming = [];
   services = servicesOf(generation);
-  listener?.apply(generation, reconnect);
-  await egress.apply(generation);
-  say({ type: 'applied', number: generation.number });
+  ceiling.setLimit(generation.limits.maxHeldBytes);
+  await Promise.all([ingress.apply(generation, reconnect), egress.apply(generation)]);
+  say({ type: 'taken' });
 }
 
+async function bind(listen: ListenerConfig): Promise<void> {
+  let result: Result<number, string>;
+  try {
+    result = ok(await ingress.prepare(listen));
+  } catch (cause) {
+    result = err(cause instanceof Error ? cause.message : String(cause));
+  }
+  say({ type: 'bound', result });
+}
+
+function tellMetrics(id: number): void {
+  const gauges = {
+    connections: ingress.connections + egress.connections,
+    calls: ingress.calls + egress.calls,
+    auditBlocked: audit.blocked,
+    auditDropped: audit.dropped,
+  };
+  say({ type: 'metrics', id, delta: metrics.drain(), gauges });
+}
+
+/** Called again, it can only bring the end closer. */
 async function drain(timeoutMs: number): Promise<void> {
-  const unfinished = await Promise.all([listener?.drain(timeoutMs), egress.drain(timeoutMs)]);
-  const unfinishedCalls = unfinished.reduce<number>((sum, calls) => sum + (calls ?? 0), 0);
+  const wasDraining = draining;
+  draining = true;
+  const unfinished = await Promise.all([ingress.drain(timeoutMs), egress.drain(timeoutMs)]);
+  if (!wasDraining) await end(unfinished[0] + unfinished[1]);
+}
+
+async function end(unfinishedCalls: number): Promise<void> {
   for (const tenant of tenants.active()) tenant.pool.destroy('the sidecar has stopped');
   tenants.close();
+  ceiling.close();
+  neighbours.close();
   refusals.flush();
   // What the last connections wrote leaves at the end of this turn, after its records.
   await new Promise((resolve) => setImmediate(resolve));
   audit.close();
+  // What was counted since the supervisor last asked; it asks no more.
+  tellMetrics(0);
   say({ type: 'drained', unfinishedCalls });
-  port.close();
+  supervisor.close();
 }
 
-port.on('message', (message: ToWorker) => {
+supervisor.on('message', (message: ToWorker) => {
   switch (message.type) {
+    case 'tenants':
+      coming.push(...message.tenants);
+      say({ type: 'taken' });
+      return;
     case 'generation':
-      void applyGeneration(message.generation);
+      void applyChange(message.change);
       return;
-    case 'metrics': {
-      const gauges = {
-        connections: (listener?.connections ?? 0) + egress.connections,
-        calls: (listener?.calls ?? 0) + egress.calls,
-        auditBlocked: audit.blocked,
-        auditDropped: audit.dropped,
-      };
-      say({ type: 'metrics', id: message.id, delta: metrics.drain(), gauges });
+    case 'bind':
+      void bind(message.listen);
       return;
-    }
+    case 'unbind':
+      void ingress.abandon();
+      return;
+    case 'metrics':
+      tellMetrics(message.id);
+      return;
     case 'drain':
       void drain(message.timeoutMs);
       return;
   }
 });
 
-await egress.start();
-settleHeap();
-say({
-  type: 'listening',
-  port: listener === undefined || birth.port === undefined ? undefined : await listener.listen(birth.port),
-});
+try {
+  await egress.start();
+  const port = birth.listen === undefined ? undefined : await ingress.start(birth.listen);
+  if (birth.prepared !== undefined) await ingress.prepare(birth.prepared);
+  settleHeap();
+  say({ type: 'listening', port });
+} catch (cause) {
+  // Who is told to end before it has begun cannot listen any more.
+  if (!draining) throw cause;
+}

@@ -1,11 +1,11 @@
 /**
  * The sidecar as an operator runs it: a child process with a configuration on disk, driven over its ports and signals only.
  */
-import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { issueClient } from '../../../src/identity/issue.ts';
 import { type TenantPki, tenantPki } from '../../fakes/pki.ts';
 import { BytesTunnel } from './byte-tunnel.ts';
@@ -142,9 +142,17 @@ export class Sidecar {
     renameSync(`${file}.new`, file);
   }
 
+  /** Changes keys of the main file, in one step. */
+  changeMain(change: Readonly<Record<string, unknown>>): void {
+    const file = join(this.directory, 'bulkhead.yaml');
+    const before: object = parse(readFileSync(file, 'utf8'));
+    writeFileSync(`${file}.new`, stringify({ ...before, ...change }));
+    renameSync(`${file}.new`, file);
+  }
+
   /** The text of an admin page. */
-  async admin(path: string): Promise<{ readonly status: number; readonly text: string }> {
-    const response = await fetch(`http://127.0.0.1:${this.adminPort}${path}`, { signal: AbortSignal.timeout(5_000) });
+  async admin(path: string, port = this.adminPort): Promise<{ readonly status: number; readonly text: string }> {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(5_000) });
     return { status: response.status, text: await response.text() };
   }
 
