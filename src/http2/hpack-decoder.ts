@@ -11,6 +11,7 @@ import type { HeaderBlock } from './contract.ts';
 import { FIELD_OVERHEAD_BYTES, FieldTable, type HeaderField } from './field-table.ts';
 import { classify, joinTraits, Trait } from './header-traits.ts';
 import { decodeHuffman, maxDecodedLength } from './huffman.ts';
+import { markNeverIndexed } from './never-indexed.ts';
 import { OctetMemo } from './octet-memo.ts';
 import { STATIC_FIELDS, staticTable } from './static-table.ts';
 
@@ -44,6 +45,7 @@ export class HpackDecoder {
   #traits = 0;
   #listBytes = 0;
   #repeatable = true;
+  #neverIndexed: Set<string> | undefined;
   #decoded: HeaderBlock = [];
   #contentLength = -1;
 
@@ -98,9 +100,11 @@ export class HpackDecoder {
     this.#contentLength = -1;
     this.#listBytes = 0;
     this.#repeatable = true;
+    this.#neverIndexed = undefined;
     this.#readSizeUpdates();
     while (this.#at < end && this.#fault === undefined) this.#readField();
     this.#bytes = EMPTY;
+    markNeverIndexed(this.#block, this.#neverIndexed);
     if (this.#fault === undefined && this.#repeatable && this.exceeded === undefined) {
       this.#rememberBlock(bytes, start, end);
     }
@@ -143,7 +147,9 @@ export class HpackDecoder {
       this.#fault = 'a table size update amid a block';
     } else {
       const field = this.#readLiteral(4, true);
-      if (field !== undefined) this.#keep(field);
+      if (field === undefined) return;
+      if ((first & 0x10) !== 0) (this.#neverIndexed ??= new Set()).add(field.name);
+      this.#keep(field);
     }
   }
 

@@ -2,12 +2,13 @@
  * Encodes header blocks (RFC 7541) with a full dynamic table. One per connection: blocks must reach the wire in the order in
  * which they were encoded.
  *
- * Everything is indexed, except what would only push useful fields out: values above 2 KiB, names whose values are made anew
- * for each call, and names that turn out to behave so.
+ * Everything is indexed, except what must not be (`never-indexed.ts`), and what would only push useful fields out: values above
+ * 2 KiB, names whose values are made anew for each call, and names that turn out to behave so.
  */
 import type { HeaderBlock } from './contract.ts';
 import { EncoderTable } from './encoder-table.ts';
 import { MAX_INTEGER_BYTES, writeInteger, writeString } from './hpack-primitives.ts';
+import { neverIndexedIn } from './never-indexed.ts';
 
 export class HpackEncoder {
   readonly #table = new EncoderTable();
@@ -56,8 +57,12 @@ export class HpackEncoder {
     let position = this.#resize === undefined ? at : this.#writeResize(into, at);
     const version = this.#table.version;
     const repeatable = position === at;
+    const never = neverIndexedIn(block);
     for (let index = 0; index < block.length; index += 2) {
-      position = this.#writeField(index >> 1, block[index] ?? '', block[index + 1] ?? '', into, position);
+      const name = block[index] ?? '';
+      const value = block[index + 1] ?? '';
+      if (never?.has(name) === true) position = this.#writeNeverIndexed(name, value, into, position);
+      else position = this.#writeField(index >> 1, name, value, into, position);
     }
     if (repeatable && version === this.#table.version) this.#remember(block, into, at, position);
     return position;
@@ -84,6 +89,13 @@ export class HpackEncoder {
     position = writeString(into, position, value, adds);
     if (adds) this.#table.add(name, value);
     return position;
+  }
+
+  #writeNeverIndexed(name: string, value: string, into: Buffer, at: number): number {
+    const nameIndex = this.#table.findName(name);
+    let position = writeInteger(into, at, 0x10, 4, nameIndex === 0 ? 0 : this.#table.wireIndex(nameIndex));
+    if (nameIndex === 0) position = writeString(into, position, name, true);
+    return writeString(into, position, value, false);
   }
 
   #rememberPlace(place: number, name: string, value: string, index: number): void {

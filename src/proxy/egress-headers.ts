@@ -4,6 +4,7 @@
  */
 import type { UpstreamConfig } from '../config/generation.ts';
 import { formatTimeout } from '../grpc/timeout.ts';
+import { markNeverIndexed } from '../http2/never-indexed.ts';
 import type { RequestHead } from './request-head.ts';
 
 export interface EgressHeaders {
@@ -33,5 +34,6 @@ export function egressHeaders({ head, upstream, timeoutMicros, traceparent }: Eg
   if (head.apiKey !== undefined) block.push('x-api-key', head.apiKey);
   block.push('traceparent', traceparent);
   if (timeoutMicros !== undefined) block.push('grpc-timeout', formatTimeout(timeoutMicros));
+  markNeverIndexed(block, head.neverIndexed);
   return block;
 }

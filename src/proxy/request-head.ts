@@ -6,6 +6,7 @@ import { isGrpcContentType, isProtobufContentType } from '../grpc/content-type.t
 import { parseMethodPath } from '../grpc/path.ts';
 import { parseTimeoutMicros } from '../grpc/timeout.ts';
 import type { HeaderBlock } from '../http2/contract.ts';
+import { neverIndexedIn } from '../http2/never-indexed.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
 import { ok, type Result } from '../kernel/result.ts';
 import { fateOf } from './header-fate.ts';
@@ -25,6 +26,8 @@ export interface RequestHead {
   readonly traceparent: string | undefined;
   /** Flat name-value pairs that go upstream as they are. */
   readonly passOn: readonly string[];
+  /** Names of headers that the client wants in no compression table, on the way on neither. */
+  readonly neverIndexed: ReadonlySet<string> | undefined;
 }
 
 /** The path as sent, cut for records; empty when there was none. */
@@ -111,6 +114,7 @@ export function parseRequestHead(block: HeaderBlock): Result<RequestHead, Denial
     apiKey,
     traceparent,
     passOn,
+    neverIndexed: neverIndexedIn(block),
   });
 }
 

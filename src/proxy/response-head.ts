@@ -7,6 +7,7 @@
 import { isGrpcContentType } from '../grpc/content-type.ts';
 import { GrpcStatus } from '../grpc/status.ts';
 import type { HeaderBlock } from '../http2/contract.ts';
+import { markNeverIndexed, neverIndexedIn } from '../http2/never-indexed.ts';
 import type { Denial } from '../kernel/denial.ts';
 
 export type Response =
@@ -77,5 +78,7 @@ function notGrpc(httpStatus: string, upstream: string): Denial {
 }
 
 function withHttpStatus(status: string, block: HeaderBlock): HeaderBlock {
-  return block.map((text, index) => (index % 2 === 1 && block[index - 1] === ':status' ? status : text));
+  const changed = block.map((text, index) => (index % 2 === 1 && block[index - 1] === ':status' ? status : text));
+  markNeverIndexed(changed, neverIndexedIn(block));
+  return changed;
 }

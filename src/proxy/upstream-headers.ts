@@ -3,6 +3,7 @@
  */
 import type { Caller } from '../authn/authenticator.ts';
 import { formatTimeout } from '../grpc/timeout.ts';
+import { markNeverIndexed } from '../http2/never-indexed.ts';
 import type { Peer } from '../identity/peer.ts';
 import type { RequestHead } from './request-head.ts';
 
@@ -37,6 +38,7 @@ export function upstreamHeaders(parts: UpstreamHeaders): string[] {
   for (const text of identityHeaders(parts.caller, parts.peer)) block.push(text);
   block.push('traceparent', parts.traceparent);
   if (parts.timeoutMicros !== undefined) block.push('grpc-timeout', formatTimeout(parts.timeoutMicros));
+  markNeverIndexed(block, head.neverIndexed);
   return block;
 }
 

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { FieldTable } from '../../../src/http2/field-table.ts';
 import { HpackDecoder } from '../../../src/http2/hpack-decoder.ts';
 import { HpackEncoder } from '../../../src/http2/hpack-encoder.ts';
+import { markNeverIndexed, neverIndexedIn } from '../../../src/http2/never-indexed.ts';
 import { staticTable } from '../../../src/http2/static-table.ts';
 
 const LIMITS = { maxHeaderListBytes: 4_096, maxHeaderFields: 20 };
@@ -293,5 +294,40 @@ describe('a long literal that is not indexed', () => {
       expect(decoder.decode(bytes, 0, bytes.length)).toBe(undefined);
       expect(decoder.block).toEqual(['timeout', name, name, value]);
     }
+  });
+});
+
+describe('a field that is never indexed (RFC 7541 §6.2.3)', () => {
+  const NEVER = { token: Buffer.from('1005746f6b656e0173', 'hex'), authorization: Buffer.from('1f080173', 'hex') };
+
+  test.each(Object.entries(NEVER))('is known as such when it came: %s', (name, bytes) => {
+    const decoder = new HpackDecoder(LIMITS);
+    for (let round = 0; round < 3; round++) {
+      expect(decoder.decode(bytes, 0, bytes.length)).toBe(undefined);
+      expect(decoder.block).toEqual([name, 's']);
+      expect(neverIndexedIn(decoder.block)).toEqual(new Set([name]));
+    }
+    const others = Buffer.from('0005746f6b656e0173', 'hex');
+    expect(decoder.decode(others, 0, others.length)).toBe(undefined);
+    expect(neverIndexedIn(decoder.block)).toBe(undefined);
+  });
+
+  test.each(Object.keys(NEVER))('is sent so each time, even if it is in a table: %s', (name) => {
+    const encoder = new HpackEncoder(4_096);
+    const decoder = new HpackDecoder(LIMITS);
+    const send = (block: readonly string[]): number => {
+      const bytes = encodeWith(encoder, block);
+      expect(decoder.decode(bytes, 0, bytes.length)).toBe(undefined);
+      expect(decoder.block).toEqual(block);
+      expect(neverIndexedIn(decoder.block)).toEqual(neverIndexedIn(block));
+      return bytes.length;
+    };
+    send([name, 's']);
+    expect(send([name, 's'])).toBe(1);
+    const block = Object.freeze([name, 's', ':method', 'GET', name, 't']);
+    markNeverIndexed(block, new Set([name]));
+    for (let round = 0; round < 3; round++) expect(send(block)).toBeGreaterThan(6);
+    expect(send([name, 's'])).toBe(1);
+    expect(send([name, 't'])).toBeGreaterThan(1);
   });
 });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { markNeverIndexed, neverIndexedIn } from '../../../src/http2/never-indexed.ts';
 import { egressHeaders } from '../../../src/proxy/egress-headers.ts';
 import { parseRequestHead, type RequestHead } from '../../../src/proxy/request-head.ts';
 import { fakeTenant } from '../../fakes/trust.ts';
@@ -48,6 +49,24 @@ describe('what the ingress gets', () => {
       traceparent: [TRACEPARENT],
       'x-mine': ['1'],
     });
+  });
+
+  it('has them never indexed when the client sent them so (RFC 7541 §6.2.3)', () => {
+    const block = [
+      ':method',
+      'POST',
+      ':path',
+      '/a.B/C',
+      'content-type',
+      'application/grpc',
+      'authorization',
+      'Bearer x',
+    ];
+    markNeverIndexed(block, new Set(['authorization']));
+    const head = parseRequestHead(block);
+    if (!head.ok) throw new Error(head.error.kind);
+    const on = egressHeaders({ head: head.value, upstream, timeoutMicros: undefined, traceparent: TRACEPARENT });
+    expect(neverIndexedIn(on)).toEqual(new Set(['authorization']));
   });
 
   it('has two credentials of a kind as one, which is none', () => {

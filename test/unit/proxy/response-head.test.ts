@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { markNeverIndexed, neverIndexedIn } from '../../../src/http2/never-indexed.ts';
 import { readResponse } from '../../../src/proxy/response-head.ts';
 
 const HEADERS = [':status', '200', 'content-type', 'application/grpc'];
@@ -47,7 +48,10 @@ describe('a response block', () => {
 
   it('of gRPC’s own status is that, whatever HTTP’s is, when it is Trailers-Only', () => {
     const block = [':status', '503', 'content-type', 'application/grpc', 'grpc-status', '5', 'x-own', '503'];
-    expect(read(block, true)).toEqual({
+    markNeverIndexed(block, new Set(['x-own']));
+    const response = read(block, true);
+    if (response.kind === 'valid') expect(neverIndexedIn(response.block)).toEqual(new Set(['x-own']));
+    expect(response).toEqual({
       kind: 'valid',
       block: [':status', '200', 'content-type', 'application/grpc', 'grpc-status', '5', 'x-own', '503'],
       status: 5,

@@ -16,6 +16,7 @@ const HEAD: RequestHead = {
   apiKey: undefined,
   traceparent: undefined,
   passOn: [],
+  neverIndexed: undefined,
 };
 const END: CallEnd = {
   outcome: 'ok',

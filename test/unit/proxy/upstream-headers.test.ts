@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Authenticator, type Caller } from '../../../src/authn/authenticator.ts';
 import { Directory } from '../../../src/authn/directory.ts';
+import { neverIndexedIn } from '../../../src/http2/never-indexed.ts';
 import { issueClient } from '../../../src/identity/issue.ts';
 import type { Peer } from '../../../src/identity/peer.ts';
 import type { RequestHead } from '../../../src/proxy/request-head.ts';
@@ -17,6 +18,7 @@ const HEAD: RequestHead = {
   apiKey: 'bk_secret',
   traceparent: undefined,
   passOn: ['content-type', 'application/grpc', 'x-own', '1'],
+  neverIndexed: new Set(['x-own']),
 };
 
 async function callerOf(tenant: FakeTenant, peer: Peer): Promise<Caller> {
@@ -37,6 +39,7 @@ function build(caller: Caller, peer: Peer, timeoutMicros?: number): ReadonlyMap<
     timeoutMicros,
     traceparent: '00-t-s-01',
   });
+  expect(neverIndexedIn(block)).toEqual(HEAD.neverIndexed);
   const pairs: [string, string][] = [];
   for (let i = 0; i < block.length; i += 2) pairs.push([block[i] ?? '', block[i + 1] ?? '']);
   expect(new Set(pairs.map(([name]) => name)).size).toBe(pairs.length);
