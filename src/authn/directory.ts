@@ -12,25 +12,36 @@ export interface CredentialDirectory {
   tenantOfKey(keyId: string): TenantId | undefined;
 }
 
-const NONE: readonly TenantId[] = [];
+type Credentials = Pick<TenantConfig, 'id' | 'issuers' | 'apiKeys'>;
 
 export class Directory implements CredentialDirectory {
-  readonly #byIssuer = new Map<string, TenantId[]>();
+  readonly #byIssuer = new Map<string, Set<TenantId>>();
   readonly #byKey = new Map<string, TenantId>();
 
-  constructor(tenants: readonly Pick<TenantConfig, 'id' | 'issuers' | 'apiKeys'>[]) {
-    for (const tenant of tenants) {
-      for (const { issuer } of tenant.issuers) {
-        const known = this.#byIssuer.get(issuer);
-        if (known === undefined) this.#byIssuer.set(issuer, [tenant.id]);
-        else if (!known.includes(tenant.id)) known.push(tenant.id);
-      }
-      for (const { id } of tenant.apiKeys) if (!this.#byKey.has(id)) this.#byKey.set(id, tenant.id);
+  constructor(tenants: readonly Credentials[]) {
+    for (const tenant of tenants) this.enter(tenant);
+  }
+
+  enter(tenant: Credentials): void {
+    for (const { issuer } of tenant.issuers) {
+      const known = this.#byIssuer.get(issuer);
+      if (known === undefined) this.#byIssuer.set(issuer, new Set([tenant.id]));
+      else known.add(tenant.id);
     }
+    for (const { id } of tenant.apiKeys) if (!this.#byKey.has(id)) this.#byKey.set(id, tenant.id);
+  }
+
+  leave(tenant: Credentials): void {
+    for (const { issuer } of tenant.issuers) {
+      const known = this.#byIssuer.get(issuer);
+      known?.delete(tenant.id);
+      if (known?.size === 0) this.#byIssuer.delete(issuer);
+    }
+    for (const { id } of tenant.apiKeys) if (this.#byKey.get(id) === tenant.id) this.#byKey.delete(id);
   }
 
   tenantsOfIssuer(issuer: string): readonly TenantId[] {
-    return this.#byIssuer.get(issuer) ?? NONE;
+    return [...(this.#byIssuer.get(issuer) ?? [])];
   }
 
   tenantOfKey(keyId: string): TenantId | undefined {

@@ -3,7 +3,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import { readFileSync, type Stats, statSync } from 'node:fs';
+import { readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { err, ok, type Result } from '../kernel/result.ts';
 
 /** Far above any certificate bundle or tenant's file; keeps a mistaken path from filling the memory. */
@@ -25,24 +25,59 @@ interface Entry {
   readonly content: Result<SourceFile, string>;
 }
 
+interface Listing {
+  readonly directory: string;
+  readonly identity: string;
+  readonly young: boolean;
+  readonly names: Result<readonly string[], string>;
+}
+
 export class FileCache {
-  #entries = new Map<string, Entry>();
-  /** Entries used since `begin`: a file is looked at once a load, so that all of a load sees the same text. */
-  #seen = new Map<string, Entry>();
+  readonly #entries = new Map<string, Entry>();
+  readonly #identities = new Map<string, string>();
+  readonly #young = new Set<string>();
+  #suspects: Set<string> | undefined;
+  #listing: Listing | undefined;
+  /** A file is looked at once a load, so that all of a load sees the same text. */
+  readonly #looked = new Set<string>();
+  readonly #moved = new Set<string>();
 
-  /** Starts a load: every file is looked at anew. */
-  begin(): void {
-    this.#seen = new Map();
+  /**
+   * Starts a load that looks anew at these files, at those whose times may not tell, and at those that it does not know. Without
+   * `suspects` it looks at every file.
+   */
+  begin(suspects: Iterable<string> | undefined): void {
+    this.#suspects = suspects === undefined ? undefined : new Set([...suspects, ...this.#young]);
+    this.#looked.clear();
+    this.#moved.clear();
   }
 
-  /** Ends a load: files that it did not use are forgotten. */
-  end(): void {
-    this.#entries = this.#seen;
+  /** What the load looks at anew; undefined: everything. */
+  get suspects(): ReadonlySet<string> | undefined {
+    return this.#suspects;
   }
 
-  /** Every path that this load used, whether it could be read or not, with what it was on disk then. */
-  identities(): ReadonlyMap<string, string> {
-    return new Map(this.#seen.entries().map(([path, { identity }]) => [path, identity]));
+  /** Has this load look at one more file anew, unless it has already. */
+  suspect(path: string): void {
+    this.#suspects?.add(path);
+  }
+
+  /** A file that nothing names any more. */
+  forget(path: string): void {
+    if (!this.#entries.delete(path)) return;
+    if (path !== this.#listing?.directory) this.#identities.delete(path);
+    this.#young.delete(path);
+    this.#moved.add(path);
+  }
+
+  /** Every path in use, whether it could be read or not, with what it was on disk. Always the same map, as of now. */
+  get identities(): ReadonlyMap<string, string> {
+    return this.#identities;
+  }
+
+  /** Files that this load found to be new, different, or forgot. */
+  get moved(): ReadonlySet<string> {
+    return this.#moved;
   }
 
   /** The text of a file, or why it cannot be read. */
@@ -50,19 +85,46 @@ export class FileCache {
     return this.#look(path).content;
   }
 
+  /**
+   * The names in the directory, of which a configuration has one: sorted, and the same array as long as they are the same. Every
+   * load looks at it.
+   */
+  list(directory: string): Result<readonly string[], string> {
+    const known = this.#listing;
+    const listing = currentListing(directory, known);
+    if (listing === known) return known.names;
+    this.#listing = listing;
+    if (known !== undefined && known.directory !== directory && !this.#entries.has(known.directory)) {
+      this.#identities.delete(known.directory);
+      this.#moved.add(known.directory);
+    }
+    if (this.#identities.get(directory) !== listing.identity) this.#moved.add(directory);
+    this.#identities.set(directory, listing.identity);
+    return listing.names;
+  }
+
   /** Changes when the file may have changed. */
   revision(path: string): string {
-    const { content, identity } = this.#look(path);
-    return content.ok ? content.value.sha256 : `${identity} ${content.error}`;
+    return revisionOf(this.#look(path));
   }
 
   #look(path: string): Entry {
-    const seen = this.#seen.get(path);
-    if (seen !== undefined) return seen;
     const known = this.#entries.get(path);
+    if (known !== undefined && !this.#isSuspect(path)) return known;
     const entry = this.#current(path, known);
-    this.#seen.set(path, entry);
+    this.#looked.add(path);
+    if (entry === known) return entry;
+    this.#entries.set(path, entry);
+    this.#identities.set(path, entry.identity);
+    if (entry.young) this.#young.add(path);
+    else this.#young.delete(path);
+    const moved = known === undefined || entry.identity !== known.identity || revisionOf(entry) !== revisionOf(known);
+    if (moved) this.#moved.add(path);
     return entry;
+  }
+
+  #isSuspect(path: string): boolean {
+    return !this.#looked.has(path) && (this.#suspects === undefined || this.#suspects.has(path));
   }
 
   #current(path: string, known: Entry | undefined): Entry {
@@ -78,10 +140,38 @@ export class FileCache {
   }
 }
 
+function currentListing(directory: string, known: Listing | undefined): Listing {
+  try {
+    const stat = statSync(directory);
+    const identity = identify(stat);
+    const same = known?.directory === directory && known.identity === identity;
+    if (same && !known.young) return known;
+    const young = Date.now() - stat.mtimeMs < YOUNG_MS;
+    const names = readdirSync(directory).toSorted();
+    return {
+      directory,
+      identity,
+      young,
+      names: same && known.names.ok && equal(known.names.value, names) ? known.names : ok(names),
+    };
+  } catch (cause) {
+    return { directory, identity: identityOf(directory), young: false, names: err(reason(cause)) };
+  }
+}
+
+function equal(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((name, index) => name === b[index]);
+}
+
+function revisionOf({ content, identity }: Entry): string {
+  return content.ok ? content.value.sha256 : `${identity} ${content.error}`;
+}
+
 const ABSENT = 'absent';
+const DIRECTORY = 'directory:';
 
 function identify(stat: Stats): string {
-  return `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeMs}:${stat.ctimeMs}`;
+  return `${stat.isDirectory() ? DIRECTORY : ''}${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeMs}:${stat.ctimeMs}`;
 }
 
 /** What tells one state of a file or directory from another. Links are followed: a swapped link is another file. */
@@ -91,6 +181,11 @@ export function identityOf(path: string): string {
   } catch {
     return ABSENT;
   }
+}
+
+/** Whether an identity is a directory's. */
+export function isDirectory(identity: string): boolean {
+  return identity.startsWith(DIRECTORY);
 }
 
 function readText(path: string, bytes: number): Result<SourceFile, string> {

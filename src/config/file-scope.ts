@@ -147,9 +147,9 @@ export class FileScope {
     }
   }
 
-  /** SHA-256 (hex) over this file and every file that it names. */
-  digest(): string {
-    const hash = createHash('sha256').update(this.document.text);
+  /** SHA-256 (hex) over this file, every file that it names, and what records call it. */
+  digest(displayFile: string): string {
+    const hash = createHash('sha256').update(`${displayFile}\0`).update(this.document.text);
     for (const path of [...this.dependents].sort()) hash.update(`\0${path}\0${this.#cache.revision(path)}`);
     return hash.digest('hex');
   }

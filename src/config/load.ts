@@ -4,22 +4,20 @@
  * What has not changed on disk is not read, parsed or checked again: a loader is kept for the life of the process.
  */
 import { createHash } from 'node:crypto';
-import { readdirSync } from 'node:fs';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
 import type { TenantId } from '../kernel/ids.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
 import { judgeValidity } from './certificates.ts';
 import { YamlDocument } from './document.ts';
 import { withEgressSlots } from './egress.ts';
-import { FileCache, identityOf, reason } from './file-cache.ts';
+import { FileCache } from './file-cache.ts';
 import type { PlacedValidity } from './file-scope.ts';
 import { type Finding, sortFindings } from './finding.ts';
 import type { Generation, TenantConfig } from './generation.ts';
-import { type BuiltMain, buildMain } from './main.ts';
-import { judgeNeighbours } from './neighbours.ts';
+import { type BuiltMain, buildMain, type MainDraft } from './main.ts';
 import { type Environment, TELEMETRY_VARIABLES } from './telemetry.ts';
-import { type BuiltTenant, buildTenant, type TenantDraft } from './tenant.ts';
+import type { TenantDraft } from './tenant.ts';
+import { TenantFiles, type TenantsPlace } from './tenant-files.ts';
 
 export interface LoaderOptions {
   /** Where OpenTelemetry's variables are read from. */
@@ -28,21 +26,15 @@ export interface LoaderOptions {
   readonly nowMs: () => number;
 }
 
-interface CachedTenant {
-  readonly revision: string;
-  /** Revisions of the files it names, in the order of `built.dependents`. */
-  readonly dependents: readonly string[];
-  readonly built: BuiltTenant;
-}
-
-/** After so many tenants the event loop gets a turn: the admin port answers during a load of thousands. */
-const TENANTS_PER_TURN = 50;
-
 export class ConfigurationLoader {
   readonly #options: LoaderOptions;
   readonly #cache = new FileCache();
-  #tenants = new Map<string, CachedTenant>();
-  #files: ReadonlyMap<string, string> = new Map();
+  readonly #tenants = new TenantFiles(this.#cache);
+  /** The main file and what it names, as of the last load. */
+  #mainFiles: readonly string[] = [];
+  /** Whether the last load looked at all that it was to look at: the next one needs not look at the rest. */
+  #complete = false;
+  readonly #touched = new Set<string>();
   #warnings: readonly Finding[] = [];
   #loading: Promise<unknown> = Promise.resolve();
 
@@ -56,78 +48,123 @@ export class ConfigurationLoader {
   }
 
   /**
-   * Everything that the last load looked at, the tenants' directory too, by absolute path, whether it was there or not; each with
-   * what it was on disk when the load looked, so that a watcher sees what changed since.
+   * Everything that the configuration is made of, the tenants' directory too, by absolute path, whether it is there or not; each
+   * with what it was on disk when it was looked at, so that a watcher sees what changed since. Always the same map, as of now.
    */
   get files(): ReadonlyMap<string, string> {
-    return this.#files;
+    return this.#cache.identities;
+  }
+
+  /** Those of `files` that the last load found new, gone or different. */
+  get touched(): ReadonlySet<string> {
+    return this.#touched;
   }
 
   /**
    * Loads what is on disk now. A tenant keeps its slot in `previous`; a new one gets the lowest that neither this generation nor
-   * `previous` uses, since calls of the previous one may still run. When nothing has changed, the result is `previous` itself.
+   * `previous` uses, since calls of the previous one may still run. What has not changed is the same object as in `previous`, up
+   * to the whole.
+   *
+   * `suspects`: what may have changed since the last load, by absolute path, as a watcher tells. Then only that is looked at, with
+   * all other files of the tenants that it concerns; and everything after all, before a change is refused. Checks between
+   * tenants are over all of them, always. Without `suspects`, every file is looked at.
    *
    * `mainFile` may be relative to the working directory; findings then name all files so. Loads follow one another.
    */
-  load(mainFile: string, previous: Generation | undefined): Promise<Result<Generation, readonly Finding[]>> {
-    const load = this.#loading.then(() => this.#load(mainFile, previous));
+  load(
+    mainFile: string,
+    previous: Generation | undefined,
+    suspects?: ReadonlySet<string>,
+  ): Promise<Result<Generation, readonly Finding[]>> {
+    const load = this.#loading.then(() => this.#loadSuspects(mainFile, previous, suspects));
     this.#loading = load.catch(() => undefined);
     return load;
   }
 
-  async #load(mainFile: string, previous: Generation | undefined): Promise<Result<Generation, readonly Finding[]>> {
-    this.#cache.begin();
+  async #loadSuspects(
+    mainFile: string,
+    previous: Generation | undefined,
+    suspects: ReadonlySet<string> | undefined,
+  ): Promise<Result<Generation, readonly Finding[]>> {
+    this.#touched.clear();
+    if (suspects !== undefined && this.#complete) {
+      const loaded = await this.#load(mainFile, previous, suspects);
+      if (loaded.ok) return loaded;
+    }
+    return await this.#load(mainFile, previous, undefined);
+  }
+
+  async #load(
+    mainFile: string,
+    previous: Generation | undefined,
+    suspects: ReadonlySet<string> | undefined,
+  ): Promise<Result<Generation, readonly Finding[]>> {
+    this.#complete = false;
     this.#warnings = [];
     const mainPath = resolve(mainFile);
+    this.#cache.begin(suspects === undefined ? undefined : [...suspects, mainPath, ...this.#mainFiles]);
     const mainText = this.#cache.read(mainPath);
-    this.#files = this.#cache.identities();
-    if (!mainText.ok) return err([wholeFile(mainFile, mainText.error, 'name the main file with --config')]);
+    if (!mainText.ok) {
+      this.#touch();
+      return err([wholeFile(mainFile, mainText.error, 'name the main file with --config')]);
+    }
     const document = new YamlDocument(mainFile, mainText.value.text);
     const main = buildMain(document, mainPath, this.#cache, this.#options.environment);
-    const directory = main.tenantsDirectory;
-    const directoryIdentity = directory === undefined ? undefined : identityOf(directory);
-    const listing = this.#list(main);
-    const tenants = await this.#loadTenants(mainFile, main, listing.names);
-    this.#cache.end();
-    const files = new Map(this.#cache.identities());
-    if (directory !== undefined && directoryIdentity !== undefined) files.set(directory, directoryIdentity);
-    this.#files = files;
-    const findings = sortFindings([
-      ...main.findings,
-      ...this.#validity(main.document, main.validities),
-      ...listing.findings,
-      ...tenants.flatMap((tenant) => [...tenant.findings, ...this.#validity(tenant.document, tenant.validities)]),
-      ...judgeNeighbours(tenants),
-    ]);
-    const drafts = tenants.map((tenant) => tenant.draft).filter((draft) => draft !== undefined);
-    const failed = findings.some((finding) => finding.severity === 'error') || drafts.length < tenants.length;
+    const listed = await this.#loadTenants(mainFile, main);
+    this.#forgetUnused([mainPath, ...main.dependents]);
+    this.#touch();
+    const findings = sortFindings(this.#findings(main, listed));
+    const drafts = this.#tenants.built.map((tenant) => tenant.draft);
+    const failed = findings.some((finding) => finding.severity === 'error') || drafts.includes(undefined);
     if (failed || main.draft === undefined) return err(findings);
     this.#warnings = findings;
-    const digest = this.#digest(main, drafts);
-    if (previous?.digest === digest) return ok(previous);
-    const number = (previous?.number ?? 0) + 1;
-    const egress = withEgressSlots(main.draft.egress, previous);
-    return ok({ number, digest, ...main.draft, egress, tenants: withSlots(drafts, previous) });
+    return ok(
+      this.#generation(
+        main,
+        main.draft,
+        drafts.filter((draft) => draft !== undefined),
+        previous,
+      ),
+    );
+  }
+
+  /** Looks at the tenants. Returns what is wrong with their directory. */
+  async #loadTenants(mainFile: string, main: BuiltMain): Promise<readonly Finding[]> {
+    const { tenantsDirectory: directory } = main;
+    if (directory === undefined) {
+      // While the main file cannot be understood, nobody knows where they are: they stay as they were, to be looked at later.
+      if (main.draft === undefined) return [];
+      this.#tenants.clear();
+      this.#complete = true;
+      return [];
+    }
+    const listing = this.#list(main, directory);
+    const display = relative(dirname(resolve(mainFile)), directory);
+    const typed = isAbsolute(mainFile) ? directory : join(dirname(mainFile), display);
+    const place: TenantsPlace = { directory, typed, display };
+    await this.#tenants.refresh(place, listing.names);
+    this.#complete = true;
+    return listing.findings;
   }
 
   /** The names of the tenants' files. */
-  #list(main: BuiltMain): { readonly names: readonly string[]; readonly findings: readonly Finding[] } {
-    const directory = main.tenantsDirectory;
-    if (directory === undefined) return { names: [], findings: [] };
+  #list(
+    main: BuiltMain,
+    directory: string,
+  ): { readonly names: readonly string[]; readonly findings: readonly Finding[] } {
     const finding = (message: string, fix: string, severity: Finding['severity']): Finding =>
       main.document.finding({ path: ['tenants'] }, message, fix, severity);
-    let entries: readonly string[];
-    try {
-      // Hidden entries are Kubernetes' (`..data`) and editors'.
-      entries = readdirSync(directory).filter((name) => !name.startsWith('.'));
-    } catch (cause) {
+    const entries = this.#cache.list(directory);
+    if (!entries.ok) {
       const fix = 'name the directory that holds one file per tenant';
-      return { names: [], findings: [finding(`${directory} ${reason(cause)}`, fix, 'error')] };
+      return { names: [], findings: [finding(`${directory} ${entries.error}`, fix, 'error')] };
     }
-    const findings = entries
+    // Hidden entries are Kubernetes' (`..data`) and editors'.
+    const visible = entries.value.filter((name) => !name.startsWith('.'));
+    const findings = visible
       .filter((name) => name.endsWith('.yml'))
       .map((name) => finding(`${name} is not read`, `rename it to ${name.slice(0, -'.yml'.length)}.yaml`, 'warning'));
-    const names = entries.filter((name) => name.endsWith('.yaml')).toSorted();
+    const names = visible.filter((name) => name.endsWith('.yaml'));
     if (names.length === 0) {
       const message = `${directory} holds no tenant’s file: every connection will be refused`;
       findings.push(finding(message, 'add a *.yaml file for each tenant', 'warning'));
@@ -135,39 +172,26 @@ export class ConfigurationLoader {
     return { names, findings };
   }
 
-  async #loadTenants(mainFile: string, main: BuiltMain, names: readonly string[]): Promise<readonly BuiltTenant[]> {
-    const { tenantsDirectory } = main;
-    if (tenantsDirectory === undefined) return [];
-    const fromMain = relative(dirname(resolve(mainFile)), tenantsDirectory);
-    const kept = new Map<string, CachedTenant>();
-    const tenants: BuiltTenant[] = [];
-    for (const [index, name] of names.entries()) {
-      if (index % TENANTS_PER_TURN === TENANTS_PER_TURN - 1) await setImmediate();
-      const path = join(tenantsDirectory, name);
-      const display = join(fromMain, name);
-      const file = isAbsolute(mainFile) ? path : join(dirname(mainFile), display);
-      const cached = this.#tenant(path, file, display);
-      kept.set(path, cached);
-      tenants.push(cached.built);
+  #forgetUnused(mainFiles: readonly string[]): void {
+    const lost = this.#tenants.takeLost(this.#mainFiles);
+    for (const file of mainFiles) lost.delete(file);
+    for (const file of lost) this.#cache.forget(file);
+    this.#mainFiles = mainFiles;
+  }
+
+  #touch(): void {
+    for (const path of this.#cache.moved) this.#touched.add(path);
+  }
+
+  /** Everything that is wrong, in the order of the files. */
+  #findings(main: BuiltMain, listed: readonly Finding[]): readonly Finding[] {
+    const findings = [...main.findings, ...this.#validity(main.document, main.validities), ...listed];
+    if (!this.#complete) return findings;
+    for (const { document, findings: own, validities } of this.#tenants.built) {
+      findings.push(...own, ...this.#validity(document, validities));
     }
-    this.#tenants = kept;
-    return tenants;
-  }
-
-  #tenant(path: string, file: string, display: string): CachedTenant {
-    const revision = this.#cache.revision(path);
-    const cached = this.#tenants.get(path);
-    if (cached !== undefined && cached.revision === revision && this.#unchanged(cached)) return cached;
-    const text = this.#cache.read(path);
-    const built = text.ok
-      ? buildTenant(new YamlDocument(file, text.value.text), path, display, this.#cache)
-      : unreadable(file, text.error);
-    const dependents = built.dependents.map((dependent) => this.#cache.revision(dependent));
-    return { revision, dependents, built };
-  }
-
-  #unchanged(cached: CachedTenant): boolean {
-    return cached.built.dependents.every((path, index) => this.#cache.revision(path) === cached.dependents[index]);
+    findings.push(...this.#tenants.judgeNeighbours());
+    return findings;
   }
 
   #validity(document: YamlDocument, validities: readonly PlacedValidity[]): readonly Finding[] {
@@ -179,23 +203,25 @@ export class ConfigurationLoader {
     });
   }
 
+  #generation(
+    main: BuiltMain,
+    draft: MainDraft,
+    drafts: readonly TenantDraft[],
+    previous: Generation | undefined,
+  ): Generation {
+    const digest = this.#digest(main, drafts);
+    if (previous?.digest === digest) return previous;
+    const number = (previous?.number ?? 0) + 1;
+    const egress = withEgressSlots(draft.egress, previous);
+    return { number, digest, ...draft, egress, tenants: withSlots(drafts, previous) };
+  }
+
   #digest(main: BuiltMain, drafts: readonly TenantDraft[]): string {
     const hash = createHash('sha256').update(main.digest);
     for (const name of TELEMETRY_VARIABLES) hash.update(`\0${name}=${this.#options.environment[name] ?? ''}`);
-    for (const draft of drafts) hash.update(`\0${draft.file}\0${draft.digest}`);
+    hash.update(drafts.map((draft) => `\0${draft.file}\0${draft.digest}`).join(''));
     return hash.digest('hex');
   }
-}
-
-function unreadable(file: string, message: string): BuiltTenant {
-  return {
-    document: new YamlDocument(file, ''),
-    draft: undefined,
-    facts: undefined,
-    findings: [wholeFile(file, message, 'make the file readable, or remove it')],
-    validities: [],
-    dependents: [],
-  };
 }
 
 function wholeFile(file: string, message: string, fix: string): Finding {
@@ -204,12 +230,17 @@ function wholeFile(file: string, message: string, fix: string): Finding {
 
 /** Slots are indexes into shared tables, so a tenant's never changes while the process lives. */
 function withSlots(drafts: readonly TenantDraft[], previous: Generation | undefined): readonly TenantConfig[] {
-  const before = new Map<TenantId, number>(previous?.tenants.map((tenant) => [tenant.id, tenant.slot]));
-  const used = new Set(before.values());
+  const before = new Map<TenantId, TenantConfig>();
+  const used = new Set<number>();
+  for (const tenant of previous?.tenants ?? []) {
+    before.set(tenant.id, tenant);
+    used.add(tenant.slot);
+  }
   let next = 0;
   return drafts.map((draft) => {
-    const slot = before.get(draft.id);
-    if (slot !== undefined) return { ...draft, slot };
+    const known = before.get(draft.id);
+    if (known !== undefined && known.digest === draft.digest) return known;
+    if (known !== undefined) return { ...draft, slot: known.slot };
     while (used.has(next)) next += 1;
     used.add(next);
     return { ...draft, slot: next };

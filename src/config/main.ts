@@ -27,6 +27,8 @@ export interface BuiltMain {
   /** Absolute; undefined when the file does not say. */
   readonly tenantsDirectory: string | undefined;
   readonly digest: string;
+  /** Absolute paths of the files that it names. */
+  readonly dependents: ReadonlySet<string>;
 }
 
 /** Builds the main file's part. `path` is absolute. */
@@ -43,7 +45,8 @@ export function buildMain(document: YamlDocument, path: string, cache: FileCache
     findings: scope.findings,
     validities: scope.validities,
     tenantsDirectory: tenants === undefined ? undefined : scope.resolve(tenants),
-    digest: scope.digest(),
+    digest: scope.digest(''),
+    dependents: scope.dependents,
   };
 }
 

@@ -6,6 +6,64 @@ import type { BuiltTenant, TenantFacts } from './tenant.ts';
 
 type Known = BuiltTenant & { readonly facts: TenantFacts };
 
+/**
+ * Who has what, over all tenants, kept from one load to the next: only tenants that have something in common are looked at, and
+ * only a tenant that changed is entered anew.
+ */
+export class Neighbours {
+  readonly #ids: Users = new Map();
+  readonly #serverNames: Users = new Map();
+  readonly #apiKeyIds: Users = new Map();
+  readonly #issuers: Users = new Map();
+  readonly #clientCas: Users = new Map();
+  /** What several have, with those who have it. */
+  readonly #shared = new Set<Set<BuiltTenant>>();
+
+  enter(tenant: BuiltTenant): void {
+    this.#each(tenant, (users, value) => {
+      const known = users.get(value);
+      if (known === undefined || known === tenant) users.set(value, tenant);
+      else if (known instanceof Set) known.add(tenant);
+      else {
+        const several = new Set([known, tenant]);
+        users.set(value, several);
+        this.#shared.add(several);
+      }
+    });
+  }
+
+  leave(tenant: BuiltTenant): void {
+    this.#each(tenant, (users, value) => {
+      const known = users.get(value);
+      if (known === tenant) users.delete(value);
+      if (!(known instanceof Set) || !known.delete(tenant)) return;
+      const [last] = known;
+      if (known.size > 1 || last === undefined) return;
+      this.#shared.delete(known);
+      users.set(value, last);
+    });
+  }
+
+  /** What is wrong between them. `order`: all tenants; of two, the later one is told. */
+  judge(order: Iterable<BuiltTenant>): readonly Finding[] {
+    if (this.#shared.size === 0) return [];
+    const involved = new Set([...this.#shared].flatMap((users) => [...users]));
+    return judgeNeighbours([...order].filter((tenant) => involved.has(tenant)));
+  }
+
+  #each({ facts }: BuiltTenant, visit: (users: Users, value: string) => void): void {
+    if (facts === undefined) return;
+    visit(this.#ids, facts.id);
+    for (const name of facts.serverNames) visit(this.#serverNames, name);
+    for (const id of facts.apiKeyIds) visit(this.#apiKeyIds, id);
+    for (const { issuer } of facts.issuers) visit(this.#issuers, issuer);
+    for (const ca of facts.clientCas) visit(this.#clientCas, ca);
+  }
+}
+
+/** One user as such, which nearly all are; several as a set. */
+type Users = Map<string, BuiltTenant | Set<BuiltTenant>>;
+
 /** Checks the tenants against each other, in linear time. */
 export function judgeNeighbours(tenants: readonly BuiltTenant[]): readonly Finding[] {
   const known = tenants.filter((tenant): tenant is Known => tenant.facts !== undefined);

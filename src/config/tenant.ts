@@ -82,7 +82,7 @@ function build(
   const draft: TenantDraft = {
     id: source.tenant,
     file: displayFile,
-    digest: scope.digest(),
+    digest: scope.digest(displayFile),
     serverNames: source.serverNames,
     certificate: certificate.pair,
     clientCaPem: clientCa.pem,

@@ -5,10 +5,13 @@
 import { constants } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { ListenerConfig, TenantConfig } from '../config/generation.ts';
+import type { TenantId } from '../kernel/ids.ts';
 
 export type MinTlsVersion = ListenerConfig['minTlsVersion'];
 
 interface Entry {
+  readonly tenant: TenantId;
+  readonly digest: string;
   readonly context: SecureContext;
   used: boolean;
 }
@@ -26,18 +29,16 @@ export class TlsContexts {
     const key = `${minVersion} ${tenant.digest}`;
     let entry = this.#entries.get(key);
     if (entry === undefined) {
-      entry = { context: compile(tenant, minVersion), used: true };
+      entry = { tenant: tenant.id, digest: tenant.digest, context: compile(tenant, minVersion), used: true };
       this.#entries.set(key, entry);
     }
     entry.used = true;
     return entry.context;
   }
 
-  /** Forgets every context of a tenant digest that is not among these: after a change of the configuration. */
-  retain(digests: ReadonlySet<string>): void {
-    for (const key of this.#entries.keys()) {
-      if (!digests.has(key.slice(key.indexOf(' ') + 1))) this.#entries.delete(key);
-    }
+  /** Forgets every context of a tenant and digest that are not the present ones: after a change of the configuration. */
+  retain(isPresent: (tenant: TenantId, digest: string) => boolean): void {
+    for (const [key, { tenant, digest }] of this.#entries) if (!isPresent(tenant, digest)) this.#entries.delete(key);
   }
 
   /** Forgets every context that nobody asked for since the last call. Open connections keep theirs. */

@@ -5,7 +5,8 @@
 import { unlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { Holding } from '../buffers/ceiling.ts';
-import type { EgressAddress, EgressConfig, Generation, LimitsConfig } from '../config/generation.ts';
+import type { EgressAddress, EgressConfig, LimitsConfig } from '../config/generation.ts';
+import type { Settings } from '../config/generation-change.ts';
 import { Http2Connection } from '../http2/connection.ts';
 import type { ConnectionLimits } from '../http2/limits.ts';
 import type { CallServices } from './call-services.ts';
@@ -104,7 +105,7 @@ export class EgressListener implements EgressSessionHost {
   }
 
   /** A new generation: the next call goes out under it; connections stay. */
-  apply(config: EgressConfig, { limits }: Generation): void {
+  apply(config: EgressConfig, { limits }: Settings): void {
     this.#limits = limits;
     this.#server.maxConnections = limits.maxConnections;
     this.#runtime = new EgressRuntime(config, limits, this.#options, this.#runtime);

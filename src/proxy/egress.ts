@@ -2,7 +2,8 @@
  * All egress listeners of one worker: which there are follows the configuration, also while calls run.
  */
 import type { Holding } from '../buffers/ceiling.ts';
-import type { EgressConfig, Generation } from '../config/generation.ts';
+import type { EgressConfig } from '../config/generation.ts';
+import type { Settings } from '../config/generation-change.ts';
 import { EgressListener, type EgressListenerOptions } from './egress-listener.ts';
 
 /** What was to be listened on and could not be, is tried again. */
@@ -14,10 +15,10 @@ export class Egress {
   /** No longer configured, with calls that have yet to end. */
   readonly #leaving = new Set<EgressListener>();
   readonly #retries = new Set<NodeJS.Timeout>();
-  #generation: Generation;
+  #generation: Settings;
   #draining = false;
 
-  constructor(options: EgressListenerOptions, generation: Generation) {
+  constructor(options: EgressListenerOptions, generation: Settings) {
     this.#options = options;
     this.#generation = generation;
   }
@@ -25,6 +26,7 @@ export class Egress {
   /** Listens on all addresses; rejects when one cannot be bound. */
   async start(): Promise<void> {
     for (const config of this.#own(this.#generation)) {
+      if (this.#draining) return;
       const listener = this.#make(config);
       await listener.listen();
     }
@@ -35,7 +37,7 @@ export class Egress {
    * what stays has its new configuration for the next call. Resolves when the new addresses are bound or have failed, and nobody can
    * connect to what is gone.
    */
-  async apply(generation: Generation): Promise<void> {
+  async apply(generation: Settings): Promise<void> {
     this.#generation = generation;
     const configured = new Map(this.#own(generation).map((config) => [config.listen, config]));
     const changes: Promise<void>[] = [];
@@ -44,8 +46,8 @@ export class Egress {
     }
     for (const [listen, config] of configured) {
       const known = this.#listeners.get(listen);
-      if (known === undefined) changes.push(this.#add(config));
-      else known.apply(config, generation);
+      if (known !== undefined) known.apply(config, generation);
+      else if (!this.#draining) changes.push(this.#add(config));
     }
     await Promise.all(changes);
   }
@@ -85,7 +87,7 @@ export class Egress {
   }
 
   /** A Unix socket cannot be bound twice: all are the first worker's, which is there however many there are. */
-  #own({ egress }: Generation): readonly EgressConfig[] {
+  #own({ egress }: Settings): readonly EgressConfig[] {
     const isFirst = this.#options.tables.workerIndex === 0;
     return egress.filter(({ address }) => address.kind === 'tcp' || isFirst);
   }

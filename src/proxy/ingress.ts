@@ -5,7 +5,8 @@
  * A change of the address is made in two steps, so that it can be refused as a whole: every worker binds the new one (`prepare`)
  * before any leaves the old one (`apply`).
  */
-import type { Generation, ListenerConfig } from '../config/generation.ts';
+import type { ListenerConfig } from '../config/generation.ts';
+import type { Settings } from '../config/generation-change.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import { Listener, type ListenerOptions } from './listener.ts';
 
@@ -13,13 +14,13 @@ export type IngressOptions = Omit<ListenerOptions, 'generation' | 'listen'>;
 
 export class Ingress {
   readonly #options: IngressOptions;
-  #generation: Generation;
+  #generation: Settings;
   #current: Listener | undefined;
   #next: Listener | undefined;
   readonly #leaving = new Set<Listener>();
   #draining = false;
 
-  constructor(options: IngressOptions, generation: Generation) {
+  constructor(options: IngressOptions, generation: Settings) {
     this.#options = options;
     this.#generation = generation;
   }
@@ -57,7 +58,7 @@ export class Ingress {
    * generation there is none. Peers of tenants in `reconnect` are asked to shake hands again. Resolves when nobody can connect to
    * the old address any more.
    */
-  async apply(generation: Generation, reconnect: readonly TenantId[]): Promise<void> {
+  async apply(generation: Settings, reconnect: readonly TenantId[]): Promise<void> {
     this.#generation = generation;
     for (const listener of this.#all()) listener.apply(generation, reconnect);
     if (this.#next === undefined && generation.listener !== undefined) return;

@@ -5,7 +5,8 @@ import type { X509Certificate } from 'node:crypto';
 import { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import type { Holding } from '../buffers/ceiling.ts';
-import type { Generation, ListenerConfig } from '../config/generation.ts';
+import type { ListenerConfig } from '../config/generation.ts';
+import type { Settings } from '../config/generation-change.ts';
 import { Http2Connection } from '../http2/connection.ts';
 import type { ConnectionLimits } from '../http2/limits.ts';
 import { establishedProblem, handshakeRefusal, listenerTlsOptions } from '../identity/listener-tls.ts';
@@ -23,7 +24,7 @@ import type { TenantRuntime } from './tenant-runtime.ts';
 import type { Tenants } from './tenants.ts';
 
 export interface ListenerOptions {
-  readonly generation: Generation;
+  readonly generation: Settings;
   /** Where it listens for its whole life; of the rest, `apply` brings what is new. */
   readonly listen: ListenerConfig;
   readonly tenants: Tenants;
@@ -44,7 +45,7 @@ export class Listener implements SessionHost {
   readonly #sessions = new Set<Session>();
   readonly #door = new Door(() => this.#drain?.check());
   readonly #server: Server;
-  #generation: Generation;
+  #generation: Settings;
   #minTlsVersion: ListenerConfig['minTlsVersion'];
   /** Node forgets a socket's address when it refuses its certificate. */
   readonly #addresses = new WeakMap<object, string>();
@@ -136,11 +137,11 @@ export class Listener implements SessionHost {
   }
 
   /** A new generation: new handshakes see it at once; peers of tenants in `reconnect` are asked to shake hands again. */
-  apply(generation: Generation, reconnect: readonly TenantId[]): void {
+  apply(generation: Settings, reconnect: readonly TenantId[]): void {
     this.#generation = generation;
     this.#server.maxConnections = generation.limits.maxConnections;
     this.#applyTls(generation.listener);
-    this.#contexts.retain(new Set(generation.tenants.map((tenant) => tenant.digest)));
+    this.#contexts.retain((id, digest) => this.#options.tenants.config(id)?.digest === digest);
     if (reconnect.length === 0) return;
     const ids = new Set(reconnect);
     for (const session of this.#sessions) {

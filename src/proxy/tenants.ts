@@ -1,8 +1,8 @@
 /**
- * The tenants of this worker's current generation. A swap of generations is a swap of two maps; what a tenant's first
+ * The tenants of this worker's current generation. A change of generations costs what it changes; what a tenant's first
  * connection compiled is kept for as long as its configuration stays the same and it is in use.
  */
-import { type CredentialDirectory, Directory } from '../authn/directory.ts';
+import { Directory } from '../authn/directory.ts';
 import type { Generation, TenantConfig } from '../config/generation.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import { type TenantResources, TenantRuntime } from './tenant-runtime.ts';
@@ -12,9 +12,10 @@ const IDLE_SWEEP_MS = 300_000;
 
 export class Tenants {
   readonly #resources: TenantResources;
-  readonly #directory = new SwappableDirectory();
-  #byServerName: ReadonlyMap<string, TenantConfig> = new Map();
-  #byId: ReadonlyMap<TenantId, TenantConfig> = new Map();
+  /** Authenticators look into it for as long as they live, also when their own tenant does not change. */
+  readonly #directory = new Directory([]);
+  readonly #byServerName = new Map<string, TenantConfig>();
+  readonly #byId = new Map<TenantId, TenantConfig>();
   readonly #runtimes = new Map<TenantId, TenantRuntime>();
   #idleSince = new Map<TenantId, number>();
   readonly #sweep: NodeJS.Timeout;
@@ -24,18 +25,31 @@ export class Tenants {
     this.#sweep = setInterval(() => this.#dropIdle(), IDLE_SWEEP_MS / 5).unref();
   }
 
-  /** Swaps in a generation. Returns the ids of tenants that are gone or whose clients must shake hands again. */
-  apply(generation: Generation): readonly TenantId[] {
-    const byServerName = new Map<string, TenantConfig>();
-    const byId = new Map<TenantId, TenantConfig>();
-    for (const tenant of generation.tenants) {
-      byId.set(tenant.id, tenant);
-      for (const name of tenant.serverNames) byServerName.set(name, tenant);
-    }
-    this.#byServerName = byServerName;
-    this.#byId = byId;
-    this.#directory.current = new Directory(generation.tenants);
-    return this.#refresh();
+  /** Swaps in a whole generation; returns what `change` does. */
+  apply({ tenants }: Pick<Generation, 'tenants'>): readonly TenantId[] {
+    const ids = new Set(tenants.map((tenant) => tenant.id));
+    const removed = [...this.#byId.keys()].filter((id) => !ids.has(id));
+    return this.change(tenants, removed);
+  }
+
+  /**
+   * Swaps in tenants that are new or different, and takes out others. Returns the ids of tenants that are gone or whose clients must
+   * shake hands again.
+   */
+  change(tenants: readonly TenantConfig[], removed: readonly TenantId[]): readonly TenantId[] {
+    // Out with all of the old before the new comes in: a name or a key may have gone from one tenant to another.
+    for (const id of removed) this.#takeOut(id);
+    for (const { id } of tenants) this.#takeOut(id);
+    for (const tenant of tenants) this.#putIn(tenant);
+    const reconnect: TenantId[] = [];
+    for (const id of removed) if (this.#dismiss(id)) reconnect.push(id);
+    for (const tenant of tenants) if (this.#renew(tenant)) reconnect.push(tenant.id);
+    return reconnect;
+  }
+
+  /** A tenant as it is configured now. */
+  config(id: TenantId): TenantConfig | undefined {
+    return this.#byId.get(id);
   }
 
   /** The tenant that a server name (SNI) claims. */
@@ -59,24 +73,44 @@ export class Tenants {
     return this.#runtimes.values();
   }
 
+  /** Has those in these slots give back the memory that they can do without. */
+  trim(slots: ReadonlySet<number>): void {
+    for (const runtime of this.#runtimes.values()) if (slots.has(runtime.config.slot)) runtime.trim();
+  }
+
   close(): void {
     clearInterval(this.#sweep);
   }
 
-  #refresh(): readonly TenantId[] {
-    const reconnect: TenantId[] = [];
-    for (const [id, runtime] of this.#runtimes) {
-      const config = this.#byId.get(id);
-      if (config === undefined) {
-        this.#runtimes.delete(id);
-        runtime.pool.drain();
-        reconnect.push(id);
-      } else if (config.digest !== runtime.config.digest) {
-        this.#runtimes.set(id, new TenantRuntime(config, this.#resources, runtime));
-        if (changesTrust(runtime.config, config)) reconnect.push(id);
-      }
-    }
-    return reconnect;
+  #takeOut(id: TenantId): void {
+    const tenant = this.#byId.get(id);
+    if (tenant === undefined) return;
+    this.#byId.delete(id);
+    for (const name of tenant.serverNames) this.#byServerName.delete(name);
+    this.#directory.leave(tenant);
+  }
+
+  #putIn(tenant: TenantConfig): void {
+    this.#byId.set(tenant.id, tenant);
+    for (const name of tenant.serverNames) this.#byServerName.set(name, tenant);
+    this.#directory.enter(tenant);
+  }
+
+  /** Ends what a removed tenant had compiled, and says whether there was anything. */
+  #dismiss(id: TenantId): boolean {
+    const runtime = this.#runtimes.get(id);
+    if (runtime === undefined) return false;
+    this.#runtimes.delete(id);
+    runtime.retire();
+    return true;
+  }
+
+  /** Compiles a tenant anew if it is in use, and says whether its clients must shake hands again. */
+  #renew(config: TenantConfig): boolean {
+    const runtime = this.#runtimes.get(config.id);
+    if (runtime === undefined || config.digest === runtime.config.digest) return false;
+    this.#runtimes.set(config.id, new TenantRuntime(config, this.#resources, runtime));
+    return changesTrust(runtime.config, config);
   }
 
   #dropIdle(): void {
@@ -88,7 +122,7 @@ export class Tenants {
       if (now - since < IDLE_SWEEP_MS) idleSince.set(id, since);
       else {
         this.#runtimes.delete(id);
-        runtime.pool.drain();
+        runtime.retire();
       }
     }
     this.#idleSince = idleSince;
@@ -102,17 +136,4 @@ function changesTrust(before: TenantConfig, after: TenantConfig): boolean {
     before.trustDomain !== after.trustDomain ||
     before.serverNames.join() !== after.serverNames.join()
   );
-}
-
-/** Authenticators outlive a generation when their own tenant did not change; whose issuer is whose may have. */
-class SwappableDirectory implements CredentialDirectory {
-  current: CredentialDirectory = new Directory([]);
-
-  tenantsOfIssuer(issuer: string): readonly TenantId[] {
-    return this.current.tenantsOfIssuer(issuer);
-  }
-
-  tenantOfKey(keyId: string): TenantId | undefined {
-    return this.current.tenantOfKey(keyId);
-  }
 }

@@ -29,9 +29,12 @@ interface Listener {
   readonly clients: X509Certificate[];
 }
 
+const HANDSHAKE_MS = 500;
+
 async function listen(
   tenants: readonly TenantConfig[] = [acme.config, globex.config],
   minVersion: MinTlsVersion = 'TLSv1.3',
+  handshakeTimeoutMs = HANDSHAKE_MS,
 ): Promise<Listener> {
   const contexts = new TlsContexts();
   const outcomes: string[] = [];
@@ -39,7 +42,7 @@ async function listen(
   const server = createServer(
     listenerTlsOptions({
       minVersion,
-      handshakeTimeoutMs: 500,
+      handshakeTimeoutMs,
       contextOf(serverName) {
         const tenant = tenants.find((candidate) => candidate.serverNames.includes(serverName));
         return tenant === undefined ? undefined : contexts.contextFor(tenant, minVersion);
@@ -195,11 +198,25 @@ test('TLS 1.2 is refused unless configured, and then only with ECDHE and an AEAD
   expect((await dial(lax, { ...with12, ciphers: 'ECDHE-ECDSA-AES128-SHA256:AES128-GCM-SHA256' })).received).toBe('');
 });
 
-test('a handshake that stalls is ended', async () => {
+test('a handshake that stalls is ended at its time, and not before', async () => {
   const listener = await listen();
   const socket = connectTcp(listener.port, '127.0.0.1');
+  await once(socket, 'connect');
+  const from = performance.now();
   await once(socket, 'close');
+  // The timer began when the connection was accepted, which may be before it was heard of here.
+  expect(performance.now() - from).toBeGreaterThan(HANDSHAKE_MS - 50);
   expect(listener.outcomes).toEqual(['TLS_HANDSHAKE_TIMEOUT ']);
+});
+
+test('a handshake that stalls for a while, and goes on within its time, is none that is ended', async () => {
+  const listener = await listen([acme.config, globex.config], 'TLSv1.3', 60_000);
+  const socket = connectTcp(listener.port, '127.0.0.1');
+  await once(socket, 'connect');
+  // As long as the other may take.
+  await new Promise((resolve) => setTimeout(resolve, HANDSHAKE_MS + 100));
+  expect(listener.outcomes).toEqual([]);
+  socket.destroy();
 });
 
 describe.each<MinTlsVersion>(['TLSv1.3', 'TLSv1.2'])('a session (%s)', (version) => {
@@ -295,7 +312,7 @@ describe('contexts', () => {
     const contexts = new TlsContexts();
     contexts.contextFor(acme.config, 'TLSv1.3');
     contexts.contextFor(globex.config, 'TLSv1.3');
-    contexts.retain(new Set([globex.config.digest]));
+    contexts.retain((tenant, digest) => tenant === globex.config.id && digest === globex.config.digest);
     expect(contexts.size).toBe(1);
   });
 
