@@ -136,6 +136,9 @@ class Inflater:
         self._inflater = c_void_p()
         library.nghttp2_hd_inflate_new(byref(self._inflater))
 
+    def __del__(self):
+        library.nghttp2_hd_inflate_del(self._inflater)
+
     def change_table_size(self, octets):
         assert library.nghttp2_hd_inflate_change_table_size(self._inflater, octets) == 0
 
