@@ -138,19 +138,22 @@ export class Ceiling {
 
   /** Ends calls of one tenant, those that hold most first, until so much is free, here or anywhere. */
   #shed({ holder, shareBytes }: OverShare, freeBytes: number): void {
-    const before = this.#tables.totalHeldBytes();
-    const enoughBytes = Math.max(this.#marks.lowBytes, before - freeBytes);
+    const sum = (): number => this.#tables.totalHeldBytes();
+    // What was trimmed may have sufficed.
+    const enoughBytes = Math.max(this.#marks.lowBytes, sum() - freeBytes);
+    if (sum() <= enoughBytes) return;
     const holdings = [...(this.#ledgers[holder.table]?.holdings(holder.slot) ?? [])];
     holdings.sort((a, b) => b.heldBytes - a.heldBytes);
+    const denial: Denial = { kind: 'buffer_exceeded', heldBytes: holder.heldBytes, limitBytes: shareBytes };
     let ended = 0;
     for (const holding of holdings) {
-      if (this.#tables.totalHeldBytes() <= enoughBytes || ended === MAX_SHED_AT_ONCE) break;
-      holding.shed({ kind: 'buffer_exceeded', heldBytes: holder.heldBytes, limitBytes: shareBytes });
+      if (sum() <= enoughBytes || ended === MAX_SHED_AT_ONCE) break;
+      holding.shed(denial);
       ended++;
     }
     // The rest, or the next one, after others have had their turn; nothing of it here: when the timer says so.
     this.#helpless = ended === 0;
-    if (ended > 0 && this.#tables.totalHeldBytes() > this.#marks.lowBytes) setImmediate(() => this.#look(false));
+    if (ended > 0 && sum() > this.#marks.lowBytes) setImmediate(() => this.#look(false));
   }
 }
 

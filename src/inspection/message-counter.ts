@@ -6,23 +6,23 @@ export class MessageCounter {
   messages = 0;
   /** Bytes of DATA, framing included. */
   bytes = 0;
-  /** Of those, the bytes up to the end of the last whole message. */
-  wholeBytes = 0;
   #headerBytes = 0;
   #length = 0;
   #remaining = 0;
+  #lastEnd = 0;
+  /** Ends before the last, in a ring. Most streams have one message, and no need of it. */
+  #earlierEnds: number[] | undefined;
 
   /** Takes the next bytes of the stream, in any pieces. */
   push(chunk: Buffer): void {
-    const before = this.bytes;
-    this.bytes = before + chunk.length;
+    this.bytes += chunk.length;
     let at = 0;
     while (at < chunk.length) {
       if (this.#remaining > 0) {
         const step = Math.min(this.#remaining, chunk.length - at);
         this.#remaining -= step;
         at += step;
-        if (this.#remaining === 0) this.wholeBytes = before + at;
+        if (this.#remaining === 0) this.#ended(this.bytes - chunk.length + at);
         continue;
       }
       const byte = chunk[at++] ?? 0;
@@ -33,16 +33,28 @@ export class MessageCounter {
         this.#headerBytes = 0;
         this.#remaining = this.#length;
         this.messages += 1;
-        if (this.#length === 0) this.wholeBytes = before + at;
+        if (this.#length === 0) this.#ended(this.bytes - chunk.length + at);
       }
     }
+  }
+
+  /** Whether a message ends at this byte of the stream. Of those before the last few it is no longer known: then it is false. */
+  endsAt(bytes: number): boolean {
+    return bytes === 0 || bytes === this.#lastEnd || this.#earlierEnds?.includes(bytes) === true;
   }
 
   /** True between messages: a stream that ends elsewhere was cut short. */
   get atBoundary(): boolean {
     return this.#headerBytes === 0 && this.#remaining === 0;
   }
+
+  #ended(at: number): void {
+    if (this.#lastEnd > 0) (this.#earlierEnds ??= [])[this.messages % REMEMBERED_ENDS] = this.#lastEnd;
+    this.#lastEnd = at;
+  }
 }
 
+/** Ends of messages that are remembered beside the last. */
+const REMEMBERED_ENDS = 15;
 /** Compressed-Flag and Message-Length (gRPC over HTTP/2, Length-Prefixed-Message). */
 const FRAME_HEADER_BYTES = 5;

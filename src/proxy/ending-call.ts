@@ -166,9 +166,7 @@ export abstract class EndingCall<L extends Leg> implements Mortal, Holding {
   /** Takes back what of the reply has not left. True when it may end there. */
   #takeBack(): boolean {
     const bytes = this.stream.retract();
-    if (bytes === undefined) return false;
-    const left = this.response.bytes - bytes;
-    return left === 0 || left === this.response.wholeBytes;
+    return bytes !== undefined && this.response.endsAt(this.response.bytes - bytes);
   }
 
   /** Something of ours threw. The call is over, whatever state it is in, and takes nobody along. */

@@ -6,6 +6,8 @@ import { AuditLog } from '../../src/audit/log.ts';
 import { readRecords } from '../../src/audit/reader.ts';
 import type { AuditRecord, CallRecord, RefusalRecord } from '../../src/audit/record.ts';
 import { diskFiles, type SegmentFiles } from '../../src/audit/segment-files.ts';
+import { Ceiling, type Holding } from '../../src/buffers/ceiling.ts';
+import { Pressure } from '../../src/buffers/pressure.ts';
 import { SlabReserve } from '../../src/buffers/slabs.ts';
 import type { Generation, LimitsConfig, ListenerConfig, TenantConfig } from '../../src/config/generation.ts';
 import type { ConnectionLimits } from '../../src/http2/limits.ts';
@@ -37,6 +39,8 @@ export const TEST_LIMITS: LimitsConfig = {
   connectionWindowBytes: 1024 * 1024,
   maxMessageBytes: 1024 * 1024 * 1024,
   maxInflatedBytes: 1024 * 1024,
+  workerHeapBytes: 256 * 1024 * 1024,
+  maxHeldBytes: 1024 * 1024 * 1024,
 };
 
 const TEST_LISTENER: ListenerConfig = { address: '127.0.0.1', port: 0, minTlsVersion: 'TLSv1.3' };
@@ -65,6 +69,7 @@ export class InProcessSidecar {
   readonly tenants: Tenants;
   readonly shared: SharedState;
   readonly auditDirectory: string;
+  readonly #ceiling: Ceiling;
   readonly #audit: AuditLog;
   readonly #refusals: Refusals;
   readonly #turn: Turn;
@@ -74,6 +79,7 @@ export class InProcessSidecar {
     readonly port: number;
     readonly listener: Listener;
     readonly tenants: Tenants;
+    readonly ceiling: Ceiling;
     readonly shared: SharedState;
     readonly auditDirectory: string;
     readonly audit: AuditLog;
@@ -86,6 +92,7 @@ export class InProcessSidecar {
     this.tenants = parts.tenants;
     this.shared = parts.shared;
     this.auditDirectory = parts.auditDirectory;
+    this.#ceiling = parts.ceiling;
     this.#audit = parts.audit;
     this.#refusals = parts.refusals;
     this.#turn = parts.turn;
@@ -121,7 +128,9 @@ export class InProcessSidecar {
     );
     const shared = createSharedState({ tenantSlots: 64, workers: 1 });
     const tables = attachSharedState(shared, 0);
-    const tenants = new Tenants({ turn, tables, slabReserve: new SlabReserve(), limits: generation.limits });
+    const pressure = new Pressure();
+    const slabReserve = new SlabReserve();
+    const tenants = new Tenants({ turn, tables, pressure, slabReserve, limits: generation.limits });
     tenants.apply(generation);
     const services: CallServices = {
       now,
@@ -145,13 +154,21 @@ export class InProcessSidecar {
       services: () => services,
     });
     const port = await listener.listen(0);
-    return new InProcessSidecar({ port, listener, tenants, shared, auditDirectory, audit, refusals, turn, generation });
+    const holdings = (slot: number): Iterable<Holding> => listener.holdings(slot);
+    const ceiling = new Ceiling({
+      limitBytes: generation.limits.maxHeldBytes,
+      ledgers: [{ tables, pressure, holdings, trim: (slots) => tenants.trim(slots) }],
+      wakeOthers: () => undefined,
+    });
+    const parts = { port, listener, tenants, ceiling, shared, auditDirectory, audit, refusals, turn, generation };
+    return new InProcessSidecar(parts);
   }
 
   /** Swaps in a generation, as the supervisor would. */
   apply(generation: Generation): void {
     this.#generation = { ...generation, number: this.#generation.number + 1 };
     this.listener.apply(this.#generation, this.tenants.apply(this.#generation));
+    this.#ceiling.setLimit(generation.limits.maxHeldBytes);
   }
 
   /** Everything on record so far. */
@@ -181,6 +198,7 @@ export class InProcessSidecar {
     await this.listener.drain(500);
     for (const tenant of this.tenants.active()) tenant.pool.destroy('the test has ended');
     this.tenants.close();
+    this.#ceiling.close();
     await new Promise((resolve) => setImmediate(resolve));
     this.#turn.release();
     this.#audit.close();

@@ -38,19 +38,23 @@ describe('the message counter', () => {
     }
   });
 
-  it('knows where the last whole message ends', () => {
-    const lengths = fc.array(fc.nat(20), { maxLength: 6 });
+  it('knows where its last messages end', () => {
+    const lengths = fc.array(fc.nat(20), { maxLength: 16 });
     fc.assert(
       fc.property(lengths, fc.integer({ min: 1, max: 9 }), (sizes, step) => {
         const bytes = stream(sizes);
         const counter = new MessageCounter();
         const ends = sizes.map((_, index) => stream(sizes.slice(0, index + 1)).length);
-        for (let at = 0; at < bytes.length; at += step) {
-          counter.push(bytes.subarray(at, at + step));
-          expect(counter.wholeBytes).toBe(ends.findLast((end) => end <= counter.bytes) ?? 0);
-        }
+        for (let at = 0; at < bytes.length; at += step) counter.push(bytes.subarray(at, at + step));
+        for (let at = 0; at <= bytes.length; at++) expect(counter.endsAt(at)).toBe(at === 0 || ends.includes(at));
       }),
     );
+  });
+
+  it('forgets the ends of messages before its last sixteen', () => {
+    const counter = new MessageCounter();
+    counter.push(stream(Array.from({ length: 17 }, () => 5)));
+    expect([10, 20, 30, 170].map((at) => counter.endsAt(at))).toEqual([false, true, true, true]);
   });
 
   it('takes a message of 4 GiB by its declared length without looking at it', () => {
