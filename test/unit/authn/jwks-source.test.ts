@@ -99,6 +99,9 @@ test('a remembered token is verified again when the keys have changed, and refus
   expect(s.atOnce(1, token)).toBe(true);
   s.issuer.addKey();
   s.issuer.dropOldKeys();
+  expect(s.atOnce(refresh - 0.001, token)).toBe(true);
+  await settle();
+  expect(s.fetches).toBe(1);
   expect(s.atOnce(refresh, token)).toBe(true);
   await settle();
   expect(s.fetches).toBe(2);
@@ -209,8 +212,16 @@ describe('fetching', () => {
       if (incoming.url === '/jwks') return;
       response.write('{');
     });
-    expect((await fetchJwks(request(url))).ok).toBe(false);
-    expect((await fetchJwks(request(`${url}2`))).ok).toBe(false);
+    for (const path of [url, `${url}2`]) {
+      const from = performance.now();
+      expect((await fetchJwks(request(path))).ok).toBe(false);
+      expect(performance.now() - from).toBeGreaterThan(298);
+    }
+  });
+
+  test('waits for an issuer that is slow, up to its limit', async () => {
+    const url = await serve((_, response) => void setTimeout(() => response.end('{"keys":[]}'), 350));
+    expect(await fetchJwks({ ...request(url), timeoutMs: 60_000 })).toEqual(ok('{"keys":[]}'));
   });
 
   test('follows no redirect and takes no error page', async () => {

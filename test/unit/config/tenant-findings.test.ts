@@ -1,7 +1,7 @@
 /**
  * Every way in which a tenant's file can be wrong, with the place where it is found.
  */
-import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findingsOf } from '../../fakes/config-findings.ts';
@@ -55,6 +55,33 @@ test('the small configuration has no finding, so that every finding below comes 
 });
 
 const manyAliases = `a: &a [x]\nb: &b [${'*a,'.repeat(40)}]\nc: &c [${'*b,'.repeat(40)}]\n`;
+
+/** One word in so many places: its anchor, and aliases of it. The small configuration has none. */
+const places =
+  (count: number): Spoil =>
+  (directory) =>
+    edit(join(directory, 'tenants/acme.yaml'), 'models: [', `models: [&word one, ${'*word, '.repeat(count - 1)}`);
+
+/** The tenant's file, filled up to so many bytes. */
+const fileOf =
+  (bytes: number): Spoil =>
+  (directory) => {
+    const file = join(directory, 'tenants/acme.yaml');
+    const text = readFileSync(file, 'utf8');
+    writeFileSync(file, `${text}#${'x'.repeat(bytes - text.length - 2)}\n`);
+  };
+
+describe('a tenant’s file', () => {
+  test.each([
+    ['places of one anchor', places, 100, /Excessive alias count/],
+    ['bytes', fileOf, 4 * 1024 ** 2, /larger than 4 MiB/],
+  ] as const)('may have as many %s as the limit says, and not one more', async (_what, spoil, limit, message) => {
+    expect((await findingsOf(spoilt(spoil(limit)))).refused).toBe(false);
+    const { refused, lines } = await findingsOf(spoilt(spoil(limit + 1)));
+    expect(refused).toBe(true);
+    expect(lines[0]?.message).toMatch(message);
+  });
+});
 
 const SYNTAX: readonly Case[] = [
   ['an unclosed list', acme('[acme.test, alt.acme.test]', '[acme.test'), '3:1', /end with a \]/, /correct the YAML/],
@@ -139,6 +166,33 @@ const SCHEMA: readonly Case[] = [
     '31:41 upstream.circuit.maxOpenTime',
     /less than openTime/,
     /at least openTime/,
+  ],
+  [
+    'a health check that waits longer than its interval',
+    acme(
+      '  address: http://127.0.0.1:8001\n',
+      '  address: http://127.0.0.1:8001\n  healthCheck: { interval: 1s, timeout: 1001ms }\n',
+    ),
+    '31:41 upstream.healthCheck.timeout',
+    /more than interval/,
+    /at most interval/,
+  ],
+  [
+    'a misspelt key of a health check',
+    acme('  address: http://127.0.0.1:8001\n', '  address: http://127.0.0.1:8001\n  healthCheck: { intervall: 1s }\n'),
+    '31:18 upstream.healthCheck.intervall',
+    /not a known key/,
+    /mean interval\?/,
+  ],
+  [
+    'a health check that never gives up',
+    acme(
+      '  address: http://127.0.0.1:8001\n',
+      '  address: http://127.0.0.1:8001\n  healthCheck: { unhealthyThreshold: 0 }\n',
+    ),
+    '31:38 upstream.healthCheck.unhealthyThreshold',
+    /from 1 to 100/,
+    /a number from 1/,
   ],
   ['a misspelt inner key', acme('burst:', 'brust:'), '27:27 quota.tenant.brust', /not a known key/, /mean burst\?/],
   [

@@ -73,8 +73,20 @@ describe('dialling an upstream', () => {
     const silent = createTcpServer(() => undefined);
     const port = await listening(silent);
     const tls = { caPem: tenantPki('model').ca.certPem, serverName: 'model.models.test', clientCertificate: undefined };
+    const from = performance.now();
     const result = await dialled({ target: tcp(port), tls, connectTimeoutMs: 100 });
     expect(result.ok ? '' : result.error).toContain('100 ms');
+    // Timers count whole milliseconds.
+    expect(performance.now() - from).toBeGreaterThan(98);
+  });
+
+  it('waits for a handshake as long as it may', async () => {
+    const slow = createTcpServer((socket) => void setTimeout(() => socket.destroy(), 150));
+    const port = await listening(slow);
+    const tls = { caPem: tenantPki('model').ca.certPem, serverName: 'model.models.test', clientCertificate: undefined };
+    const result = await dialled({ target: tcp(port), tls, connectTimeoutMs: 60_000 });
+    // It is the server that ended it.
+    expect(result.ok ? '' : result.error).not.toContain('ms');
   });
 
   describe('over TLS', () => {

@@ -37,7 +37,8 @@ describe('refusals', () => {
 
   it('of more than 256 kinds in a second go into one overflow record, and none is lost from the count', () => {
     const { refusals, records } = gather();
-    for (let i = 0; i < 300; i++) refusals.add({ ...one, peerAddress: `10.0.0.${i}` });
+    for (let i = 0; i < 257; i++) refusals.add({ ...one, peerAddress: `10.0.0.${i}` });
+    for (let i = 0; i < 43; i++) refusals.add({ ...one, peerAddress: `10.0.1.${i}` });
     refusals.flush();
     expect(records).toHaveLength(257);
     expect(records.find(({ reason }) => reason === '_overflow')?.count).toBe(44);
