@@ -232,8 +232,23 @@ export interface UpstreamConfig {
   readonly maxConcurrentCalls?: number;
   /** When to stop asking; absent: never. */
   readonly circuit?: CircuitConfig;
+  /** How to ask whether it serves; absent: not at all. */
+  readonly healthCheck?: HealthCheckConfig;
   /** `:authority` sent upstream. */
   readonly authority: string;
+}
+
+export interface HealthCheckConfig {
+  /** Of grpc.health.v1: empty for the server as a whole. */
+  readonly service: string;
+  /** From one answer to the next question, ± 10 %. */
+  readonly intervalMs: number;
+  /** For one answer, on a connection that is there. */
+  readonly timeoutMs: number;
+  /** So many times in a row without an answer, and no call goes there. */
+  readonly unhealthyThreshold: number;
+  /** So many good answers in a row, and calls go there again. */
+  readonly healthyThreshold: number;
 }
 
 export interface CircuitConfig {

@@ -16,7 +16,9 @@ export const egressSchema = z.strictObject({
   ),
   tenant: tenantId.meta({ description: 'The tenant in whose name the calls go out, for records and metrics.' }),
   byteAccount: size('Hard limit of this listener’s bytes in flight.', '64MiB', '256KiB', '1024GiB').prefault('64MiB'),
+  // An ingress would take a health check for a call of the tenant's; it asks the model server itself, and says UNAVAILABLE.
   upstream: upstreamSchema
+    .omit({ healthCheck: true })
     .extend({
       address: name('an address', '`https://host:port`.', 1024),
       clientCertificate: keyPairSchema('The tenant’s client certificate, which the ingress asks for.'),

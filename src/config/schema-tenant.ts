@@ -160,7 +160,9 @@ const upstream = z
       'Name to verify in the server’s certificate (https only). Default: the host.',
     ).optional(),
     authority: name('an authority', '`:authority` that the server sees. Default: host and port.').optional(),
-    connectTimeout: duration('For connecting, TLS included.', '2s', '10ms', '1m').prefault('2s'),
+    connectTimeout: duration('For connecting, with TLS and the server’s first SETTINGS.', '2s', '10ms', '1m').prefault(
+      '2s',
+    ),
     maxConnections: count('Connections for this tenant, per worker.', 1, 1024).default(4),
     minConnections: count(
       'Connections that are kept while the tenant has clients, per worker: its first call need not wait for one.',
@@ -189,6 +191,25 @@ const upstream = z
       })
       .prefault({})
       .meta({ description: 'When to stop asking a server that fails.' }),
+    healthCheck: z
+      .strictObject({
+        service: text(
+          'a service’s name for grpc.health.v1 (up to 256 visible ASCII characters)',
+          /^[\x21-\x7e]{0,256}$/,
+          'inference.GRPCInferenceService',
+          'The service that the server is asked about. Default: the server as a whole.',
+        ).default(''),
+        interval: duration('From one answer to the next question, ± 10 %.', '5s', '100ms', '1h').prefault('5s'),
+        timeout: duration('For an answer, on a connection that is there.', '1s', '10ms', '1m').prefault('1s'),
+        unhealthyThreshold: count(
+          'Times in a row without an answer until calls are refused. That it does not serve, a server need say only once.',
+          1,
+          100,
+        ).default(3),
+        healthyThreshold: count('Good answers in a row until calls pass again.', 1, 100).default(1),
+      })
+      .optional()
+      .meta({ description: 'Whether to ask the server by grpc.health.v1 if it serves. Default: it is not asked.' }),
   })
   .meta({ description: 'The model server.' });
 

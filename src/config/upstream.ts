@@ -3,7 +3,7 @@
  */
 import type { FileScope } from './file-scope.ts';
 import type { ValuePath } from './finding.ts';
-import type { UpstreamConfig } from './generation.ts';
+import type { HealthCheckConfig, UpstreamConfig } from './generation.ts';
 import type { UpstreamSource } from './schema-tenant.ts';
 import { isLoopback, parseUpstreamAddress } from './upstream-address.ts';
 
@@ -20,6 +20,10 @@ export function buildUpstream(scope: FileScope, path: ValuePath, upstream: Upstr
   }
   if (upstream.circuit.maxOpenTime < upstream.circuit.openTime) {
     scope.report({ path: at('circuit', 'maxOpenTime') }, 'is less than openTime', 'make it at least openTime');
+  }
+  const { healthCheck } = upstream;
+  if (healthCheck !== undefined && healthCheck.timeout > healthCheck.interval) {
+    scope.report({ path: at('healthCheck', 'timeout') }, 'is more than interval', 'make it at most interval');
   }
   const { target, tls } = parsed.value;
   const host = target.kind === 'tcp' ? target.host : 'localhost';
@@ -57,8 +61,14 @@ export function buildUpstream(scope: FileScope, path: ValuePath, upstream: Upstr
       openMs: upstream.circuit.openTime,
       maxOpenMs: upstream.circuit.maxOpenTime,
     },
+    ...(healthCheck === undefined ? {} : { healthCheck: checkOf(healthCheck) }),
     authority: upstream.authority ?? (target.kind === 'tcp' ? hostAndPort(target.host, target.port) : 'localhost'),
   };
+}
+
+function checkOf(source: NonNullable<UpstreamSource['healthCheck']>): HealthCheckConfig {
+  const { service, interval, timeout, unhealthyThreshold, healthyThreshold } = source;
+  return { service, intervalMs: interval, timeoutMs: timeout, unhealthyThreshold, healthyThreshold };
 }
 
 function hostAndPort(host: string, port: number): string {

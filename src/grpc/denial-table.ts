@@ -225,7 +225,7 @@ export const DENIAL_TABLE: DenialTable = {
     message: 'the deadline has passed',
   },
   policy_unavailable: unavailable('POLICY_UNAVAILABLE', 'the call cannot be decided at the moment', OUTAGE_RETRY_MS),
-  upstream_unavailable: unavailable('UPSTREAM_UNAVAILABLE', 'the model server cannot be reached', OUTAGE_RETRY_MS),
+  upstream_unavailable: unavailable('UPSTREAM_UNAVAILABLE', 'the model server is not available', OUTAGE_RETRY_MS),
   circuit_open: {
     status: GrpcStatus.UNAVAILABLE,
     reason: 'CIRCUIT_OPEN',

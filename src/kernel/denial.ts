@@ -41,6 +41,7 @@ export type Denial =
   | { readonly kind: 'deadline_exceeded'; readonly timeoutMs: number }
   /** A source of policy (a JWKS) cannot be reached and nothing usable is cached: fail closed. */
   | { readonly kind: 'policy_unavailable'; readonly source: string; readonly why: string }
+  /** It cannot be reached, refuses, is busy, or is not asked since it is known to be unhealthy. */
   | { readonly kind: 'upstream_unavailable'; readonly upstream: string; readonly why: string }
   /** The model server has failed so many calls that it is not asked for a while. */
   | { readonly kind: 'circuit_open'; readonly upstream: string; readonly retryAfterMs: number }

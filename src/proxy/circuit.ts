@@ -49,6 +49,11 @@ export class Circuit {
     } else if (asProbe && state.at === 'probing') this.#state = this.#opened(state.times + 1, nowMs, random);
   }
 
+  /** The model server is known to be well: what it failed before is outdated. */
+  reset(): void {
+    this.#state = CLOSED;
+  }
+
   /** The call that went ahead has ended without a verdict: the next one goes. */
   abandoned(nowMs: number): void {
     const state = this.#state;

@@ -14,6 +14,7 @@ import type { Turn } from '../kernel/turn.ts';
 import { QuotaGate } from '../quota/quota-gate.ts';
 import type { SharedTables } from '../quota/shared-state.ts';
 import type { Gates } from './gates.ts';
+import type { HealthProbes } from './health-probes.ts';
 import { UpstreamPool } from './upstream-pool.ts';
 
 /** What the worker lends to every tenant. */
@@ -25,6 +26,7 @@ export interface TenantResources {
   readonly slabReserve: SlabReserve;
   readonly directory: CredentialDirectory;
   readonly limits: LimitsConfig;
+  readonly probes: HealthProbes;
 }
 
 /** How many connections a tenant's clients have to this worker. */
@@ -51,6 +53,8 @@ export class TenantRuntime {
     this.slabs = previous?.slabs ?? new Slabs(resources.slabReserve, undefined, this.account);
     this.clientCas = certificatesOf(config.clientCaPem).map((pem) => new X509Certificate(pem));
     this.pool = this.#keepPool(previous) ?? this.#newPool(resources);
+    // After the new one is there: a health check that both have goes on.
+    if (previous !== undefined && previous.pool !== this.pool) previous.pool.drain();
     this.occupancy = previous?.occupancy ?? { connections: 0 };
   }
 
@@ -72,12 +76,11 @@ export class TenantRuntime {
 
   #keepPool(previous: TenantRuntime | undefined): UpstreamPool | undefined {
     if (previous === undefined) return undefined;
-    if (JSON.stringify(previous.config.upstream) === JSON.stringify(this.config.upstream)) return previous.pool;
-    previous.pool.drain();
-    return undefined;
+    const isSame = JSON.stringify(previous.config.upstream) === JSON.stringify(this.config.upstream);
+    return isSame ? previous.pool : undefined;
   }
 
-  #newPool({ turn, limits }: TenantResources): UpstreamPool {
+  #newPool({ turn, limits, probes }: TenantResources): UpstreamPool {
     return new UpstreamPool({
       config: this.config.upstream,
       turn,
@@ -86,6 +89,7 @@ export class TenantRuntime {
       streamWindowBytes: limits.streamWindowBytes,
       connectionWindowBytes: limits.connectionWindowBytes,
       maxHeaderListBytes: limits.maxHeaderListBytes,
+      probes,
     });
   }
 }

@@ -5,12 +5,15 @@
 import { Directory } from '../authn/directory.ts';
 import type { Generation, TenantConfig } from '../config/generation.ts';
 import type { TenantId } from '../kernel/ids.ts';
+import { HealthProbes } from './health-probes.ts';
 import { type TenantResources, TenantRuntime } from './tenant-runtime.ts';
 
 /** A tenant without a connection for so long is compiled anew when it comes back. */
 const IDLE_SWEEP_MS = 300_000;
 
 export class Tenants {
+  /** Who asks their model servers how they are. */
+  readonly probes: HealthProbes;
   readonly #resources: TenantResources;
   /** Authenticators look into it for as long as they live, also when their own tenant does not change. */
   readonly #directory = new Directory([]);
@@ -20,8 +23,9 @@ export class Tenants {
   #idleSince = new Map<TenantId, number>();
   readonly #sweep: NodeJS.Timeout;
 
-  constructor(resources: Omit<TenantResources, 'directory'>) {
-    this.#resources = { ...resources, directory: this.#directory };
+  constructor(resources: Omit<TenantResources, 'directory' | 'probes'>) {
+    this.probes = new HealthProbes(resources);
+    this.#resources = { ...resources, directory: this.#directory, probes: this.probes };
     this.#sweep = setInterval(() => this.#dropIdle(), IDLE_SWEEP_MS / 5).unref();
   }
 

@@ -1,22 +1,35 @@
 /**
- * Lets calls through to a model server: no more at once than its tenant may have there, and none while its circuit is open. What
- * a rule of ours refused has never come here, so it is no failure of the model server's.
+ * Lets calls through to a model server: none while it is unhealthy, no more at once than its tenant may have there, and none while
+ * its circuit is open. What a rule of ours refused has never come here, so it is no failure of the model server's. Calls that are
+ * through are left alone, whatever is learned of the server meanwhile.
  */
 import type { UpstreamConfig } from '../config/generation.ts';
 import type { Connection } from '../http2/contract.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
 import { ok, type Result } from '../kernel/result.ts';
 import { Circuit } from './circuit.ts';
+import type { HealthWatch } from './health-probes.ts';
+
+/** What a health check brings with it. */
+export interface GuardedHealth {
+  readonly watch: HealthWatch;
+  /** The server is well again: what was held against it is outdated. */
+  readonly onRecovered: () => void;
+}
 
 export class UpstreamGuard {
   readonly #config: UpstreamConfig;
   readonly #circuit: Circuit | undefined;
   readonly #random: () => number;
+  readonly #health: GuardedHealth | undefined;
+  #recoveries: number;
   readonly #failedConnections = new WeakSet<Connection>();
   #calls = 0;
 
-  constructor(config: UpstreamConfig, random: () => number) {
+  constructor(config: UpstreamConfig, random: () => number, health?: GuardedHealth) {
     this.#config = config;
+    this.#health = health;
+    this.#recoveries = health?.watch.recoveries ?? 0;
     this.#circuit = config.circuit === undefined ? undefined : new Circuit(config.circuit);
     this.#random = random;
   }
@@ -24,6 +37,10 @@ export class UpstreamGuard {
   /** One call asks to go. It says what became of it, and leaves. */
   enter(): Result<Passage, Denial> {
     const { maxConcurrentCalls, display } = this.#config;
+    const unhealthy = this.#unhealthy();
+    if (unhealthy !== undefined) {
+      return deny({ kind: 'upstream_unavailable', upstream: display, why: `unhealthy: ${unhealthy}` });
+    }
     if (maxConcurrentCalls !== undefined && this.#calls >= maxConcurrentCalls) {
       return deny({ kind: 'overloaded', why: `${maxConcurrentCalls} calls are at ${display}` });
     }
@@ -31,6 +48,20 @@ export class UpstreamGuard {
     if (typeof passing === 'object') return deny({ kind: 'circuit_open', upstream: display, ...passing });
     this.#calls++;
     return ok(new Passage(this, passing === 'probe'));
+  }
+
+  /** Why no call is to go there, as far as its health goes. */
+  #unhealthy(): string | undefined {
+    const health = this.#health;
+    if (health === undefined) return undefined;
+    const { now, recoveries } = health.watch;
+    if (now.at === 'unhealthy') return now.why;
+    if (recoveries !== this.#recoveries) {
+      this.#recoveries = recoveries;
+      this.#circuit?.reset();
+      health.onRecovered();
+    }
+    return undefined;
   }
 
   succeeded(asProbe: boolean): void {

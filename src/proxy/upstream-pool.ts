@@ -20,6 +20,7 @@ import { ErrorCode } from '../http2/error-code.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { Turn } from '../kernel/turn.ts';
 import { dial } from './dial.ts';
+import type { HealthProbes, HealthWatch } from './health-probes.ts';
 import { ReplayStore } from './replay.ts';
 import { UpstreamGuard } from './upstream-guard.ts';
 
@@ -38,6 +39,8 @@ export interface UpstreamPoolOptions {
   readonly streamWindowBytes: number;
   readonly connectionWindowBytes: number;
   readonly maxHeaderListBytes: number;
+  /** Who asks model servers how they are; without it, the configuration has no health check. */
+  readonly probes?: HealthProbes;
   /** 0..1; a test gives its own. */
   readonly random?: () => number;
 }
@@ -60,6 +63,7 @@ export class UpstreamPool implements ConnectionOwner {
   readonly guard: UpstreamGuard;
   readonly #options: UpstreamPoolOptions;
   readonly #random: () => number;
+  readonly #health: HealthWatch | undefined;
   /** Those that take calls. */
   readonly #connections = new Set<Connection>();
   readonly #waiting = new Set<Waiter>();
@@ -76,7 +80,10 @@ export class UpstreamPool implements ConnectionOwner {
     this.#options = options;
     this.replays = new ReplayStore(options.buffers, options.account);
     this.#random = options.random ?? Math.random;
-    this.guard = new UpstreamGuard(options.config, this.#random);
+    const watch = options.probes?.join(options.config);
+    const onRecovered = (): void => this.#forgive();
+    this.#health = watch;
+    this.guard = new UpstreamGuard(options.config, this.#random, watch && { watch, onRecovered });
     if (this.#isBelowMinimum()) this.#grow();
   }
 
@@ -113,6 +120,7 @@ export class UpstreamPool implements ConnectionOwner {
    */
   drain(): void {
     this.#draining = true;
+    this.#health?.leave();
     if (this.#waiting.size === 0) clearTimeout(this.#later?.timer);
     for (const connection of this.#connections) this.#closeIfIdle(connection);
   }
@@ -246,6 +254,12 @@ export class UpstreamPool implements ConnectionOwner {
     this.#retryAt = performance.now() + backoff * (0.5 + this.#random());
   }
 
+  /** It has been reached by another way. */
+  #forgive(): void {
+    this.#failures = 0;
+    this.#retryAt = 0;
+  }
+
   #unavailable(): Denial {
     return { kind: 'upstream_unavailable', upstream: this.#options.config.display, why: this.#lastError };
   }
@@ -259,6 +273,7 @@ export class UpstreamPool implements ConnectionOwner {
   /** Ends every connection at once: the drain limit has passed. */
   destroy(why: string): void {
     this.#closed = true;
+    this.#health?.leave();
     clearTimeout(this.#later?.timer);
     this.#failWaiting({ kind: 'draining' });
     if (this.#opening?.at === 'settings') this.#opening.connection.destroy(ErrorCode.NO_ERROR, why);

@@ -2,7 +2,7 @@
  * Model servers that go away under load, as they do when they limit a connection's age or are replaced: every call is answered,
  * once, and reaches the model once. Servers are node:http2 and grpc-js, which count streams in their own ways.
  */
-import { createServer, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { createServer, type Http2Session, type ServerHttp2Stream } from 'node:http2';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -73,7 +73,7 @@ interface Leaving {
  */
 async function leavingServer(): Promise<{ seen: Map<string, number>; port: number; left: () => number }> {
   const seen = new Map<string, number>();
-  const sessions = new Map<ServerHttp2Session, Leaving>();
+  const sessions = new Map<Http2Session, Leaving>();
   let left = 0;
   const server = createServer();
   server.on('session', (session) => {

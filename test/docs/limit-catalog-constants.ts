@@ -30,6 +30,18 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     test: ['unit/proxy/egress-methods.test.ts', 'have names as long as may be kept, and not one character longer'],
   },
   {
+    file: 'src/proxy/health-answer.ts',
+    name: 'MAX_HEALTH_MESSAGE_BYTES',
+    attack: 'A model server that answers a health check without end',
+    test: ['unit/proxy/health-answer.test.ts', 'may be as long as the limit, and not one byte longer'],
+  },
+  {
+    file: 'src/proxy/health-answer.ts',
+    name: 'MAX_HEALTH_MESSAGES',
+    attack: 'The same, word after word',
+    test: ['unit/proxy/health-answer.test.ts', 'may have as many messages as the limit, and not one more'],
+  },
+  {
     file: 'src/proxy/header-fate.ts',
     name: 'MAX_REMEMBERED_NAMES',
     attack: 'Header names without end fill the memory',

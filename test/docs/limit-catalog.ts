@@ -242,6 +242,20 @@ export const TENANT_ROWS: Readonly<Record<string, LimitRow>> = {
     attack: 'A model server that fails is asked again and again, and its callers wait for nothing',
     test: ['unit/proxy/circuit.test.ts', 'opens at the last of so many failures in a row'],
   },
+  'upstream.healthCheck.unhealthyThreshold': {
+    attack: 'Calls go on to a model server that hangs, and each waits for its deadline',
+    test: [
+      'unit/proxy/upstream-health.test.ts',
+      'stays %s through failures to answer, one fewer than the threshold, and not through one more',
+    ],
+  },
+  'upstream.healthCheck.healthyThreshold': {
+    attack: 'Calls flood back to a model server that is not yet well',
+    test: [
+      'unit/proxy/upstream-health.test.ts',
+      'is good again after so many good answers in a row, and not after one fewer',
+    ],
+  },
   'upstream.maxPendingCalls': {
     attack: 'Calls that wait without end',
     test: [

@@ -165,7 +165,7 @@ describe('calls of a model', () => {
       10_000,
     );
     const outcome = await clientOf(stranger).infer({ modelName: 'digits', inputs: [] });
-    expect(outcome).toMatchObject({ code: 'UNAVAILABLE', message: 'the model server cannot be reached' });
+    expect(outcome).toMatchObject({ code: 'UNAVAILABLE', message: 'the model server is not available' });
     const record = await auditRecord(stranger, 'the call', (one) => one.type === 'call');
     expect(record).toMatchObject({
       outcome: 'failed',

@@ -121,6 +121,17 @@ describe('a tenant’s file', () => {
     expect(upstream).toMatchObject({ target, authority, display: address, tls: undefined });
   });
 
+  test.each([
+    ['{}', { service: '', intervalMs: 5_000, timeoutMs: 1_000, unhealthyThreshold: 3, healthyThreshold: 1 }],
+    [
+      '{ service: a.B, interval: 2s, timeout: 2s, unhealthyThreshold: 1, healthyThreshold: 9 }',
+      { service: 'a.B', intervalMs: 2_000, timeoutMs: 2_000, unhealthyThreshold: 1, healthyThreshold: 9 },
+    ],
+  ])('may have its upstream asked how it is: %s', async (written, healthCheck) => {
+    edit(tenantFile('acme'), 'http://127.0.0.1:8001', `http://127.0.0.1:8001\n  healthCheck: ${written}`);
+    expect((await load(undefined)).tenants[0]?.upstream.healthCheck).toEqual(healthCheck);
+  });
+
   test('may name an upstream with TLS, its CA and our certificate for it', async () => {
     const files =
       'ca: ../pki/acme/client-ca.pem, clientCertificate: { chain: ../pki/acme/server.pem, key: ../pki/acme/server-key.pem }';

@@ -13,6 +13,15 @@ function opened(random = MIDDLE): Circuit {
 }
 
 describe('a circuit', () => {
+  it('is closed when the server is known to be well, and counts anew', () => {
+    const circuit = opened();
+    circuit.reset();
+    expect(circuit.enter(0)).toBe('pass');
+    circuit.failed(false, 0, MIDDLE);
+    circuit.failed(false, 0, MIDDLE);
+    expect(circuit.enter(0)).toBe('pass');
+  });
+
   it('opens at the last of so many failures in a row, not before', () => {
     const circuit = new Circuit(CONFIG);
     circuit.failed(false, 0, MIDDLE);

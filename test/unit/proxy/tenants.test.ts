@@ -77,6 +77,34 @@ describe('the tenants of a worker', () => {
     expect(tenants.runtime(ACME)?.pool).not.toBe(before?.pool);
   });
 
+  it('have their model servers asked how they are while they are in use, and once for all that have the same', () => {
+    const healthCheck = {
+      service: '',
+      intervalMs: 60_000,
+      timeoutMs: 1_000,
+      unhealthyThreshold: 1,
+      healthyThreshold: 1,
+    };
+    const upstream = { ...acme.upstream, healthCheck };
+    const both = [changed(acme, { upstream }), changed(globex, { upstream: { ...upstream, maxConnections: 1 } })];
+    start();
+    tenants.apply(generationOf(both));
+    expect(tenants.probes.size).toBe(0);
+    tenants.runtime(ACME);
+    tenants.runtime(tenantId('globex'));
+    expect(tenants.probes.size).toBe(1);
+    // Another pool, and the same question: what was known is known.
+    tenants.apply(generationOf([changed(acme, { upstream: { ...upstream, maxPendingCalls: 1 } })]));
+    expect(tenants.probes.size).toBe(1);
+    expect(tenants.probes.takeReports()).toEqual([]);
+    const other = { ...upstream, healthCheck: { ...healthCheck, service: 'other' } };
+    tenants.apply(generationOf([changed(acme, { upstream: other })]));
+    expect(tenants.probes.size).toBe(1);
+    expect(tenants.probes.takeReports()).toMatchObject([{ service: '', health: { at: 'ended' } }]);
+    tenants.apply(generationOf([acme]));
+    expect(tenants.probes.size).toBe(0);
+  });
+
   it.each([
     ['CA', { clientCaPem: globex.clientCaPem }],
     ['trust domain', { trustDomain: undefined }],

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { UpstreamConfig } from '../../../src/config/generation.ts';
 import type { Connection } from '../../../src/http2/contract.ts';
 import { type Passage, UpstreamGuard } from '../../../src/proxy/upstream-guard.ts';
+import type { Health } from '../../../src/proxy/upstream-health.ts';
 
 const CONFIG: UpstreamConfig = {
   target: { kind: 'unix', path: '/model' },
@@ -54,6 +55,42 @@ describe('a guard', () => {
     expect(guard.enter().ok).toBe(true);
     enter(guard).failed(connection());
     expect(guard.enter()).toMatchObject({ error: { kind: 'circuit_open' } });
+  });
+
+  it('lets nobody through to an unhealthy server, and all through as soon as it is well, whatever it failed before', () => {
+    let now: Health = { at: 'unknown' };
+    let recoveries = 0;
+    let forgiven = 0;
+    const watch = {
+      get now(): Health {
+        return now;
+      },
+      get recoveries(): number {
+        return recoveries;
+      },
+      leave: () => undefined,
+    };
+    const guard = new UpstreamGuard({ ...CONFIG, circuit, maxConcurrentCalls: 3 }, () => 0.5, {
+      watch,
+      onRecovered: () => forgiven++,
+    });
+    const running = enter(guard);
+    enter(guard).failed();
+    enter(guard).failed();
+    now = { at: 'unhealthy', why: 'NOT_SERVING' };
+    expect(guard.enter()).toMatchObject({
+      error: { kind: 'upstream_unavailable', upstream: 'unix:/model', why: 'unhealthy: NOT_SERVING' },
+    });
+    running.answered();
+    running.leave();
+    expect(forgiven).toBe(0);
+    now = { at: 'healthy' };
+    recoveries = 1;
+    enter(guard);
+    expect(forgiven).toBe(1);
+    // Its other limits hold as before.
+    expect(guard.enter()).toMatchObject({ error: { kind: 'overloaded' } });
+    expect(forgiven).toBe(1);
   });
 
   it('takes a call’s first verdict, and none from one that leaves without', () => {
