@@ -15,7 +15,7 @@ import { systemClock } from '../../src/kernel/clock.ts';
 import { Turn } from '../../src/kernel/turn.ts';
 import type { CallServices } from '../../src/proxy/call-services.ts';
 import { Deadlines } from '../../src/proxy/deadlines.ts';
-import { Listener } from '../../src/proxy/listener.ts';
+import { Ingress } from '../../src/proxy/ingress.ts';
 import { Refusals } from '../../src/proxy/refusals.ts';
 import { Tenants } from '../../src/proxy/tenants.ts';
 import { attachSharedState, createSharedState, type SharedState } from '../../src/quota/shared-state.ts';
@@ -65,7 +65,8 @@ export function generationOf(tenants: readonly TenantConfig[], limits: Partial<L
 
 export class InProcessSidecar {
   readonly port: number;
-  readonly listener: Listener;
+  /** The tenants' doors. */
+  readonly listener: Ingress;
   readonly tenants: Tenants;
   readonly shared: SharedState;
   readonly auditDirectory: string;
@@ -77,7 +78,7 @@ export class InProcessSidecar {
 
   private constructor(parts: {
     readonly port: number;
-    readonly listener: Listener;
+    readonly listener: Ingress;
     readonly tenants: Tenants;
     readonly ceiling: Ceiling;
     readonly shared: SharedState;
@@ -143,17 +144,9 @@ export class InProcessSidecar {
       count: () => undefined,
       refusing: () => (audit.blocked === undefined ? undefined : { kind: 'audit_unavailable', why: audit.blocked }),
     };
-    const listen = TEST_LISTENER;
-    const listener = new Listener({
-      generation,
-      listen,
-      tenants,
-      turn,
-      refusals,
-      connectionLimits,
-      services: () => services,
-    });
-    const port = await listener.listen(0);
+    const options = { tenants, turn, refusals, connectionLimits, services: () => services };
+    const listener = new Ingress(options, generation);
+    const port = await listener.start(TEST_LISTENER);
     const holdings = (slot: number): Iterable<Holding> => listener.holdings(slot);
     const ceiling = new Ceiling({
       limitBytes: generation.limits.maxHeldBytes,
@@ -166,9 +159,15 @@ export class InProcessSidecar {
 
   /** Swaps in a generation, as the supervisor would. */
   apply(generation: Generation): void {
+    void this.applied(generation);
+  }
+
+  /** The same; resolves when nobody can connect to an address that is left. */
+  applied(generation: Generation): Promise<void> {
     this.#generation = { ...generation, number: this.#generation.number + 1 };
-    this.listener.apply(this.#generation, this.tenants.apply(this.#generation));
+    const done = this.listener.apply(this.#generation, this.tenants.apply(this.#generation));
     this.#ceiling.setLimit(generation.limits.maxHeldBytes);
+    return done;
   }
 
   /** Everything on record so far. */
