@@ -83,6 +83,10 @@ export interface LimitsConfig {
   readonly maxMessageBytes: number;
   /** What one gzip message may inflate to. */
   readonly maxInflatedBytes: number;
+  /** Objects of one worker, as V8 counts its old generation; buffers lie beside it. */
+  readonly workerHeapBytes: number;
+  /** What all tenants and egress listeners together may make the process hold, on all workers. */
+  readonly maxHeldBytes: number;
 }
 
 export interface AuditConfig {

@@ -15,6 +15,7 @@ import type { PlacedValidity } from './file-scope.ts';
 import { type Finding, sortFindings } from './finding.ts';
 import type { Generation, TenantConfig } from './generation.ts';
 import { type BuiltMain, buildMain, type MainDraft } from './main.ts';
+import { judgeAccounts } from './memory-ceiling.ts';
 import { type Environment, TELEMETRY_VARIABLES } from './telemetry.ts';
 import type { TenantDraft } from './tenant.ts';
 import { TenantFiles, type TenantsPlace } from './tenant-files.ts';
@@ -191,6 +192,7 @@ export class ConfigurationLoader {
       findings.push(...own, ...this.#validity(document, validities));
     }
     findings.push(...this.#tenants.judgeNeighbours());
+    findings.push(...judgeAccounts(main.ceilingBytes, this.#tenants.built));
     return findings;
   }
 

@@ -8,6 +8,7 @@ import type { FileCache } from './file-cache.ts';
 import { FileScope, type PlacedValidity } from './file-scope.ts';
 import type { Finding } from './finding.ts';
 import type { Generation } from './generation.ts';
+import { ABOVE_CEILING, ABOVE_CEILING_FIX, ceilingBytes, memoryOfProcess } from './memory-ceiling.ts';
 import { checkSchema } from './schema-check.ts';
 import { type MainSource, mainSchema } from './schema-main.ts';
 import { buildTelemetry, type Environment } from './telemetry.ts';
@@ -26,6 +27,8 @@ export interface BuiltMain {
   readonly validities: readonly PlacedValidity[];
   /** Absolute; undefined when the file does not say. */
   readonly tenantsDirectory: string | undefined;
+  /** `limits.maxHeld`, when it is the operator's number and not ours. */
+  readonly ceilingBytes: number | undefined;
   readonly digest: string;
   /** Absolute paths of the files that it names. */
   readonly dependents: ReadonlySet<string>;
@@ -45,6 +48,7 @@ export function buildMain(document: YamlDocument, path: string, cache: FileCache
     findings: scope.findings,
     validities: scope.validities,
     tenantsDirectory: tenants === undefined ? undefined : scope.resolve(tenants),
+    ceilingBytes: typeof checked.value?.limits.maxHeld === 'number' ? checked.value.limits.maxHeld : undefined,
     digest: scope.digest(''),
     dependents: scope.dependents,
   };
@@ -82,15 +86,20 @@ function build(scope: FileScope, source: MainSource, environment: Environment): 
     const message = 'is less than limits.streamWindow, so that one call can never use its window';
     scope.report({ path: ['limits', 'connectionWindow'] }, message, 'make it at least limits.streamWindow');
   }
+  for (const [index, { byteAccount }] of source.egress.entries()) {
+    if (limits.maxHeld !== 'auto' && byteAccount > limits.maxHeld)
+      scope.report({ path: ['egress', index, 'byteAccount'] }, ABOVE_CEILING, ABOVE_CEILING_FIX);
+  }
   const taken = new Map([[admin.address.port, 'the admin port']]);
   if (listen !== undefined) taken.set(listen.address.port, 'the tenants’ port');
   const egress = buildEgress(scope, source.egress, taken);
   if (telemetry === undefined) return undefined;
+  const workers = source.workers === 'auto' ? Math.min(availableParallelism(), MAX_AUTO_WORKERS) : source.workers;
   return {
     listener: listen === undefined ? undefined : { ...listen.address, minTlsVersion: listen.minTlsVersion },
     egress,
     admin: admin.address,
-    workers: source.workers === 'auto' ? Math.min(availableParallelism(), MAX_AUTO_WORKERS) : source.workers,
+    workers,
     limits: {
       handshakeTimeoutMs: limits.handshakeTimeout,
       maxConnections: limits.maxConnections,
@@ -111,6 +120,8 @@ function build(scope: FileScope, source: MainSource, environment: Environment): 
       connectionWindowBytes: limits.connectionWindow,
       maxMessageBytes: limits.maxMessage,
       maxInflatedBytes: limits.maxInflated,
+      workerHeapBytes: limits.workerHeap,
+      maxHeldBytes: ceilingBytes(limits.maxHeld, memoryOfProcess(workers * limits.workerHeap)),
     },
     audit: {
       directory: scope.resolve(audit.directory),

@@ -68,6 +68,27 @@ const limits = z
     connectionWindow: size('HTTP/2 window of one connection.', '1MiB', '64KiB', '256MiB').prefault('1MiB'),
     maxMessage: size('One gRPC message.', '1GiB', '1KiB', '3GiB').prefault('1GiB'),
     maxInflated: size('What one gzip message may inflate to.', '64MiB', '1KiB', '3GiB').prefault('64MiB'),
+    workerHeap: size(
+      'Heap of one worker, beside the buffers of its calls. A worker that runs out of it ends, alone, and is replaced.',
+      '1GiB',
+      '64MiB',
+      '64GiB',
+    ).prefault('1GiB'),
+    maxHeld: z
+      .union([z.literal('auto'), size('A size.', '512MiB', '64MiB', '1024GiB')], {
+        error: (issue) =>
+          issue.input === undefined
+            ? undefined
+            : problem(
+                `${quote(issue.input)} is not a size from 64MiB to 1024GiB`,
+                'write auto, or a size, for example 512MiB',
+              ),
+      })
+      .default('auto')
+      .meta({
+        description:
+          'Memory that all tenants together may make the process hold; `auto`: half of what its container may use, or a quarter of the machine’s, and no more than half of all workers’ heaps. From 64MiB to 1024GiB.',
+      }),
   })
   .meta({ description: 'Limits of every connection and call.' });
 

@@ -5,6 +5,7 @@
  * A change of the address is made in two steps, so that it can be refused as a whole: every worker binds the new one (`prepare`)
  * before any leaves the old one (`apply`).
  */
+import type { Holding } from '../buffers/ceiling.ts';
 import type { ListenerConfig } from '../config/generation.ts';
 import type { Settings } from '../config/generation-change.ts';
 import type { TenantId } from '../kernel/ids.ts';
@@ -74,6 +75,11 @@ export class Ingress {
 
   get calls(): number {
     return this.#all().reduce((sum, listener) => sum + listener.calls, 0);
+  }
+
+  /** Calls of the tenant in this slot, with what each holds. */
+  holdings(slot: number): readonly Holding[] {
+    return this.#all().flatMap((listener) => listener.holdings(slot));
   }
 
   /** Drains all. Returns how many calls did not get to their own end. Called again, it can only end sooner. */

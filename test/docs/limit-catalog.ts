@@ -126,6 +126,10 @@ export const CONNECTION_ROWS: Record<keyof ConnectionLimits, LimitRow> = {
 type Configured<K> = K extends `${infer Name}Ms` | `${infer Name}Bytes` ? Name : K;
 
 export const CONFIGURED_ROWS: Record<Configured<keyof LimitsConfig>, LimitRow> = {
+  maxHeld: {
+    attack: 'One tenant, within all its other limits, takes the memory of all',
+    test: ['unit/buffers/ceiling.test.ts', 'does nothing at n bytes, and sheds at n + 1'],
+  },
   handshakeTimeout: {
     attack: 'Handshakes that never end hold sockets',
     test: ['unit/identity/tls.test.ts', 'a handshake that stalls is ended'],
@@ -191,6 +195,10 @@ export const CONFIGURED_ROWS: Record<Configured<keyof LimitsConfig>, LimitRow> =
       'unit/inspection/message-inspector.test.ts',
       'is accepted at the size limit and refused one byte above, before any of its bytes',
     ],
+  },
+  workerHeap: {
+    attack: 'A worker that leaks takes the whole process with it, or the pod',
+    test: ['e2e/worker-heap.test.ts', 'lives with a heap below its limit, and ends alone when it is beyond'],
   },
   maxInflated: {
     attack: 'gzip bomb',

@@ -67,6 +67,9 @@ describe('what is left away', () => {
       connectionWindowBytes: 1_048_576,
       maxMessageBytes: 1024 ** 3,
       maxInflatedBytes: 64 * 1024 ** 2,
+      // A part of this machine's memory.
+      maxHeldBytes: expect.any(Number),
+      workerHeapBytes: 1024 ** 3,
     });
     expect(generation.workers).toBe(Math.min(availableParallelism(), 4));
     expect(generation.telemetry).toEqual({ serviceName: 'edge', otlp: undefined, traceSampleRatio: 1 });
