@@ -26,6 +26,7 @@ export interface ConversationOptions {
 }
 
 const NO_ERROR = 0;
+const REFUSED_STREAM = 7;
 const CANCEL = 8;
 
 export class Conversation {
@@ -49,7 +50,7 @@ export class Conversation {
       this.#resolve = resolve;
     });
     this.#stream = this.#request();
-    if (this.#stream === undefined) this.#end({ kind: 'unsent' });
+    if (this.#stream === undefined) this.#end({ kind: this.#options.line.lost ? 'connection' : 'unsent' });
     else this.#listen(this.#stream);
   }
 
@@ -86,6 +87,8 @@ export class Conversation {
       this.#trailers += 1;
       call.sawTrailers = true;
       this.#statusIn(trailers);
+      // All of it is here. node:http2 throws away what is unread when the connection, asked to end, does so.
+      this.read();
     });
     if (paused !== true) this.read();
     // What a dying connection means for its streams is known a little after they have died.
@@ -102,7 +105,7 @@ export class Conversation {
 
   /** Stops reading for a while. */
   pause(): void {
-    this.#stream?.pause();
+    if (!this.#options.call.sawTrailers) this.#stream?.pause();
   }
 
   /** Sends a letter, in so many writes. Resolves when the next may be sent; at once when the call is over. */
@@ -196,7 +199,8 @@ export class Conversation {
       if (this.#status === 0) this.#checkWhole();
       this.#end({ kind: 'status', status: this.#status });
     } else if (this.#cancelled) this.#end({ kind: 'cancelled' });
-    else if (line.ended) this.#end({ kind: 'connection' });
+    else if (line.lost) this.#end({ kind: 'connection' });
+    else if (stream.rstCode === REFUSED_STREAM && line.firstGoawayOnly) this.#end({ kind: 'unsent' });
     else if (stream.rstCode === NO_ERROR) this.#end({ kind: 'status', status: -1 });
     else this.#end({ kind: 'reset', code: stream.rstCode });
   }
@@ -213,14 +217,19 @@ export class Conversation {
 
   #hung(): void {
     if (this.#over) return;
+    const { ledger, call, line } = this.#options;
+    const { state, readableFlowing, readableLength } = this.#stream ?? {};
     this.#end({ kind: 'hung' });
+    ledger.explain(call, JSON.stringify({ readableFlowing, readableLength, state, session: line.session.state }));
     this.#stream?.close(CANCEL);
   }
 
   #end(end: CallEnd): void {
     this.#over = true;
     clearTimeout(this.#bound);
-    this.#options.ledger.end(this.#options.call, end);
+    const { ledger, call, line } = this.#options;
+    ledger.end(call, end);
+    if (ledger.suspects.has(call)) ledger.explain(call, `stream ${this.#stream?.id}, its line heard: ${line.told}`);
     this.#tell();
     this.#resolve(end);
   }

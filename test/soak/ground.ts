@@ -78,7 +78,12 @@ export class Ground {
     const sidecar = await Sidecar.start({
       tenants: TENANTS.map((id) => tenantSetup(id, modelPort)),
       nodeFlags: [`--inspect=127.0.0.1:${inspectorPort}`],
-      extra: { workers: WORKERS, telemetry: telemetry(INGRESS_SERVICE, endpoint) },
+      extra: {
+        workers: WORKERS,
+        telemetry: telemetry(INGRESS_SERVICE, endpoint),
+        // Connections are asked to end all the time, and no call may feel it.
+        limits: { maxConnectionAge: '20s' },
+      },
       prepare: (directory) => {
         writeFileSync(join(directory, 'pki', 'acme', 'jwks.json'), issuer.jwks());
         // The guest comes later.
@@ -211,7 +216,9 @@ function credentialKeys(id: TenantName): Readonly<Record<string, unknown>> {
     case 'globex': {
       const sha256 = createHash('sha256').update(secretOf('globex')).digest('hex');
       const apiKeys = ['globex-1', 'globex-2'].map((key) => ({ id: key, sha256 }));
-      return { accept: ['api-key'], apiKeys, bindings: [{ role: 'user', keys: ['*'] }] };
+      const bindings = [{ role: 'user', keys: ['*'] }];
+      // Less than its calls would like to have in flight: they wait for each other, and for nobody else.
+      return { accept: ['api-key'], apiKeys, bindings, byteAccount: '1MiB' };
     }
     case 'frugal':
       return {

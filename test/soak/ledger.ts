@@ -13,7 +13,7 @@ export type CallEnd =
   | { readonly kind: 'cancelled' }
   /** Its connection ended under it. */
   | { readonly kind: 'connection' }
-  /** Its connection took no more calls: it never left the client. */
+  /** Its connection took no more calls, as it had been told not to: it never left the client. */
   | { readonly kind: 'unsent' }
   /** It had no end within the time that it may take. */
   | { readonly kind: 'hung' };
@@ -64,11 +64,14 @@ export interface Disturbance {
 }
 
 const REFUSED_STREAM = 7;
+const CANCEL = 8;
 
 export class Ledger {
   readonly calls: SoakCall[] = [];
   readonly violations: string[] = [];
   readonly disturbances: Disturbance[] = [];
+  /** Calls whose end was not one that they may come to. */
+  readonly suspects = new Set<SoakCall>();
   readonly #seed: number;
   #running = 0;
   #violationCount = 0;
@@ -117,7 +120,9 @@ export class Ledger {
     call.end = end;
     call.endedAt = Date.now();
     this.#running -= 1;
-    if (!this.#isAllowed(call, end)) this.violate(`${describeCall(call)}: not what it may come to`);
+    if (this.#isAllowed(call, end)) return;
+    this.suspects.add(call);
+    this.violate(`${describeCall(call)}: not what it may come to`);
   }
 
   disturb(disturbance: Disturbance): Disturbance {
@@ -128,6 +133,12 @@ export class Ledger {
   violate(what: string): void {
     this.#violationCount += 1;
     if (this.violations.length < MAX_KEPT_VIOLATIONS) this.violations.push(what);
+  }
+
+  /** Adds what is known besides to what is kept of a call's violation. */
+  explain(call: SoakCall, what: string): void {
+    const at = this.violations.findIndex((violation) => violation.startsWith(`call ${call.id} (`));
+    if (at >= 0) this.violations[at] += `\n     ${what}`;
   }
 
   /** What was done to the system while the call ran, and could be felt by it. */
@@ -145,13 +156,15 @@ export class Ledger {
         return call.allowed.includes(end.status) || felt.some(({ statuses }) => statuses.includes(end.status));
       case 'reset':
         if (call.allowedResets.includes(end.code)) return true;
-        return end.code === REFUSED_STREAM && felt.some(({ refusals }) => refusals);
+        if (end.code === REFUSED_STREAM) return felt.some(({ refusals }) => refusals);
+        // So node:http2 tells of a connection's end, too.
+        return end.code === CANCEL && felt.some(({ connections }) => connections);
       case 'cancelled':
         return call.selfCut === 'stream';
       case 'connection':
         return call.selfCut === 'connection' || felt.some(({ connections }) => connections);
       case 'unsent':
-        return felt.some(({ refusals, connections }) => refusals || connections);
+        return true;
       case 'hung':
         return false;
     }
@@ -165,5 +178,5 @@ export function describeCall(call: SoakCall): string {
   const { id, kind, tenant, via, traceId, startedAt, endedAt, end } = call;
   const took = endedAt === 0 ? 'running' : `${endedAt - startedAt} ms`;
   const saw = `${call.sawHeaders ? 'headers, ' : ''}${call.receivedBytes} octets`;
-  return `call ${id} (${kind} of ${tenant}, ${via}, trace ${traceId}, ${took}, saw ${saw}): ${JSON.stringify(end)}`;
+  return `call ${id} (${kind} of ${tenant}, ${via}, trace ${traceId}, ${new Date(startedAt).toISOString()} + ${took}, saw ${saw}): ${JSON.stringify(end)}`;
 }

@@ -17,13 +17,17 @@ export interface LineAccess {
 
 const CONNECT_TIMEOUT_MS = 15_000;
 
+const LARGEST_STREAM = 2 ** 31 - 1;
+
 export class Line {
   readonly session: ClientHttp2Session;
   /** SHA-256 of the server's certificate; empty in clear text. */
   readonly serverFingerprint: string;
   readonly #tcp: Socket;
   #goaway = false;
+  #lastStream = LARGEST_STREAM;
   #ended = false;
+  readonly #told: string[] = [];
 
   private constructor(session: ClientHttp2Session, tcp: Socket, outer: Socket, serverFingerprint: string) {
     this.session = session;
@@ -31,11 +35,13 @@ export class Line {
     this.serverFingerprint = serverFingerprint;
     session.setMaxListeners(0);
     session.on('error', () => undefined);
-    session.on('goaway', () => {
+    session.on('goaway', (code, lastStream) => {
       this.#goaway = true;
+      this.#lastStream = lastStream;
+      this.#told.push(`GOAWAY ${code} up to ${lastStream}`);
     });
     for (const socket of [tcp, outer]) {
-      socket.on('error', () => undefined);
+      socket.on('error', (error) => this.#told.push(error.message));
       socket.on('close', () => {
         this.#ended = true;
       });
@@ -74,9 +80,26 @@ export class Line {
     return !this.#ended && !this.#goaway && !this.session.closed && !this.session.destroyed;
   }
 
-  /** The connection is gone, not only at its end. */
+  /** The connection is gone. One that was asked to end and has ended took no call with it. */
+  get lost(): boolean {
+    return this.ended && !this.#goaway;
+  }
+
+  /**
+   * It was asked to end, and every stream that it had begun was to be served: what is refused now is what node:http2 had not sent yet,
+   * and takes back.
+   */
+  get firstGoawayOnly(): boolean {
+    return this.#goaway && this.#lastStream === LARGEST_STREAM;
+  }
+
   get ended(): boolean {
     return this.#ended || this.session.destroyed;
+  }
+
+  /** What it has heard of its end. */
+  get told(): string {
+    return this.#told.join(', ');
   }
 
   /** RST instead of FIN. */

@@ -57,6 +57,9 @@ const PLANS: readonly LoopPlan[] = [
 ];
 export const GUEST_PLAN: LoopPlan = { tenant: 'guest', via: 'direct', mix: USUAL, loops: 2, lines: 1 };
 
+/** Of each response, one for each of a plan's lines: the usual one, a small one, a large one. */
+const WINDOWS = [65_535, 4_096, 1_048_576];
+
 /** Connections are opened for a call or two and closed again, or break. */
 const CHURN: readonly { readonly tenant: TenantName; readonly via: Via }[] = [
   { tenant: 'acme', via: 'direct' },
@@ -111,7 +114,7 @@ export class Load {
 
   #startPlan(plan: LoopPlan, goesOn: () => boolean): Promise<void>[] {
     const { tenant, via, mix, loops, lines } = plan;
-    const slots = Array.from({ length: lines }, (): LineSlot => ({ line: undefined }));
+    const slots = WINDOWS.slice(0, lines).map((windowBytes): LineSlot => ({ line: undefined, windowBytes }));
     return Array.from({ length: loops }, (_, index) => {
       const random = this.#random.fork(`${tenant} ${via} ${index}`);
       return this.#watched(this.#loop({ tenant, via, mix, random, goesOn, slots }));
@@ -143,15 +146,15 @@ export class Load {
     const line = known === undefined ? undefined : await known;
     if (line?.usable === true) return line;
     // Whoever sees first that it has ended opens the next for all.
-    if (slot.line === known) slot.line = this.#open(tenant, via, goesOn);
+    if (slot.line === known) slot.line = this.#open(tenant, via, goesOn, slot.windowBytes);
     return slot.line;
   }
 
   /** Opens a line. Undefined when there is none to be had: that is a violation, unless something was done to the system. */
-  async #open(tenant: TenantName, via: Via, goesOn: () => boolean): Promise<Line | undefined> {
+  async #open(tenant: TenantName, via: Via, goesOn: () => boolean, windowBytes?: number): Promise<Line | undefined> {
     const from = Date.now();
     try {
-      const line = await Line.connect(this.#ground.access(tenant, via));
+      const line = await Line.connect(this.#ground.access(tenant, via), windowBytes);
       this.opened += 1;
       this.#lines.add(line);
       line.session.once('close', () => this.#lines.delete(line));
@@ -195,6 +198,7 @@ export class Load {
 }
 
 interface LineSlot {
+  readonly windowBytes: number;
   line: Promise<Line | undefined> | undefined;
 }
 

@@ -14,19 +14,31 @@ import { endWithParent } from './orphan.ts';
 /** No part of the sidecar makes this status (DATA_LOSS): whoever gets it knows that the bytes were wrong here. */
 const WRONG_BYTES = 15;
 
+/** A connection is asked to end at this age. */
+const SESSION_MS = 7_000;
+
 const [port, seed] = process.argv.slice(2).map(Number);
 const noise = new Noise(seed ?? 0);
 const tenants = new WeakMap<Http2Session, string>();
 endWithParent();
 
-const server = createServer({ settings: { initialWindowSize: 256 * 1024, maxConcurrentStreams: 200 } });
+// node:http2 counts streams until their objects are gone, and refuses with ENHANCE_YOUR_CALM: room for those, too.
+const server = createServer({
+  settings: { initialWindowSize: 256 * 1024, maxConcurrentStreams: 64 },
+  maxSessionMemory: 1_000,
+});
 server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
   stream.on('error', () => undefined);
   serve(stream, headers).catch((cause: unknown) => {
     if (!stream.destroyed) wrong(stream, `${cause instanceof Error ? cause.stack : String(cause)}`);
   });
 });
-server.on('session', (session) => session.on('error', () => undefined));
+server.on('session', (session) => {
+  session.on('error', () => undefined);
+  // Servers that are scaled or renewed say GOAWAY. No call may feel it.
+  const goaway = setTimeout(() => session.close(), SESSION_MS);
+  session.once('close', () => clearTimeout(goaway));
+});
 server.listen(port, '127.0.0.1', () => process.stdout.write('listening\n'));
 
 async function serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {

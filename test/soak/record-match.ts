@@ -44,9 +44,11 @@ export function matchRecords(ledger: Ledger, logs: Logs): MatchCounts {
       ledger.violate(`${describeCall(call)}: ${ingress.length} records at the ingress, ${egress.length} at the egress`);
     }
     const [record] = own;
+    if (ledger.suspects.has(call))
+      for (const one of [...ingress, ...egress]) ledger.explain(call, `on record ${recordText(one)}`);
     if (record === undefined) {
-      const diedWithWorker = call.sawHeaders && [...ledger.felt(call)].some(({ recordsMayBeLost }) => recordsMayBeLost);
-      if (diedWithWorker) lostWithWorker += 1;
+      const mayHaveDied = [...ledger.felt(call)].some(({ recordsMayBeLost }) => recordsMayBeLost);
+      if (mayHaveDied && call.end?.kind !== 'status') lostWithWorker += call.sawHeaders ? 1 : 0;
       else if (call.sawHeaders || !mayBeUnrecorded(call)) ledger.violate(`${describeCall(call)}: no record`);
       unrecorded += 1;
     } else {
@@ -71,6 +73,13 @@ export function matchRecords(ledger: Ledger, logs: Logs): MatchCounts {
     unrecorded,
     lostWithWorker,
   };
+}
+
+function recordText(record: CallRecord): string {
+  const { outcome, grpcStatus, reason, detail, requestBytes, responseBytes, caller, startedAt, durationMicros } =
+    record;
+  const from = new Date(startedAt / 1000).toISOString();
+  return `${caller}: ${outcome} ${grpcStatus} ${reason} (${detail}), ${requestBytes} in, ${responseBytes} out, ${from} + ${durationMicros} us`;
 }
 
 /** What the egress passed on is on record at the ingress, too. */
@@ -102,6 +111,8 @@ function mayBeUnrecorded(call: SoakCall): boolean {
   }
 }
 
+const UNAUTHENTICATED = 16;
+
 /** What a record says that cannot be. */
 function* disagreements(call: SoakCall, record: CallRecord): Generator<string> {
   const { end } = call;
@@ -109,11 +120,9 @@ function* disagreements(call: SoakCall, record: CallRecord): Generator<string> {
   if (end?.kind === 'unsent') yield 'is of a call that never left';
   if (end?.kind !== 'status') return;
   if (record.grpcStatus !== end.status) yield `says status ${record.grpcStatus} (${record.reason} ${record.detail})`;
-  // Whoever's headers made no sense was not asked who they are.
-  if (end.status === 16 || end.status === 3) {
-    if (record.tenantVerified) yield 'says that its tenant is verified';
-  } else if (!record.tenantVerified) yield `says that its tenant is not verified (${record.reason} ${record.detail})`;
+  if (end.status === UNAUTHENTICATED && record.tenantVerified) yield 'says that its tenant is verified';
   if (end.status !== 0) return;
+  if (!record.tenantVerified) yield 'says that its tenant is not verified';
   if (record.outcome !== 'ok') yield `says ${record.outcome} (${record.reason} ${record.detail})`;
   if (record.responseBytes !== call.receivedBytes)
     yield `says ${record.responseBytes} octets came back, and ${call.receivedBytes} did`;
