@@ -33,7 +33,11 @@ export const AUTHN_ROWS: Record<keyof AuthnLimits, LimitRow> = {
   maxJwksBytes: { attack: 'An issuer that answers without end', test: [FETCHING, 'takes n bytes and not n + 1'] },
   jwksTimeoutMs: {
     attack: 'An issuer that does not answer',
-    test: [FETCHING, 'gives up on an issuer that does not answer, or never finishes'],
+    test: [
+      FETCHING,
+      'waits for an issuer that is slow, up to its limit',
+      'gives up on an issuer that does not answer, or never finishes',
+    ],
   },
   jwksCooldownMs: {
     attack: 'Unknown key ids make us flood the issuer',

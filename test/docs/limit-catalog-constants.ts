@@ -8,6 +8,7 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     attack: 'A flood of refused connections fills the audit log',
     test: [
       'unit/proxy/refusals.test.ts',
+      'of exactly 256 kinds do not overflow',
       'of more than 256 kinds in a second go into one overflow record, and none is lost from the count',
     ],
   },
@@ -45,7 +46,57 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     file: 'src/proxy/header-fate.ts',
     name: 'MAX_REMEMBERED_NAMES',
     attack: 'Header names without end fill the memory',
-    test: ['unit/proxy/header-fate.test.ts', 'decides on names beyond those that it remembers as on the others'],
+    test: ['unit/proxy/header-fate.test.ts', 'remembers as many names as it may, and not one more'],
+  },
+  {
+    file: 'src/http2/hpack-decoder.ts',
+    name: 'DEFAULT_TABLE_BYTES',
+    attack: "A client's compression table takes what it likes",
+    test: [
+      'unit/http2/hpack.test.ts',
+      'may be announced with %i octets',
+      'holds 4,096 octets, and what does not fit is gone',
+    ],
+  },
+  {
+    file: 'src/proxy/relayed-call.ts',
+    name: 'MAX_HEARD_BYTES',
+    attack: 'A request that is no gRPC, without end',
+    test: ['conformance/not-grpc.test.ts', 'is heard out up to a limit, and told so at one byte more'],
+  },
+  {
+    file: 'src/proxy/replay.ts',
+    name: 'MAX_SLABS',
+    attack: 'What is kept to be sent again fills the memory',
+    test: ['unit/proxy/replay.test.ts', 'is bounded, %s: the call that is in it for longest is given up'],
+  },
+  {
+    file: 'src/authn/strict-json.ts',
+    name: 'MAX_DEPTH',
+    counts: 'Levels of objects and lists in a token.',
+    attack: 'A token that nests until the stack ends',
+    test: ['unit/authn/compact-jws.test.ts', 'sixteen levels are read, seventeen are not'],
+  },
+  {
+    file: 'src/authn/token-claims.ts',
+    name: 'MAX_SUBJECT_LENGTH',
+    attack: 'Callers whose names fill the log',
+    test: ['unit/authn/token-claims.test.ts', 'a subject of 256 characters', 'sub is not a name'],
+  },
+  {
+    file: 'src/admin/server.ts',
+    name: 'MAX_CONNECTIONS',
+    attack: 'Connections to the admin port without end',
+    test: ['unit/admin/server.test.ts', 'takes 64 connections at once, and not one more'],
+  },
+  {
+    file: 'src/runtime/health-board.ts',
+    name: 'MAX_CHANGES_TOLD',
+    attack: 'Model servers that change their health all at once, again and again, fill the logs',
+    test: [
+      'unit/runtime/health-board.test.ts',
+      'tells as many changes at once as the limit one by one, and counts the rest',
+    ],
   },
   {
     file: 'src/quota/shared-state.ts',
@@ -154,18 +205,22 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     file: 'src/admin/server.ts',
     name: 'MAX_HEADER_BYTES',
     attack: 'Headers without end at the admin port',
-    test: ['unit/admin/server.test.ts', 'takes headers of 8 KiB and refuses more'],
+    test: ['unit/admin/server.test.ts', 'takes headers shorter than 8 KiB, and refuses one byte more'],
   },
   {
     file: 'src/config/document.ts',
     name: 'MAX_ALIASES',
     attack: 'YAML that expands without end',
-    test: ['unit/config/tenant-findings.test.ts', 'aliases that multiply'],
+    test: [
+      'unit/config/tenant-findings.test.ts',
+      'places of one anchor',
+      'may have as many %s as the limit says, and not one more',
+    ],
   },
   {
     file: 'src/config/file-cache.ts',
     name: 'MAX_FILE_BYTES',
     attack: 'A path that names a device or an image',
-    test: ['unit/config/tenant-findings.test.ts', 'a file that is too large'],
+    test: ['unit/config/tenant-findings.test.ts', 'may have as many %s as the limit says, and not one more'],
   },
 ];

@@ -8,8 +8,8 @@ import type { ConnectionLimits } from '../../src/http2/limits.ts';
 export interface LimitRow {
   /** What would happen without it. */
   readonly attack: string;
-  /** `file below test/` and a title in it. */
-  readonly test: readonly [file: string, title: string];
+  /** `file below test/`, and a title in it that tries n and n + 1; two when one tries n and the other n + 1. */
+  readonly test: readonly [file: string, title: string, ...more: string[]];
 }
 
 /** A limit that is a constant beside the code that it guards. */
@@ -22,6 +22,8 @@ export interface ConstantRow extends LimitRow {
 
 const LIMITS = 'unit/http2/limits.test.ts';
 const STALLS = 'unit/http2/stalls.test.ts';
+const TIMES = 'unit/http2/time-limits.test.ts';
+const HPACK = 'unit/http2/hpack.test.ts';
 const STRIKES = 'unit/http2/ping-strikes.test.ts';
 const AGE = 'unit/proxy/connection-age.test.ts';
 const UNREACHABLE_PEER = 'A peer that is gone, or plays dead, holds its streams and buffers for ever';
@@ -33,22 +35,30 @@ export const CONNECTION_ROWS: Record<keyof ConnectionLimits, LimitRow> = {
   },
   maxHeaderBlockBytes: {
     attack: 'CONTINUATION flood (CVE-2024-27316)',
-    test: [LIMITS, 'the limits on header blocks'],
+    test: [LIMITS, 'a split block of %i bytes ends in %s'],
   },
   maxContinuationFrames: {
     attack: 'Flood of empty CONTINUATION frames (CVE-2024-28182)',
-    test: [LIMITS, 'end the connection at one CONTINUATION more'],
+    test: [LIMITS, 'let as many CONTINUATION frames through as they say, and not one more'],
   },
   youngResets: { attack: 'Rapid reset (CVE-2023-44487)', test: [LIMITS, 'a flood against $limit'] },
   youngStreamMs: {
     attack: 'Rapid reset with a pause, against ordinary cancellations',
-    test: [LIMITS, 'of streams that are not young is a cancellation, and costs nothing'],
+    test: [
+      TIMES,
+      'just below the limit, and its reset counts',
+      'no more at the limit, and its reset is a cancellation',
+    ],
   },
   provokedResets: { attack: 'MadeYouReset (CVE-2025-8671)', test: [LIMITS, 'a flood against $limit'] },
   pings: { attack: 'PING flood (CVE-2019-9512)', test: [LIMITS, 'a flood against $limit'] },
   pingMinIntervalMs: {
     attack: 'Keepalive at a rate that keeps the radio and us awake (gRFC A8)',
-    test: [STRIKES, 'may come at the least interval, for ever'],
+    test: [
+      STRIKES,
+      'may come at the least interval, for ever',
+      'may come a microsecond sooner as often as there may be strikes, and not once more',
+    ],
   },
   pingsWithoutStreams: {
     attack: 'The same, on a connection without calls',
@@ -56,9 +66,9 @@ export const CONNECTION_ROWS: Record<keyof ConnectionLimits, LimitRow> = {
   },
   maxPingStrikes: {
     attack: 'The same, again and again',
-    test: [STRIKES, 'may come sooner twice, and not a third time'],
+    test: [STRIKES, 'may come a microsecond sooner as often as there may be strikes, and not once more'],
   },
-  settings: { attack: 'SETTINGS flood (CVE-2019-9515)', test: [LIMITS, 'a flood of SETTINGS'] },
+  settings: { attack: 'SETTINGS flood (CVE-2019-9515)', test: [LIMITS, '%i more than the first two ends in %s'] },
   maxSettingsEntries: {
     attack: 'SETTINGS frames of thousands of entries (CVE-2020-11080)',
     test: [LIMITS, 'ends the connection by its entries, at one more than there may be'],
@@ -74,35 +84,35 @@ export const CONNECTION_ROWS: Record<keyof ConnectionLimits, LimitRow> = {
   lateFrames: { attack: 'Flood on streams that are gone', test: [LIMITS, 'a flood against $limit'] },
   maxQueuedControlFrames: {
     attack: 'Answers pile up for a peer that does not read (CVE-2019-9517)',
-    test: [LIMITS, 'end the connection when it does not read its answers'],
+    test: [LIMITS, 'let %i answers wait for it, and end the connection at one more'],
   },
   settingsAckTimeoutMs: {
     attack: 'A handshake that never becomes a connection',
-    test: [LIMITS, 'end the connection when SETTINGS are not acknowledged'],
+    test: [TIMES, 'the acknowledgement of our SETTINGS'],
   },
   serverKeepaliveMs: {
     attack: UNREACHABLE_PEER,
-    test: [LIMITS, 'probe a silent peer, and end the connection when it does not answer'],
+    test: [TIMES, 'a word of a silent client, before a PING'],
   },
   clientKeepaliveMs: {
     attack: 'The same, of a model server',
-    test: [LIMITS, 'leave a silent peer that answers alone'],
+    test: [TIMES, 'a word of a silent model server, before a PING'],
   },
   keepaliveTimeoutMs: {
     attack: UNREACHABLE_PEER,
-    test: [LIMITS, 'probe a silent peer, and end the connection when it does not answer'],
+    test: [TIMES, 'the answer of a client to that PING', 'the answer of a model server to that PING'],
   },
   writeStallTimeoutMs: {
     attack: 'Slow reader at the socket',
-    test: [LIMITS, 'end the connection when it never reads'],
+    test: [TIMES, 'the socket to take one write'],
   },
   frameTimeoutMs: {
     attack: 'Slow header (Slowloris)',
-    test: [STALLS, 'ends the connection after %s'],
+    test: [TIMES, 'the rest of a frame', 'the rest of a header block'],
   },
   streamStallMs: {
     attack: 'Slow reader and slow body: zero and dribbled windows, messages without end',
-    test: [STALLS, 'is reset when its reader opens no window'],
+    test: [TIMES, 'a reader, from one look to the next', 'a writer amid its message, from one look to the next'],
   },
   streamStallBytes: {
     attack: 'The same, a few bytes at a time (CVE-2019-9511, CVE-2019-9517)',
@@ -110,15 +120,15 @@ export const CONNECTION_ROWS: Record<keyof ConnectionLimits, LimitRow> = {
   },
   drainRoundTripMs: {
     attack: 'A peer that holds up a drain',
-    test: ['unit/http2/flow-control.test.ts', 'does not wait for a round trip without end'],
+    test: [TIMES, 'the round trip of a graceful end'],
   },
   lingerMs: {
     attack: 'A peer that never closes its side',
-    test: [LIMITS, 'close the socket when the peer does not, after GOAWAY'],
+    test: [TIMES, 'the peer to close its side after GOAWAY'],
   },
   encoderTableBytes: {
     attack: 'A peer that allows a table of 4 GiB has us fill it (CVE-2016-1544)',
-    test: ['unit/http2/hpack.test.ts', 'holds exactly as many octets as it may'],
+    test: [HPACK, 'of %i octets at most is no larger, whatever the peer allows'],
   },
 };
 
@@ -132,7 +142,11 @@ export const CONFIGURED_ROWS: Record<Configured<keyof LimitsConfig>, LimitRow> =
   },
   handshakeTimeout: {
     attack: 'Handshakes that never end hold sockets',
-    test: ['unit/identity/tls.test.ts', 'a handshake that stalls is ended'],
+    test: [
+      'unit/identity/tls.test.ts',
+      'a handshake that stalls is ended at its time, and not before',
+      'a handshake that stalls for a while, and goes on within its time, is none that is ended',
+    ],
   },
   maxConnections: {
     attack: 'Connections without end exhaust memory and descriptors',
@@ -151,11 +165,15 @@ export const CONFIGURED_ROWS: Record<Configured<keyof LimitsConfig>, LimitRow> =
   },
   maxHandshakes: {
     attack: 'Handshakes that never end take all connections, and the threads for the signatures',
-    test: ['unit/proxy/listener.test.ts', 'lets the oldest handshake give way when there are too many'],
+    test: [
+      'unit/proxy/listener.test.ts',
+      'leaves as many handshakes as there may be alone',
+      'lets the oldest handshake give way when there are too many',
+    ],
   },
   idleTimeout: {
     attack: 'Connections that do nothing are kept for ever',
-    test: ['unit/http2/connection.test.ts', 'a connection without streams ends at its idle limit'],
+    test: [TIMES, 'doing nothing is as long as its limit, and not a millisecond longer'],
   },
   maxConnectionAge: {
     attack: 'A connection that outlives the trust, the worker and the pod it was made for',
@@ -167,7 +185,11 @@ export const CONFIGURED_ROWS: Record<Configured<keyof LimitsConfig>, LimitRow> =
   },
   keepalive: {
     attack: 'PINGs that are sent for nothing (gRFC A8)',
-    test: ['unit/http2/ping-strikes.test.ts', 'may come sooner twice, and not a third time'],
+    test: [
+      STRIKES,
+      'may come at the least interval, for ever',
+      'may come a microsecond sooner as often as there may be strikes, and not once more',
+    ],
   },
   maxDeadline: {
     attack: 'Calls without end hold streams, quota and bytes',
@@ -214,7 +236,10 @@ export const TENANT_ROWS: Readonly<Record<string, LimitRow>> = {
   },
   'quota.caller.calls': {
     attack: "A caller that uses up its tenant's share",
-    test: ['unit/quota/quota-gate.test.ts', 'names the limit that takes longer when both are spent'],
+    test: [
+      'unit/quota/quota-gate.test.ts',
+      "refuses a caller over its own rate and leaves the tenant's other callers alone",
+    ],
   },
   'quota.concurrentCalls': {
     attack: 'Slow calls that fill the model server',
@@ -229,7 +254,11 @@ export const TENANT_ROWS: Readonly<Record<string, LimitRow>> = {
   },
   'upstream.connectTimeout': {
     attack: 'A model server that accepts and says nothing',
-    test: ['unit/proxy/dial.test.ts', 'does not wait longer for a handshake than it may'],
+    test: [
+      'unit/proxy/dial.test.ts',
+      'waits for a handshake as long as it may',
+      'does not wait longer for a handshake than it may',
+    ],
   },
   'upstream.maxConnections': {
     attack: 'Calls of one tenant open connections without end',

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { request } from 'node:http';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, credentials, loadPackageDefinition, type ServiceError } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
@@ -110,8 +110,36 @@ describe('the admin port over HTTP/1.1', () => {
     expect(errors).toEqual([new Error('secret inside')]);
   });
 
-  it('takes headers of 8 KiB and refuses more', async () => {
-    const send = async (bytes: number): Promise<string> => {
+  it('takes 64 connections at once, and not one more', async () => {
+    const open = async (): Promise<Socket> => {
+      const socket = connect(port, '127.0.0.1');
+      socket.on('error', () => {}).resume();
+      await once(socket, 'connect');
+      return socket;
+    };
+    const sockets = await Promise.all(Array.from({ length: 64 }, open));
+    const tooMany = await open();
+    await once(tooMany, 'close');
+    expect(sockets.filter((socket) => socket.closed)).toEqual([]);
+    sockets[0]?.destroy();
+    // Its place is free once the server has heard of it.
+    let next = await open();
+    for (
+      let round = 0;
+      round < 100 && (await Promise.race([once(next, 'close'), sleep(20, 'open')])) !== 'open';
+      round++
+    ) {
+      next = await open();
+    }
+    expect(next.closed).toBe(false);
+    for (const socket of [...sockets, next]) socket.destroy();
+  });
+
+  it('takes headers shorter than 8 KiB, and refuses one byte more', async () => {
+    // Of a request, llhttp counts its path, and names and values of its fields.
+    const rest = ['/healthz', 'host', 'localhost', 'x-filler'].join('').length;
+    const send = async (counted: number): Promise<string> => {
+      const bytes = counted - rest;
       const socket = connect(port, '127.0.0.1');
       socket.on('error', () => {});
       socket.write(`GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-filler: ${'x'.repeat(bytes)}\r\n\r\n`);
@@ -119,8 +147,8 @@ describe('the admin port over HTTP/1.1', () => {
       for await (const chunk of socket) answer += chunk;
       return answer.slice(0, 12);
     };
-    expect(await send(7_900)).toBe('HTTP/1.1 200');
-    expect(await send(8_300)).toBe('HTTP/1.1 431');
+    expect(await send(8 * 1024 - 1)).toBe('HTTP/1.1 200');
+    expect(await send(8 * 1024)).toBe('HTTP/1.1 431');
   });
 
   it('answers a request that arrives byte by byte', async () => {

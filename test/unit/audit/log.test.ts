@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { MAX_PAYLOAD_BYTES } from '../../../src/audit/codec.ts';
 import { type Cursor, SIGNALS } from '../../../src/audit/cursor.ts';
-import { AuditLog } from '../../../src/audit/log.ts';
+import { AuditLog, MAX_HELD_BYTES } from '../../../src/audit/log.ts';
 import { verifyDirectory } from '../../../src/audit/verify.ts';
 import { openLog, readAll, write, writeCursor } from '../../fakes/audit-logs.ts';
 import { callRecord, eventRecord, refusalRecord } from '../../fakes/audit-records.ts';
@@ -192,6 +193,10 @@ describe('a disk that is full, with refuse', () => {
     files.room = Number.POSITIVE_INFINITY;
     await vi.advanceTimersByTimeAsync(50);
     log.close();
+    const written = segmentsIn(directory).reduce((sum, file) => sum + statSync(join(directory, file)).size, 0);
+    // Held to the last record that fits, whatever the longest may need.
+    expect(written).toBeGreaterThan(MAX_HELD_BYTES - 2 * MAX_PAYLOAD_BYTES);
+    expect(written).toBeLessThan(MAX_HELD_BYTES + MAX_PAYLOAD_BYTES);
     const records = await readAll(directory);
     expect(records).toHaveLength(held + 1);
     expect(records.at(-1)?.record).toMatchObject({
