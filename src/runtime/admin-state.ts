@@ -3,6 +3,8 @@
  */
 import type { AdminState } from '../admin/server.ts';
 import type { EgressConfig, TenantConfig } from '../config/generation.ts';
+import { healthKeyOf } from '../proxy/health-probes.ts';
+import type { Health } from '../proxy/upstream-health.ts';
 import { attachSharedState, SUPERVISOR, tenantUsage } from '../quota/shared-state.ts';
 import type { Supervisor } from './supervisor.ts';
 
@@ -47,6 +49,7 @@ export function adminState(supervisor: Supervisor): AdminState {
         serverNames: tenant.serverNames,
         ...tenantUsage(supervisor.shared, tenant.slot),
         byteAccountBytes: tenant.byteAccountBytes,
+        upstreamHealth: healthOf(supervisor, tenant) ?? { at: 'not_asked' },
       })),
   };
 }
@@ -77,6 +80,12 @@ function describeTenant(tenant: TenantConfig): object {
   };
 }
 
+/** Undefined when the tenant's model server is not to be asked. */
+function healthOf(supervisor: Supervisor, { upstream }: TenantConfig): Health | undefined {
+  const key = healthKeyOf(upstream);
+  return key === undefined ? undefined : supervisor.health.of(key);
+}
+
 function gauges(supervisor: Supervisor): void {
   const { metrics, generation } = supervisor;
   metrics.setGauge('bulkhead_config_generation', generation.number);
@@ -93,6 +102,12 @@ function gauges(supervisor: Supervisor): void {
   const tables = attachSharedState(supervisor.shared, SUPERVISOR);
   for (const tenant of generation.tenants) {
     metrics.setGauge('bulkhead_bytes_in_flight', tables.bytesInFlight(tenant.slot), { tenant: tenant.id });
+  }
+  metrics.clearGauge('bulkhead_upstream_healthy');
+  for (const tenant of generation.tenants) {
+    const at = healthOf(supervisor, tenant)?.at ?? 'unknown';
+    if (at === 'unknown') continue;
+    metrics.setGauge('bulkhead_upstream_healthy', at === 'unhealthy' ? 0 : 1, { tenant: tenant.id });
   }
   for (const { listen, slot } of generation.egress) {
     const { bytesInFlight } = tenantUsage(supervisor.pool.egressShared, slot);

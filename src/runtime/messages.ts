@@ -4,6 +4,7 @@
 import type { Generation, ListenerConfig, TenantConfig } from '../config/generation.ts';
 import type { GenerationChange } from '../config/generation-change.ts';
 import type { Result } from '../kernel/result.ts';
+import type { HealthReport } from '../proxy/health-probes.ts';
 import type { SharedState } from '../quota/shared-state.ts';
 import type { MetricsDelta } from '../telemetry/metrics.ts';
 
@@ -39,7 +40,14 @@ export type FromWorker =
   | { readonly type: 'taken' }
   /** The port, or why it cannot be had. */
   | { readonly type: 'bound'; readonly result: Result<number, string> }
-  | { readonly type: 'metrics'; readonly id: number; readonly delta: MetricsDelta; readonly gauges: WorkerGauges }
+  | {
+      readonly type: 'metrics';
+      readonly id: number;
+      readonly delta: MetricsDelta;
+      readonly gauges: WorkerGauges;
+      /** What is new of the model servers' health. */
+      readonly health: readonly HealthReport[];
+    }
   | { readonly type: 'drained'; readonly unfinishedCalls: number };
 
 /** A worker's state at one moment. */

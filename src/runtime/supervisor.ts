@@ -16,6 +16,7 @@ import { capacityFor, createSharedState, type SharedState, workerCapacityFor } f
 import { MetricsRegistry } from '../telemetry/metrics.ts';
 import { AdminPort } from './admin-port.ts';
 import { adminState } from './admin-state.ts';
+import { HealthBoard, type HealthChange } from './health-board.ts';
 import { type ChangeProblem, enforceable, prepareChange, whatDoesNotFit } from './live-change.ts';
 import { TelemetryHandle } from './telemetry-handle.ts';
 import { settleSlots } from './tenant-slots.ts';
@@ -36,6 +37,10 @@ export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #loader: ConfigurationLoader;
   readonly metrics = new MetricsRegistry();
+  readonly health = new HealthBoard({
+    changed: (change) => this.#healthChanged(change),
+    moreChanged: (count) => this.#options.log.warn({ count }, 'further model servers have changed their health'),
+  });
   #generation: Generation;
   #findings: readonly Finding[] = [];
   readonly #shared: SharedState;
@@ -74,12 +79,14 @@ export class Supervisor {
     this.#pool = new WorkerPool(generation, this.#shared, {
       died: (index, cause, restartInMs) => this.#workerDied(index, cause, restartInMs),
       retired: (index, cutCalls, left) => {
+        this.health.forget(index);
         this.#event('worker_retired', `worker-${index}: ${cutCalls} calls cut at the drain limit`);
         options.log.info({ worker: index, cutCalls, ...left }, 'a worker has drained and is gone');
       },
       metrics: (index, message, dropped) => {
         const writer = `worker-${index}`;
         this.metrics.merge(writer, message.delta);
+        this.health.hear(index, message.health);
         if (dropped > 0) this.metrics.count('bulkhead_audit_lost_records_total', { writer }, dropped);
       },
     });
@@ -228,11 +235,28 @@ export class Supervisor {
 
   #workerDied(index: number, cause: Error | undefined, restartInMs: number | undefined): void {
     if (restartInMs !== undefined) this.metrics.count('bulkhead_worker_restarts_total');
+    this.health.forget(index);
     this.#event('worker_died', `worker-${index}: ${cause?.message ?? 'ended'}`);
     this.#options.log.error(
       { worker: index, err: cause, restartInMs },
       `a worker died; its connections are lost, ${restartInMs === undefined ? 'it was leaving anyhow' : 'it is replaced'}`,
     );
+  }
+
+  /** That a server is well at first, or is not asked any more, is no news. */
+  #healthChanged({ upstream, service, before, now }: HealthChange): void {
+    const { log } = this.#options;
+    const about = service === '' ? upstream : `${upstream}, ${service}`;
+    if (now.at === 'unhealthy') {
+      this.#event('upstream_unhealthy', `${about}: ${now.why}`);
+      log.warn({ upstream, service, why: now.why }, 'a model server is unhealthy; calls to it are refused');
+    } else if (now.at === 'no_service') {
+      this.#event('upstream_without_health_service', about);
+      log.warn({ upstream, service }, 'a model server has no health service; it counts as healthy');
+    } else if (now.at === 'healthy' && before !== 'unknown') {
+      this.#event('upstream_healthy', about);
+      log.info({ upstream, service }, 'a model server is healthy; calls pass');
+    }
   }
 
   #event(event: string, detail: string): void {

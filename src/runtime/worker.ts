@@ -157,7 +157,7 @@ function tellMetrics(id: number): void {
     auditBlocked: audit.blocked,
     auditDropped: audit.dropped,
   };
-  say({ type: 'metrics', id, delta: metrics.drain(), gauges });
+  say({ type: 'metrics', id, delta: metrics.drain(), gauges, health: tenants.probes.takeReports() });
 }
 
 /** Called again, it can only bring the end closer. */

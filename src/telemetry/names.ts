@@ -75,6 +75,10 @@ export const GAUGES = {
   bulkhead_calls_in_progress: { labels: ['worker'], help: 'Calls that have begun and not ended.' },
   bulkhead_connections: { labels: ['worker'], help: 'Open connections of clients.' },
   bulkhead_config_generation: { labels: [], help: 'Number of the configuration generation that new calls begin with.' },
+  bulkhead_upstream_healthy: {
+    labels: ['tenant'],
+    help: '0 while a worker finds the model server of the tenant unhealthy and refuses its calls, 1 while none does. Only where it is asked and has answered.',
+  },
   bulkhead_audit_backlog_bytes: {
     labels: [],
     help: 'Bytes of audit segments that the collector has not acknowledged.',
