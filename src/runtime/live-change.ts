@@ -95,16 +95,17 @@ export interface Enforceable {
 }
 
 /**
- * Takes from `current` what only a start can change: each worker's audit log is one chain of files in one directory, and Node lets
- * a server's handshake time be set only when it is made.
+ * Takes from `current` what only a start can change: each worker's audit log is one chain of files in one directory, a thread's heap
+ * has the size that it began with, and a server's handshake time the length.
  */
 export function enforceable(current: Generation, loaded: Generation): Enforceable {
-  const { handshakeTimeoutMs } = current.limits;
+  const { handshakeTimeoutMs, workerHeapBytes } = current.limits;
   const waiting: string[] = [];
   if (JSON.stringify(current.audit) !== JSON.stringify(loaded.audit)) waiting.push('audit');
   if (handshakeTimeoutMs !== loaded.limits.handshakeTimeoutMs) waiting.push('limits.handshakeTimeout');
+  if (workerHeapBytes !== loaded.limits.workerHeapBytes) waiting.push('limits.workerHeap');
   if (waiting.length === 0) return { generation: loaded, waiting };
-  const limits = { ...loaded.limits, handshakeTimeoutMs };
+  const limits = { ...loaded.limits, handshakeTimeoutMs, workerHeapBytes };
   return { generation: { ...loaded, audit: current.audit, limits }, waiting };
 }
 

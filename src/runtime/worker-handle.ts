@@ -56,7 +56,10 @@ export class WorkerHandle {
     this.#thread = new Worker(new URL('./worker.ts', import.meta.url), {
       workerData: birth,
       name: `worker-${birth.index}`,
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+      resourceLimits: {
+        maxYoungGenerationSizeMb: YOUNG_GENERATION_MB,
+        maxOldGenerationSizeMb: birth.generation.limits.workerHeapBytes / 1024 ** 2,
+      },
     });
     this.#thread.on('message', (message: FromWorker) => this.#hear(message));
     this.#thread.on('error', (error: Error) => {

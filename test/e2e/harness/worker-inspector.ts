@@ -1,5 +1,6 @@
 /**
- * Ends one thread of a running sidecar from outside, by Node's own inspector protocol: the product needs no hook for it.
+ * Does something to one thread of a running sidecar from outside, by Node's own inspector protocol: the product needs no hook for
+ * it.
  */
 interface Message {
   readonly id?: number;
@@ -11,7 +12,12 @@ interface Message {
 }
 
 /** Ends the first thread whose script matches, as an uncaught crash would: without any of its own clean-up. */
-export async function killThread(inspectorPort: number, script: RegExp): Promise<void> {
+export function killThread(inspectorPort: number, script: RegExp): Promise<void> {
+  return evaluateInThread(inspectorPort, script, 'process.exit(3)');
+}
+
+/** Has the first thread whose script matches evaluate an expression. Does not wait for its value. */
+export async function evaluateInThread(inspectorPort: number, script: RegExp, expression: string): Promise<void> {
   const response = await fetch(`http://127.0.0.1:${inspectorPort}/json`);
   // Boundary: Node's inspector says what there is to attach to.
   const [target] = (await response.json()) as readonly { readonly webSocketDebuggerUrl: string }[];
@@ -33,7 +39,7 @@ export async function killThread(inspectorPort: number, script: RegExp): Promise
     });
     socket.send(JSON.stringify({ id: 1, method: 'NodeWorker.enable', params: { waitForDebuggerOnStart: false } }));
   });
-  const evaluate = { id: 1, method: 'Runtime.evaluate', params: { expression: 'process.exit(3)' } };
+  const evaluate = { id: 1, method: 'Runtime.evaluate', params: { expression } };
   socket.send(
     JSON.stringify({
       id: 2,
