@@ -77,7 +77,7 @@ export class Supervisor {
       onUnblocked: () => options.log.info('the audit log can be written again'),
     });
     this.#pool = new WorkerPool(generation, this.#shared, {
-      died: (index, cause, restartInMs) => this.#workerDied(index, cause, restartInMs),
+      died: (index, cause, restartInMs, left) => this.#workerDied(index, cause, restartInMs, left),
       retired: (index, cutCalls, left) => {
         this.health.forget(index);
         this.#event('worker_retired', `worker-${index}: ${cutCalls} calls cut at the drain limit`);
@@ -233,10 +233,16 @@ export class Supervisor {
     log.info({ cutCalls: cut, undeliveredAuditBytes: undelivered }, 'stopped');
   }
 
-  #workerDied(index: number, cause: Error | undefined, restartInMs: number | undefined): void {
+  /** Of calls that ran in a thread that died nobody is left to write a record: how many they were is on this one. */
+  #workerDied(
+    index: number,
+    cause: Error | undefined,
+    restartInMs: number | undefined,
+    left: { readonly calls: number },
+  ): void {
     if (restartInMs !== undefined) this.metrics.count('bulkhead_worker_restarts_total');
     this.health.forget(index);
-    this.#event('worker_died', `worker-${index}: ${cause?.message ?? 'ended'}`);
+    this.#event('worker_died', `worker-${index}: ${cause?.message ?? 'ended'}, calls in progress: ${left.calls}`);
     this.#options.log.error(
       { worker: index, err: cause, restartInMs },
       `a worker died; its connections are lost, ${restartInMs === undefined ? 'it was leaving anyhow' : 'it is replaced'}`,

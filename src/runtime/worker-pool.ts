@@ -18,8 +18,8 @@ import type { FromWorker, WorkerBirth } from './messages.ts';
 import { type WorkerEvents, WorkerHandle } from './worker-handle.ts';
 
 export interface WorkerPoolEvents {
-  /** `restartInMs` is undefined for one that was leaving, and is not replaced. */
-  died(index: number, cause: Error | undefined, restartInMs: number | undefined): void;
+  /** `restartInMs` is undefined for one that was leaving, and is not replaced. `left` is what it had in progress. */
+  died(index: number, cause: Error | undefined, restartInMs: number | undefined, left: ReleasedShare): void;
   /** One that was too many has drained and is gone. `left` is what it had not given back by itself. */
   retired(index: number, unfinishedCalls: number, left: ReleasedShare): void;
   metrics(index: number, message: Extract<FromWorker, { type: 'metrics' }>, dropped: number): void;
@@ -258,7 +258,7 @@ export class WorkerPool {
       this.#vacate(index);
       arrival?.fail(cause ?? new Error('the worker ended before it listened'));
       if (this.#stopping || arrival !== undefined) return;
-      if (unfinishedCalls === undefined) this.#events.died(index, cause, undefined);
+      if (unfinishedCalls === undefined) this.#events.died(index, cause, undefined, left);
       else this.#events.retired(index, unfinishedCalls, left);
       return;
     }
@@ -267,7 +267,7 @@ export class WorkerPool {
     this.#deaths.set(index, deaths);
     const delay = deaths === 1 ? 0 : Math.min(RESTART_FIRST_MS * 2 ** (deaths - 2), RESTART_MAX_MS);
     this.#places.set(index, { kind: 'waiting', timer: setTimeout(() => this.#bear(index), delay) });
-    this.#events.died(index, cause, delay);
+    this.#events.died(index, cause, delay, left);
   }
 
   #vacate(index: number): void {
