@@ -14,6 +14,7 @@ import type {
   Stream,
   StreamOwner,
 } from '../../src/http2/contract.ts';
+import { ErrorCode } from '../../src/http2/error-code.ts';
 import { OutputBufferPool } from '../../src/http2/output-buffer-pool.ts';
 import { systemClock } from '../../src/kernel/clock.ts';
 import { Turn } from '../../src/kernel/turn.ts';
@@ -85,6 +86,13 @@ export class Caller {
   call(head: HeaderBlock, message: Buffer, done: (answer: Answer) => void): void {
     const stream = this.#connection.open(head, false, new CallOwner(done));
     stream.sendData(message, true);
+  }
+
+  /** Begins a call, sends a part of its message, and returns how to cancel it. */
+  begin(head: HeaderBlock, part: Buffer): () => void {
+    const stream = this.#connection.open(head, false, new CallOwner(() => undefined));
+    stream.sendData(part, false);
+    return () => stream.reset(ErrorCode.CANCEL);
   }
 
   close(): void {

@@ -74,6 +74,13 @@ export async function connectAll(target: LoadTarget, connections: number): Promi
   return seconds;
 }
 
+/** Makes so many calls, whatever they are answered, as long as it is by HTTP 200. */
+export async function callAll(target: LoadTarget, calls: number, connections: number, streams: number): Promise<void> {
+  const args = ['-n', String(calls), '-m', String(streams), '-c', String(connections)];
+  const done = await h2load(target, args, 100, MAX_SECONDS + calls / 1_000, () => undefined);
+  if (done.calls !== calls) throw new Error(`${done.calls} of ${calls} calls were answered`);
+}
+
 async function h2load(
   target: LoadTarget,
   options: readonly string[],
