@@ -27,6 +27,11 @@ function agree(ours: string, theirs: string): boolean {
   return !theirs.startsWith('fault') && VALID.exec(ours)?.[1] === VALID.exec(theirs)?.[1];
 }
 
+/** The same to the last word: nghttp2 has the same codes for the same errors. */
+function agreeExactly(ours: string, theirs: string): boolean {
+  return ours.replace(/^GOAWAY NO_ERROR/, 'closed') === theirs.replace(/^GOAWAY NO_ERROR/, 'closed');
+}
+
 async function engineSays(role: Role, bytes: Buffer): Promise<string> {
   return role === 'server'
     ? verdictText(await engineVerdict([bytes]))
@@ -63,9 +68,10 @@ describe.each(JUDGES)('the engine and %s', (judge) => {
     const named = Object.entries(cases[role]).map(([name, frames]) => ({ name, bytes: inputOf(role, frames) }));
     const bytes = named.map((one) => one.bytes);
     const theirs = judgeWith(judge, role, bytes);
+    const compare = judge === 'nghttp2' ? agreeExactly : agree;
     const differing: string[] = [];
     for (const [index, one] of named.entries())
-      if (!agree(await engineSays(role, one.bytes), theirs[index] ?? '')) differing.push(one.name);
+      if (!compare(await engineSays(role, one.bytes), theirs[index] ?? '')) differing.push(one.name);
     const withReason = caseDifferences.filter((one) => one.judge === judge).flatMap((one) => one[role] ?? []);
     expect(differing.sort()).toEqual(withReason.sort());
     expect(named.length).toBeGreaterThan(135);

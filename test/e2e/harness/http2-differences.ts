@@ -84,6 +84,25 @@ export const caseDifferences: readonly CaseDifference[] = [
     client: ['GOAWAY that names a stream of the wrong side', 'GOAWAY that names more than before'],
   },
   {
+    judge: 'nghttp2',
+    why: 'these are errors of a stream (RFC 9113 §5.1, §6.3, §6.9, §8.1.1), and end that alone; nghttp2 ends the connection',
+    server: [
+      'DATA after the end',
+      'HEADERS after the end',
+      'DATA after RST_STREAM',
+      'PRIORITY of four octets',
+      'HEADERS that depend on themselves',
+      'a stream that depends on itself',
+      'WINDOW_UPDATE of nothing on a stream',
+    ],
+    client: [
+      'DATA before a response',
+      'PRIORITY of four octets',
+      'a stream that depends on itself',
+      'WINDOW_UPDATE of nothing on a stream',
+    ],
+  },
+  {
     judge: 'python3-h2',
     why: 'RFC 9113 §8.3.1 asks for :authority only of who turns a Host into one; python3-h2 wants it, or a host',
     server: ['no :authority'],
