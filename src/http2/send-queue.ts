@@ -2,7 +2,8 @@
  * What a stream has to send and may not yet: header blocks and DATA, in order.
  *
  * A small chunk is a view of something large that it would keep alive, and an object of its own is larger than itself. So
- * small chunks are copied together, and what waits costs little more than its bytes.
+ * small chunks are copied together, and what waits costs no more than a few times its bytes: whoever mixes what waits with what
+ * moves on must not make us keep all that the socket read with it.
  */
 import type { HeaderBlock } from './contract.ts';
 
@@ -42,7 +43,7 @@ export class SendQueue {
   }
 
   pushData(chunk: Buffer): void {
-    if (chunk.length >= COPY_BELOW_BYTES || chunk.length === 0) {
+    if (chunk.length === 0 || !isCopied(chunk)) {
       this.#tail = undefined;
       this.#items.push(chunk);
       return;
@@ -116,6 +117,12 @@ export class SendQueue {
   }
 }
 
+function isCopied(chunk: Buffer): boolean {
+  return chunk.length < COPY_BELOW_BYTES || chunk.length < chunk.buffer.byteLength * LEAST_PART;
+}
+
 const EMPTY = Buffer.alloc(0);
 const COPY_BELOW_BYTES = 2_048;
+/** A view of less than this part of what it keeps alive is copied. A DATA frame of usual size is one of all that a socket reads. */
+const LEAST_PART = 1 / 4;
 const MAX_TAIL_BYTES = 16_384;
