@@ -140,6 +140,7 @@ export class ConfigurationLoader {
       return [];
     }
     const listing = this.#list(main, directory);
+    if (listing.names === undefined) return listing.findings;
     const display = relative(dirname(resolve(mainFile)), directory);
     const typed = isAbsolute(mainFile) ? directory : join(dirname(mainFile), display);
     const place: TenantsPlace = { directory, typed, display };
@@ -148,17 +149,17 @@ export class ConfigurationLoader {
     return listing.findings;
   }
 
-  /** The names of the tenants' files. */
+  /** The names of the tenants' files; undefined when they cannot be had: the tenants stay as they were, to be looked at later. */
   #list(
     main: BuiltMain,
     directory: string,
-  ): { readonly names: readonly string[]; readonly findings: readonly Finding[] } {
+  ): { readonly names: readonly string[] | undefined; readonly findings: readonly Finding[] } {
     const finding = (message: string, fix: string, severity: Finding['severity']): Finding =>
       main.document.finding({ path: ['tenants'] }, message, fix, severity);
     const entries = this.#cache.list(directory);
     if (!entries.ok) {
       const fix = 'name the directory that holds one file per tenant';
-      return { names: [], findings: [finding(`${directory} ${entries.error}`, fix, 'error')] };
+      return { names: undefined, findings: [finding(`${directory} ${entries.error}`, fix, 'error')] };
     }
     // Hidden entries are Kubernetes' (`..data`) and editors'.
     const visible = entries.value.filter((name) => !name.startsWith('.'));

@@ -18,3 +18,22 @@ test('knows the tenant of a key id', () => {
   const directory = new Directory([acme.config, globex.config]);
   expect([directory.tenantOfKey('globex-key'), directory.tenantOfKey('nobody')]).toEqual(['globex', undefined]);
 });
+
+test('follows tenants that come and go, whoever they share an issuer with', () => {
+  const directory = new Directory([acme.config, globex.config]);
+  directory.leave(acme.config);
+  expect(directory.tenantsOfIssuer('https://shared.idp.test')).toEqual(['globex']);
+  expect(directory.tenantOfKey('acme-key')).toBeUndefined();
+  directory.leave(globex.config);
+  expect(directory.tenantsOfIssuer('https://shared.idp.test')).toEqual([]);
+  directory.enter(acme.config);
+  expect(directory.tenantsOfIssuer('https://shared.idp.test')).toEqual(['acme']);
+  expect(directory.tenantOfKey('acme-key')).toBe('acme');
+});
+
+test('leaves a key to whom it went', () => {
+  const taken = { ...globex.config, apiKeys: acme.config.apiKeys };
+  const directory = new Directory([taken, acme.config]);
+  directory.leave(acme.config);
+  expect(directory.tenantOfKey('acme-key')).toBe('globex');
+});

@@ -2,6 +2,7 @@
  * Changes on disk, as editors, copies and Kubernetes make them, with the real file system.
  */
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -11,7 +12,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ConfigurationLoader } from '../../../src/config/load.ts';
@@ -34,11 +35,14 @@ const LOOKING: Partial<WatchOptions> = { pollMs: 50, maxDirectories: 0 };
 
 let directory = '';
 let told = 0;
+/** What was told of the last time. */
+let suspects: ReadonlySet<string> | undefined;
 let watcher: ConfigurationWatcher | undefined;
 
 beforeEach(() => {
   directory = emptyDirectory();
   told = 0;
+  suspects = undefined;
 });
 afterEach(() => {
   watcher?.close();
@@ -49,11 +53,16 @@ afterEach(() => {
 async function watching(mainFile: string, times: Partial<WatchOptions> = {}): Promise<ConfigurationLoader> {
   const loader = new ConfigurationLoader({ environment: {} });
   await loader.load(mainFile, undefined);
-  watcher = new ConfigurationWatcher(mainFile, () => (told += 1), { ...TIMES, ...times });
+  watcher = new ConfigurationWatcher(mainFile, hear, { ...TIMES, ...times });
   watcher.watch(loader.files);
   await setTimeout(SETTLE_MS);
   told = 0;
   return loader;
+}
+
+function hear(which: ReadonlySet<string> | undefined): void {
+  told += 1;
+  suspects = which;
 }
 
 async function toldAfter(change: () => void): Promise<number> {
@@ -236,6 +245,115 @@ test.each([
   const loader = new ConfigurationLoader({ environment: {} });
   await loader.load(mainFile, undefined);
   change();
-  watcher = new ConfigurationWatcher(mainFile, () => (told += 1), { ...TIMES, maxDirectories: 0 });
+  watcher = new ConfigurationWatcher(mainFile, hear, { ...TIMES, maxDirectories: 0 });
   expect(await toldAfter(() => watcher?.watch(loader.files))).toBe(1);
+});
+
+describe('what may have changed is told', () => {
+  let mainFile = '';
+  let loader: ConfigurationLoader;
+  const suspected = (): readonly string[] | undefined =>
+    suspects === undefined ? undefined : [...suspects].map((file) => relative(directory, file)).toSorted();
+  /** As the supervisor does when it is told. */
+  async function reload(): Promise<void> {
+    await loader.load(mainFile, undefined, suspects);
+    watcher?.watch(loader.files, loader.touched);
+  }
+
+  async function begin(times: Partial<WatchOptions> = {}): Promise<void> {
+    mainFile = writeSmall(directory);
+    addSmallTenant(directory, 'globex');
+    loader = await watching(mainFile, times);
+  }
+
+  test.each([
+    [
+      'a file is written over',
+      () => edit(join(directory, 'tenants/acme.yaml'), '100/s', '50/s'),
+      ['tenants/acme.yaml'],
+    ],
+    ['a key is replaced', () => write(join(directory, 'pki/acme/server-key.pem'), 'x'), ['pki/acme/server-key.pem']],
+    ['a file is removed', () => unlinkSync(join(directory, 'tenants/acme.yaml')), ['tenants/acme.yaml']],
+    [
+      'two files are written',
+      () => {
+        edit(join(directory, 'tenants/acme.yaml'), '100/s', '50/s');
+        edit(join(directory, 'tenants/globex.yaml'), '100/s', '50/s');
+      },
+      ['tenants/acme.yaml', 'tenants/globex.yaml'],
+    ],
+    [
+      'one of Kubernetes’ links is swapped',
+      () => {
+        symlinkSync('acme', join(directory, 'pki/..data_tmp'));
+        symlinkSync('x', join(directory, 'pki/acme/..data'));
+      },
+      ['pki/acme/client-ca.pem', 'pki/acme/server-key.pem', 'pki/acme/server.pem'],
+    ],
+  ])('when %s', async (_, change, expected) => {
+    await begin();
+    expect(await toldAfter(change)).toBe(1);
+    expect(suspected()).toEqual(expected);
+  });
+
+  test('as everything when it was seen by a look, since no notice came', async () => {
+    await begin(LOOKING);
+    suspects = new Set();
+    expect(await toldAfter(() => edit(join(directory, 'tenants/acme.yaml'), '100/s', '50/s'))).toBe(1);
+    expect(suspected()).toBeUndefined();
+  });
+
+  test('as everything when a directory is replaced, and the new one is watched', async () => {
+    await begin();
+    const pki = join(directory, 'pki/acme');
+    suspects = new Set();
+    await toldAfter(() => {
+      cpSync(pki, `${pki}.new`, { recursive: true });
+      renameSync(pki, `${pki}.old`);
+      renameSync(`${pki}.new`, pki);
+    });
+    expect(suspected()).toBeUndefined();
+    await reload();
+    told = 0;
+    expect(await toldAfter(() => write(join(pki, 'server.pem'), 'x'))).toBe(1);
+    expect(suspected()).toEqual(['pki/acme/server.pem']);
+  });
+
+  test('of a tenant that came later, and of its certificates', async () => {
+    await begin();
+    await toldAfter(() => addSmallTenant(directory, 'hooli'));
+    await reload();
+    told = 0;
+    expect(await toldAfter(() => write(join(directory, 'pki/hooli/server.pem'), 'x'))).toBe(1);
+    expect(suspected()).toEqual(['pki/hooli/server.pem']);
+  });
+
+  test('no more of a tenant that has gone', async () => {
+    await begin();
+    await toldAfter(() => unlinkSync(join(directory, 'tenants/globex.yaml')));
+    await reload();
+    told = 0;
+    write(join(directory, 'pki/globex/server.pem'), 'x');
+    await setTimeout(SETTLE_MS);
+    expect(told).toBe(0);
+  });
+
+  test('once for a change that a load has seen already', async () => {
+    await begin();
+    edit(join(directory, 'tenants/acme.yaml'), '100/s', '50/s');
+    await loader.load(mainFile, undefined);
+    watcher?.watch(loader.files, loader.touched);
+    await setTimeout(2 * SETTLE_MS);
+    // The kernel's notice comes late, and costs a look at one file.
+    expect(told).toBeLessThanOrEqual(1);
+  });
+});
+
+test('watches of the kernel are for as many directories as may be, and the look sees the rest', async () => {
+  const mainFile = writeSmall(directory);
+  // The main file's directory, and one more.
+  await watching(mainFile, { pollMs: 50, maxDirectories: 2 });
+  suspects = new Set();
+  expect(await toldAfter(() => write(join(directory, 'jwks/acme.json'), '{}'))).toBe(1);
+  expect(suspects).toBeUndefined();
 });

@@ -125,6 +125,58 @@ describe('the tenants of a worker', () => {
     expect([...tenants.active()]).toHaveLength(0);
   });
 
+  describe('change one by one', () => {
+    const umbrella = fakeTenant('umbrella').config;
+    const named = (config: TenantConfig, ...serverNames: readonly string[]): TenantConfig =>
+      changed(config, { serverNames });
+
+    it('and nobody else is touched', () => {
+      start();
+      const runtime = tenants.runtime(tenantId('globex'));
+      const before = tenants.runtime(ACME);
+      expect(tenants.change([changed(acme, { byteAccountBytes: 5 })], [])).toEqual([]);
+      expect(tenants.runtime(ACME)).not.toBe(before);
+      expect(tenants.runtime(tenantId('globex'))).toBe(runtime);
+      expect(tenants.config(ACME)?.byteAccountBytes).toBe(5);
+    });
+
+    it('come and go', () => {
+      start();
+      tenants.runtime(ACME);
+      expect(tenants.change([umbrella], [ACME])).toEqual(['acme']);
+      expect([tenants.config(ACME), tenants.runtime(ACME), tenants.claimed('acme.models.test')]).toEqual([
+        undefined,
+        undefined,
+        undefined,
+      ]);
+      expect(tenants.claimed('umbrella.models.test')).toBe(umbrella);
+      expect(tenants.claimed('globex.models.test')?.digest).toBe(globex.digest);
+    });
+
+    it.each([
+      ['as they stand', (both: readonly TenantConfig[]) => both],
+      ['the other way round', (both: readonly TenantConfig[]) => both.toReversed()],
+    ])('and a server name that goes from one to the other is the other’s, %s', (_, order) => {
+      start();
+      const both = [named(acme, 'a.test'), named(globex, 'globex.models.test', 'acme.models.test')];
+      tenants.change(order(both), []);
+      expect(tenants.claimed('acme.models.test')?.id).toBe('globex');
+      expect(tenants.claimed('a.test')?.id).toBe('acme');
+    });
+
+    it('and a server name of a removed one is free for another at once', () => {
+      start();
+      tenants.change([named(globex, 'acme.models.test')], [ACME]);
+      expect(tenants.claimed('acme.models.test')?.id).toBe('globex');
+      expect(tenants.claimed('globex.models.test')).toBeUndefined();
+    });
+
+    it('and say nothing of what was never in use or never there', () => {
+      start();
+      expect(tenants.change([changed(acme, { clientCaPem: globex.clientCaPem })], [tenantId('nobody')])).toEqual([]);
+    });
+  });
+
   it('are dropped when nobody was connected for long, and not while somebody is', () => {
     vi.useFakeTimers();
     start();
