@@ -2,7 +2,9 @@
  * Headers as an attacker writes them: identities forged in every spelling, two values where one is meant, paths, types and
  * timeouts at their edges. What the model server is told about a caller comes from evidence, and from nowhere else.
  */
+import { type IncomingHttpHeaders, sensitiveHeaders } from 'node:http2';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { markNeverIndexed } from '../../src/http2/never-indexed.ts';
 import { issueClient } from '../../src/identity/issue.ts';
 import { FrameClient, valueOf } from '../fakes/frame-client.ts';
 import { fresh, HostileGround, INFER, inferRequest } from '../fakes/hostile-ground.ts';
@@ -26,9 +28,7 @@ const pseudo = (path = INFER): string[] => [
 const BASE = [...pseudo(), 'content-type', 'application/grpc', 'te', 'trailers'];
 
 /** Sends one good message under this block. Gives what became of it and what reached the model server. */
-async function send(
-  block: readonly string[],
-): Promise<{ outcome: string; reached: Readonly<Record<string, string | string[] | undefined>> | undefined }> {
+async function send(block: readonly string[]): Promise<{ outcome: string; reached: IncomingHttpHeaders | undefined }> {
   const before = ground.upstream.calls.length;
   const client = await FrameClient.connect(ground.access(ground.acme));
   const id = client.open(block);
@@ -244,6 +244,18 @@ describe('headers that make no sense', () => {
     const { outcome } = await send([...BASE, 'traceparent', `00-${traceId}-00f067aa0ba902b7-01`, 'grpc-timeout', 'x']);
     expect(outcome).toBe('status 3');
     expect((await ground.records(1)).at(-1)).toMatchObject({ reason: 'header_malformed', clientTrace: { traceId } });
+  });
+});
+
+describe('a header that its client wants in no compression table (RFC 7541 §6.2.3)', () => {
+  it('is in none on its way to the model server, and the others may be', async () => {
+    for (const names of [['x-own'], []]) {
+      const block = [...BASE, 'x-own', 'secret', 'x-other', 'secret'];
+      if (names.length > 0) markNeverIndexed(block, new Set(names));
+      const { outcome, reached } = await send(block);
+      const never: unknown = Reflect.get(reached ?? {}, sensitiveHeaders);
+      expect([outcome, reached?.['x-own'], never]).toEqual(['status 0', 'secret', names]);
+    }
   });
 });
 
