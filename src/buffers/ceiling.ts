@@ -68,12 +68,12 @@ export class Ceiling {
   /** Changes the ceiling (a new generation). */
   setLimit(limitBytes: number): void {
     this.#marks = marksOf(limitBytes);
-    for (const { pressure } of this.#ledgers) pressure.alarmAtBytes = this.#alarmAtBytes;
     this.look();
   }
 
-  /** Looks at the table and does what it asks for, now. For the owner of a timer and for who was woken by another worker. */
+  /** Another worker has woken this one: there is something to look at, or one worker more. */
   look(): void {
+    for (const { pressure } of this.#ledgers) pressure.alarmAtBytes = this.#alarmAtBytes;
     this.#look(false);
   }
 

@@ -102,7 +102,11 @@ function gauges(supervisor: Supervisor): void {
   const tables = attachSharedState(supervisor.shared, SUPERVISOR);
   for (const tenant of generation.tenants) {
     metrics.setGauge('bulkhead_bytes_in_flight', tables.bytesInFlight(tenant.slot), { tenant: tenant.id });
+    metrics.setGauge('bulkhead_held_bytes', tables.heldBytes(tenant.slot), { tenant: tenant.id });
   }
+  metrics.setGauge('bulkhead_held_bytes_of_all', tables.totalHeldBytes());
+  metrics.setGauge('bulkhead_held_bytes_ceiling', generation.limits.maxHeldBytes);
+  metrics.setGauge('bulkhead_resident_bytes', process.memoryUsage.rss());
   metrics.clearGauge('bulkhead_upstream_healthy');
   for (const tenant of generation.tenants) {
     const at = healthOf(supervisor, tenant)?.at ?? 'unknown';

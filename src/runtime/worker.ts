@@ -122,6 +122,8 @@ const ceiling = new Ceiling({
   wakeOthers: () => neighbours.postMessage(null),
 });
 neighbours.onmessage = () => ceiling.look();
+// There is one more of us: each one's part is smaller.
+neighbours.postMessage(null);
 
 /** Tenants of the generation that comes. */
 let coming: TenantConfig[] = [];

@@ -72,6 +72,16 @@ export const GAUGES = {
     labels: ['listen'],
     help: 'Bytes that are charged to the byte account of the egress listener.',
   },
+  bulkhead_held_bytes: {
+    labels: ['tenant'],
+    help: 'Memory that the tenant makes the process hold: bytes in flight, buffers, its calls.',
+  },
+  bulkhead_held_bytes_of_all: {
+    labels: [],
+    help: 'The same of all tenants and egress listeners together, which the ceiling is for.',
+  },
+  bulkhead_held_bytes_ceiling: { labels: [], help: 'What they may hold (limits.maxHeld); above it calls are ended.' },
+  bulkhead_resident_bytes: { labels: [], help: 'Memory of the process that is resident, whatever it is for.' },
   bulkhead_calls_in_progress: { labels: ['worker'], help: 'Calls that have begun and not ended.' },
   bulkhead_connections: { labels: ['worker'], help: 'Open connections of clients.' },
   bulkhead_config_generation: { labels: [], help: 'Number of the configuration generation that new calls begin with.' },

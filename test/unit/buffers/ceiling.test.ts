@@ -8,6 +8,7 @@ import {
   createSharedState,
   releaseWorker,
   type SharedState,
+  setWorkerSpan,
   totalHeldBytes,
 } from '../../../src/quota/shared-state.ts';
 
@@ -188,6 +189,20 @@ describe('the process-wide ceiling', () => {
     expect(here.woken).toBe(0);
     while (hog.denial === undefined) await turns();
     expect(totalHeldBytes(shared)).toBe(2_201);
+  });
+
+  it('is noticed in time by workers that were there before another one', async () => {
+    const shared = ground(2);
+    setWorkerSpan(shared, 1);
+    const here = new FakeWorker(shared, 0);
+    setWorkerSpan(shared, 2);
+    const there = new FakeWorker(shared, 1);
+    // As a worker's first word has it.
+    here.ceiling.look();
+    there.call(1, 2_801);
+    const hog = here.call(0, 5_200);
+    await turns();
+    expect(hog.denial?.kind).toBe('buffer_exceeded');
   });
 
   it('takes what a worker held when it died from the total, in all tables', () => {
