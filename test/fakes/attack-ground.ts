@@ -165,7 +165,8 @@ async function heldMoreThan(before: number): Promise<number> {
   return grown;
 }
 
-function heldBytes(): number {
+/** What the process holds after a collection. */
+export function heldBytes(): number {
   if (typeof collect === 'function') collect();
   const { heapUsed, external } = process.memoryUsage();
   return heapUsed + external;
