@@ -54,7 +54,7 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     attack: "A client's compression table takes what it likes",
     test: [
       'unit/http2/hpack.test.ts',
-      'may be announced with %i octets',
+      'may be announced with %i octets: %s',
       'holds 4,096 octets, and what does not fit is gone',
     ],
   },

@@ -39,7 +39,7 @@ export const CONNECTION_ROWS: Record<keyof ConnectionLimits, LimitRow> = {
   },
   maxContinuationFrames: {
     attack: 'Flood of empty CONTINUATION frames (CVE-2024-28182)',
-    test: [LIMITS, 'let as many CONTINUATION frames through as they say, and not one more'],
+    test: [LIMITS, 'let as many CONTINUATION frames through as they say, and not one more: %j, %i'],
   },
   youngResets: { attack: 'Rapid reset (CVE-2023-44487)', test: [LIMITS, 'a flood against $limit'] },
   youngStreamMs: {
@@ -62,7 +62,7 @@ export const CONNECTION_ROWS: Record<keyof ConnectionLimits, LimitRow> = {
   },
   pingsWithoutStreams: {
     attack: 'The same, on a connection without calls',
-    test: [STRIKES, 'without streams may come as often when that is permitted'],
+    test: [STRIKES, 'without streams may come as often when that is permitted (%s), else every two hours'],
   },
   maxPingStrikes: {
     attack: 'The same, again and again',
@@ -71,7 +71,7 @@ export const CONNECTION_ROWS: Record<keyof ConnectionLimits, LimitRow> = {
   settings: { attack: 'SETTINGS flood (CVE-2019-9515)', test: [LIMITS, '%i more than the first two ends in %s'] },
   maxSettingsEntries: {
     attack: 'SETTINGS frames of thousands of entries (CVE-2020-11080)',
-    test: [LIMITS, 'ends the connection by its entries, at one more than there may be'],
+    test: [LIMITS, 'ends the connection by its entries, at one more than there may be: %i'],
   },
   windowUpdates: {
     attack: 'Windows dribbled open, octet by octet (CVE-2019-9511)',
@@ -84,23 +84,23 @@ export const CONNECTION_ROWS: Record<keyof ConnectionLimits, LimitRow> = {
   lateFrames: { attack: 'Flood on streams that are gone', test: [LIMITS, 'a flood against $limit'] },
   maxQueuedControlFrames: {
     attack: 'Answers pile up for a peer that does not read (CVE-2019-9517)',
-    test: [LIMITS, 'let %i answers wait for it, and end the connection at one more'],
+    test: [LIMITS, 'let %i answers wait for it, and end the connection at one more: %i'],
   },
   settingsAckTimeoutMs: {
     attack: 'A handshake that never becomes a connection',
-    test: [TIMES, 'the acknowledgement of our SETTINGS'],
+    test: [TIMES, 'the answer to our SETTINGS'],
   },
   serverKeepaliveMs: {
     attack: UNREACHABLE_PEER,
-    test: [TIMES, 'a word of a silent client, before a PING'],
+    test: [TIMES, 'the word of a silent client'],
   },
   clientKeepaliveMs: {
     attack: 'The same, of a model server',
-    test: [TIMES, 'a word of a silent model server, before a PING'],
+    test: [TIMES, 'the word of a silent model server'],
   },
   keepaliveTimeoutMs: {
     attack: UNREACHABLE_PEER,
-    test: [TIMES, 'the answer of a client to that PING', 'the answer of a model server to that PING'],
+    test: [TIMES, 'a client’s answer to a PING', 'a model server’s answer to a PING'],
   },
   writeStallTimeoutMs: {
     attack: 'Slow reader at the socket',
@@ -112,23 +112,23 @@ export const CONNECTION_ROWS: Record<keyof ConnectionLimits, LimitRow> = {
   },
   streamStallMs: {
     attack: 'Slow reader and slow body: zero and dribbled windows, messages without end',
-    test: [TIMES, 'a reader, from one look to the next', 'a writer amid its message, from one look to the next'],
+    test: [TIMES, 'a reader to read on', 'a writer to go on'],
   },
   streamStallBytes: {
     attack: 'The same, a few bytes at a time (CVE-2019-9511, CVE-2019-9517)',
-    test: [STALLS, 'stands still below the limit in bytes, and moves at it'],
+    test: [STALLS, 'stands still below the limit in bytes, and moves at it: %i'],
   },
   drainRoundTripMs: {
     attack: 'A peer that holds up a drain',
-    test: [TIMES, 'the round trip of a graceful end'],
+    test: [TIMES, 'the end’s round trip'],
   },
   lingerMs: {
     attack: 'A peer that never closes its side',
-    test: [TIMES, 'the peer to close its side after GOAWAY'],
+    test: [TIMES, 'the peer to close after GOAWAY'],
   },
   encoderTableBytes: {
     attack: 'A peer that allows a table of 4 GiB has us fill it (CVE-2016-1544)',
-    test: [HPACK, 'of %i octets at most is no larger, whatever the peer allows'],
+    test: [HPACK, 'of %i octets at most is no larger, whatever the peer allows; it holds two fields: %s'],
   },
 };
 
@@ -177,11 +177,11 @@ export const CONFIGURED_ROWS: Record<Configured<keyof LimitsConfig>, LimitRow> =
   },
   maxConnectionAge: {
     attack: 'A connection that outlives the trust, the worker and the pod it was made for',
-    test: [AGE, 'is asked to end at its age'],
+    test: [AGE, 'is asked to end at its age, give or take a tenth (random %d: %d ms)'],
   },
   maxConnectionAgeGrace: {
     attack: 'A call that never ends keeps an old connection',
-    test: [AGE, 'is ended after the grace'],
+    test: [AGE, 'is ended after the grace, not before'],
   },
   keepalive: {
     attack: 'PINGs that are sent for nothing (gRFC A8)',
@@ -193,7 +193,7 @@ export const CONFIGURED_ROWS: Record<Configured<keyof LimitsConfig>, LimitRow> =
   },
   maxDeadline: {
     attack: 'Calls without end hold streams, quota and bytes',
-    test: ['conformance/deadlines.test.ts', 'ends at the greatest deadline'],
+    test: ['conformance/deadlines.test.ts', '%s ends at the greatest deadline'],
   },
   maxConcurrentStreams: {
     attack: 'Streams without end on one connection',
@@ -277,7 +277,7 @@ export const TENANT_ROWS: Readonly<Record<string, LimitRow>> = {
   },
   'upstream.circuit.failures': {
     attack: 'A model server that fails is asked again and again, and its callers wait for nothing',
-    test: ['unit/proxy/circuit.test.ts', 'opens at the last of so many failures in a row'],
+    test: ['unit/proxy/circuit.test.ts', 'opens at the last of so many failures in a row, not before'],
   },
   'upstream.healthCheck.unhealthyThreshold': {
     attack: 'Calls go on to a model server that hangs, and each waits for its deadline',

@@ -58,7 +58,7 @@ const far = { serverKeepaliveMs: 1e9, clientKeepaliveMs: 1e9 };
 
 const cases: readonly Case[] = [
   {
-    what: 'the acknowledgement of our SETTINGS',
+    what: 'the answer to our SETTINGS',
     limits: { settingsAckTimeoutMs: LIMIT_MS },
     begin: async (limits) => {
       const peer = new RawPeer('server', { limits }, clock.turn());
@@ -69,28 +69,28 @@ const cases: readonly Case[] = [
     expected: 'settingsAckTimeoutMs',
   },
   {
-    what: 'a word of a silent client, before a PING',
+    what: 'the word of a silent client',
     limits: { serverKeepaliveMs: LIMIT_MS },
     begin: async (limits) => silent(await withServerStream(limits)),
     over: (peer) => peer.of(FrameType.PING).length,
     expected: 1,
   },
   {
-    what: 'a word of a silent model server, before a PING',
+    what: 'the word of a silent model server',
     limits: { clientKeepaliveMs: LIMIT_MS, serverKeepaliveMs: 1 },
     begin: withClientStream,
     over: (peer) => peer.of(FrameType.PING).length,
     expected: 1,
   },
   {
-    what: 'the answer of a client to that PING',
+    what: 'a client’s answer to a PING',
     limits: { serverKeepaliveMs: LIMIT_MS, keepaliveTimeoutMs: LIMIT_MS },
     begin: async (limits) => probed(await silent(await withServerStream(limits))),
     over: limitOf,
     expected: 'keepaliveTimeoutMs',
   },
   {
-    what: 'the answer of a model server to that PING',
+    what: 'a model server’s answer to a PING',
     limits: { clientKeepaliveMs: LIMIT_MS, keepaliveTimeoutMs: LIMIT_MS },
     begin: async (limits) => probed(await withClientStream(limits)),
     over: limitOf,
@@ -135,7 +135,7 @@ const cases: readonly Case[] = [
     expected: 'frameTimeoutMs',
   },
   {
-    what: 'a reader, from one look to the next',
+    what: 'a reader to read on',
     limits: { ...far, streamStallMs: LIMIT_MS },
     begin: async (limits) => {
       const peer = new RawPeer('server', { limits }, clock.turn());
@@ -150,7 +150,7 @@ const cases: readonly Case[] = [
     expected: ErrorCode.ENHANCE_YOUR_CALM,
   },
   {
-    what: 'a writer amid its message, from one look to the next',
+    what: 'a writer to go on',
     limits: { ...far, streamStallMs: LIMIT_MS },
     begin: async (limits) => {
       const peer = RawPeer.server({ limits }, clock.turn());
@@ -162,7 +162,7 @@ const cases: readonly Case[] = [
     expected: ErrorCode.ENHANCE_YOUR_CALM,
   },
   {
-    what: 'the round trip of a graceful end',
+    what: 'the end’s round trip',
     limits: { ...far, drainRoundTripMs: LIMIT_MS },
     begin: async (limits) => {
       const peer = await withServerStream(limits);
@@ -173,7 +173,7 @@ const cases: readonly Case[] = [
     expected: 2,
   },
   {
-    what: 'the peer to close its side after GOAWAY',
+    what: 'the peer to close after GOAWAY',
     limits: { lingerMs: LIMIT_MS },
     begin: async (limits) => {
       const peer = server(limits);
