@@ -1,6 +1,6 @@
 /**
  * A model server of the test's own, for what a real one cannot be told to do: answer late, fail, or say what it has seen.
- * KServe V2 over cleartext HTTP/2 with grpc-js. What it shall do stands in the request's id: `delay:250`, `fail:13`.
+ * KServe V2 over cleartext HTTP/2 with grpc-js. What it shall do stands in the request's id: `delay:250`, `fail:13`, `hold`.
  */
 import {
   type Metadata,
@@ -10,6 +10,7 @@ import {
   type ServerUnaryCall,
   type sendUnaryData,
 } from '@grpc/grpc-js';
+import { HealthImplementation } from 'grpc-health-check';
 import {
   type InferRequest,
   type InferResponse,
@@ -25,24 +26,35 @@ export interface SeenCall {
 export class ModelUpstream {
   readonly port: number;
   readonly seen: readonly SeenCall[];
+  /** What it says of itself by grpc.health.v1: that it serves. */
+  readonly health = new HealthImplementation({ '': 'SERVING' });
   readonly #server: Server;
+  readonly #held: (() => void)[];
 
-  private constructor(server: Server, seen: readonly SeenCall[], port: number) {
+  private constructor(
+    server: Server,
+    { seen, held }: { readonly seen: readonly SeenCall[]; readonly held: (() => void)[] },
+    port: number,
+  ) {
     this.#server = server;
+    this.health.addToServer(server);
     this.seen = seen;
+    this.#held = held;
     this.port = port;
   }
 
   /** `port`: that of one which was stopped, to take its place. */
   static async start(port = 0): Promise<ModelUpstream> {
     const seen: SeenCall[] = [];
+    const held: (() => void)[] = [];
     const server = new Server({ 'grpc.max_receive_message_length': 1024 ** 3 });
     server.addService(loadInferenceService(), {
       ServerLive: (_call: unknown, done: sendUnaryData<object>) => done(null, { live: true }),
       ServerReady: (_call: unknown, done: sendUnaryData<object>) => done(null, { ready: true }),
       ModelInfer: (call: ServerUnaryCall<InferRequest, InferResponse>, done: sendUnaryData<InferResponse>) => {
         seen.push({ model: call.request.modelName, metadata: call.metadata });
-        answer(call.request, done);
+        if (call.request.id === 'hold') held.push(() => done(null, response(call.request)));
+        else answer(call.request, done);
       },
       ModelStreamInfer: (stream: ServerDuplexStream<InferRequest, StreamInferResponse>) => {
         stream.on('data', (request: InferRequest) => {
@@ -58,11 +70,18 @@ export class ModelUpstream {
         error === null ? resolve(boundPort) : reject(error),
       );
     });
-    return new ModelUpstream(server, seen, bound);
+    return new ModelUpstream(server, { seen, held }, bound);
   }
 
   get address(): string {
     return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Answers the calls with the id `hold` that have come. Returns how many. */
+  release(): number {
+    const held = this.#held.splice(0);
+    for (const done of held) done();
+    return held.length;
   }
 
   stop(): void {

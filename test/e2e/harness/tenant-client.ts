@@ -24,6 +24,16 @@ export function tenantClient(
 
 /** Calls ModelInfer, whose answer would take `delay:` far longer, and cancels it after so long. Gives the status, CANCELLED. */
 export function cancelledInfer(sidecar: Sidecar, tenant: string, model: string, afterMs: number): Promise<number> {
+  return patientInfer(sidecar, tenant, { modelName: model, id: 'delay:60000', inputs: [] }, afterMs);
+}
+
+/** Calls ModelInfer on a connection of its own, without a deadline; cancels it after so long, if told to. Gives the status. */
+export function patientInfer(
+  sidecar: Sidecar,
+  tenant: string,
+  request: Parameters<typeof serializeInferRequest>[0],
+  cancelAfterMs?: number,
+): Promise<number> {
   const { pki } = sidecar.tenant(tenant);
   const { ca, client: own, serverName } = pki;
   const tls = credentials.createSsl(Buffer.from(ca.certPem), Buffer.from(own.keyPem), Buffer.from(own.certPem));
@@ -37,7 +47,7 @@ export function cancelledInfer(sidecar: Sidecar, tenant: string, model: string, 
       '/inference.GRPCInferenceService/ModelInfer',
       (bytes: Buffer) => bytes,
       (bytes: Buffer) => bytes,
-      serializeInferRequest({ modelName: model, id: 'delay:60000', inputs: [] }),
+      serializeInferRequest(request),
       new Metadata(),
       {},
       (error) => {
@@ -45,6 +55,6 @@ export function cancelledInfer(sidecar: Sidecar, tenant: string, model: string, 
         resolve(error?.code ?? 0);
       },
     );
-    setTimeout(() => call.cancel(), afterMs);
+    if (cancelAfterMs !== undefined) setTimeout(() => call.cancel(), cancelAfterMs);
   });
 }
