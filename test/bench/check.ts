@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { type Answer, Caller, type CallTarget, requestHead } from './caller.ts';
 import type { LoadTarget } from './load.ts';
-import { ANSWER_BYTES, modelInfer } from './message.ts';
+import { ANSWER_BYTES, CALLED_MODEL, modelInfer } from './message.ts';
 import { type Subject, subjectName } from './subjects/subject.ts';
 
 const CALL_TIMEOUT_MS = 20_000;
@@ -31,11 +31,12 @@ export async function check(subject: Subject, target: LoadTarget, messageBytes: 
   await refused('without a certificate', withoutCertificate(target, bearer, message));
   if (subject.name !== 'bulkhead') return;
   const other = Buffer.from(message);
-  other.write('secret', other.indexOf('digits'));
+  other.write('secret', other.indexOf(CALLED_MODEL));
   await refused('for a model that its role does not have', callOnce(target, bearer, other));
 }
 
-const isRight = ({ httpStatus, grpcStatus, bytes, broken }: Answer): boolean =>
+/** Whether it is the answer to the bench's call. */
+export const isRight = ({ httpStatus, grpcStatus, bytes, broken }: Answer): boolean =>
   httpStatus === '200' && grpcStatus === '0' && bytes === PREFIX_BYTES + ANSWER_BYTES && broken === '';
 
 async function callOnce(target: CallTarget, authorization: string | undefined, message: Buffer): Promise<Answer> {

@@ -122,8 +122,8 @@ async function withTenants(
     const measured = await cpuPerCall(contenders, WIDE, plan, (who) => nameOf(counts.get(who) ?? 1));
     printVariants('Tenants, one of which is called', measured, say);
     rows.push(...many.flatMap((started) => started.rows), ...measured);
-    const seconds = plan.name === 'smoke' ? 1 : 4;
-    for (const started of many) rows.push(...(await reloadUnderLoad(ground, started, WIDE, seconds, say)));
+    const reload = plan.name === 'smoke' ? { seconds: 1, rounds: 1 } : { seconds: 4, rounds: 3 };
+    for (const started of many) rows.push(...(await reloadUnderLoad(ground, started, WIDE, reload, say)));
     return rows;
   } finally {
     for (const { contender } of many) await contender.running.stop();

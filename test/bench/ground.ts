@@ -89,10 +89,10 @@ function writeFiles(ground: Ground): { readonly token: string; readonly clientPe
   return { token, clientPem: write('client.both.pem', pki.client.certPem + pki.client.keyPem) };
 }
 
-/** The tenant that is called. */
-export function acmeFile(backendPort: number, callsPerSecond?: number): string {
+/** The tenant that is called; `models`: what it may use beside what it is called for. */
+export function acmeFile(backendPort: number, ...models: readonly string[]): string {
   const files = { chain: '../server.pem', key: '../server.key', clientCa: '../ca.pem', jwks: '../jwks.json' };
-  return tenantFile({ id: 'acme', serverName: SERVER_NAME, files }, backendPort, callsPerSecond);
+  return tenantFile({ id: 'acme', serverName: SERVER_NAME, files }, backendPort, models);
 }
 
 /** An ES256 token of 575 bytes or so, valid for a day. */

@@ -5,17 +5,20 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Caller, requestHead } from './caller.ts';
+import { isRight } from './check.ts';
 import { type Contender, contend, type Say } from './contender.ts';
 import { acmeFile, type PreparedGround } from './ground.ts';
-import { type Axis, load } from './load.ts';
+import { type Axis, type LoadTarget, load } from './load.ts';
+import { CALLED_MODEL, modelInfer } from './message.ts';
 import { idleShare } from './process-cost.ts';
 import { type Row, rowOf } from './row.ts';
 import { bulkheadEverything, type SidecarOptions } from './subjects/bulkhead.ts';
 import type { Subject } from './subjects/subject.ts';
 
 const RELOAD_TIMEOUT_MS = 30_000;
-/** Seldom enough that showing the metrics of thousands of tenants does not become the load. */
-const POLL_MS = 100;
+/** Seldom enough that asking does not become the load. */
+const ASK_MS = 20;
 
 export interface ManyTenants {
   readonly contender: Contender;
@@ -54,39 +57,47 @@ export async function startManyTenants(
   return { contender: { ...started, idleShare: share }, count, rows };
 }
 
-/** Changes one tenant's file while calls go on; returns how long it took until the new configuration serves. */
+/** Changes one tenant's file while calls go on, several times; tells how long it takes until a caller has what it says. */
 export async function reloadUnderLoad(
   ground: PreparedGround,
   { contender, count }: ManyTenants,
   axis: Axis,
-  seconds: number,
+  { seconds, rounds }: { readonly seconds: number; readonly rounds: number },
   say: Say,
 ): Promise<readonly Row[]> {
-  const { subject, running, target } = contender;
-  const before = await generation(running.adminPort);
-  // `load` rejects when one call fails.
-  const loaded = load(target, axis, seconds);
-  await sleep((seconds * 1000) / 4);
-  const startedAt = performance.now();
-  writeFileSync(join(ground.directory, `tenants-${count}`, 'acme.yaml'), acmeFile(ground.backendPort, 9_000_000));
-  while ((await generation(running.adminPort)) === before) {
-    if (performance.now() - startedAt > RELOAD_TIMEOUT_MS) throw new Error('a change of a tenant was not taken up');
-    await sleep(POLL_MS);
+  const { subject, target } = contender;
+  const file = join(ground.directory, `tenants-${count}`, 'acme.yaml');
+  const took: number[] = [];
+  let calls = 0;
+  const caller = await Caller.open(target);
+  for (let round = 0; round < rounds; round++) {
+    // A model of as many letters as the one that is called, so that a message for it differs in nothing else.
+    const model = `mod${String(round).padStart(3, '0')}`;
+    if (await isAllowed(caller, target, model)) throw new Error(`the model ${model} is allowed before the change`);
+    // `load` rejects when one call fails.
+    const loaded = load(target, axis, seconds);
+    await sleep((seconds * 1000) / 4);
+    const startedAt = performance.now();
+    writeFileSync(file, acmeFile(ground.backendPort, model));
+    while (!(await isAllowed(caller, target, model))) {
+      if (performance.now() - startedAt > RELOAD_TIMEOUT_MS) throw new Error('a change of a tenant was not taken up');
+      await sleep(ASK_MS);
+    }
+    took.push((performance.now() - startedAt) / 1000);
+    calls += (await loaded).calls;
   }
-  const took = (performance.now() - startedAt) / 1000;
-  const { calls } = await loaded;
-  say(
-    `  ${tenantsAxis(count)}: a change of one serves after ${took.toFixed(2)} s; ${calls} calls meanwhile, none failed`,
-  );
+  caller.close();
+  const times = took.map((one) => one.toFixed(2)).join(', ');
+  say(`  ${tenantsAxis(count)}: a change of one serves after ${times} s; ${calls} calls meanwhile, none failed`);
   return [
-    rowOf(subject, tenantsAxis(count), 'reload_seconds', [took]),
+    rowOf(subject, tenantsAxis(count), 'reload_seconds', took),
     rowOf(subject, tenantsAxis(count), 'failed_calls', [0]),
   ];
 }
 
-async function generation(adminPort: number | undefined): Promise<string> {
-  const response = await fetch(`http://127.0.0.1:${adminPort}/metrics`);
-  const value = /^bulkhead_config_generation (\d+)$/m.exec(await response.text())?.[1];
-  if (value === undefined) throw new Error('the sidecar does not say which configuration it serves');
-  return value;
+function isAllowed(caller: Caller, { serverName, token }: LoadTarget, model: string): Promise<boolean> {
+  const message = modelInfer(100);
+  message.write(model, message.indexOf(CALLED_MODEL));
+  const head = requestHead(serverName, `Bearer ${token}`);
+  return new Promise((resolve) => caller.call(head, message, (answer) => resolve(isRight(answer))));
 }

@@ -3,13 +3,16 @@
  */
 import { ProtobufWriter } from '../../src/protobuf/writer.ts';
 
+/** The model that the bench calls. */
+export const CALLED_MODEL = 'digits';
+
 /** Length of the backend's answer. */
 export const ANSWER_BYTES = 100;
 
 const PREFIX_BYTES = 5;
 const FLOAT_BYTES = 4;
 
-/** A framed `ModelInferRequest` for model `digits` whose message has exactly so many bytes (100 or more). */
+/** A framed `ModelInferRequest` for `CALLED_MODEL` whose message has exactly so many bytes (100 or more). */
 export function modelInfer(messageBytes: number): Buffer {
   // As many floats as fit, and then an id that fills what is left.
   for (let floats = Math.floor(messageBytes / FLOAT_BYTES); floats > 0; floats--) {
@@ -29,7 +32,7 @@ export function modelInfer(messageBytes: number): Buffer {
 const MIN_ID_FIELD = 3;
 
 function encoded(floats: number, id: string): Buffer {
-  const writer = new ProtobufWriter().string(1, 'digits');
+  const writer = new ProtobufWriter().string(1, CALLED_MODEL);
   if (id !== '') writer.string(3, id);
   writer.begin(5).string(1, 'image').string(2, 'FP32').integer(3, 1).integer(3, floats).end();
   return Buffer.from(writer.string(7, '\0'.repeat(floats * FLOAT_BYTES)).view());

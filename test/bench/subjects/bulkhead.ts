@@ -100,7 +100,7 @@ export interface BenchTenant {
 }
 
 /** The file of one tenant: certificate, issuer, a role over methods and models, three limits too high to be reached. */
-export function tenantFile(tenant: BenchTenant, backendPort: number, callsPerSecond = 10_000_000): string {
+export function tenantFile(tenant: BenchTenant, backendPort: number, models: readonly string[] = []): string {
   const { id, serverName, files } = tenant;
   return stringify({
     tenant: id,
@@ -112,10 +112,10 @@ export function tenantFile(tenant: BenchTenant, backendPort: number, callsPerSec
     issuers: [
       { issuer: `https://idp.${id}.example`, audience: 'ml', jwks: { file: files.jwks }, algorithms: ['ES256'] },
     ],
-    roles: [{ name: 'predict', methods: ['ModelInfer', 'ModelReady'], models: ['digits', 'resnet*'] }],
+    roles: [{ name: 'predict', methods: ['ModelInfer', 'ModelReady'], models: ['digits', 'resnet*', ...models] }],
     bindings: [{ role: 'predict', subjects: ['bench'] }],
     quota: {
-      tenant: { calls: `${callsPerSecond}/s` },
+      tenant: { calls: '10000000/s' },
       caller: { calls: '10000000/s' },
       concurrentCalls: 100_000,
     },
