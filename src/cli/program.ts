@@ -8,6 +8,7 @@ import { registerConfigSchema } from './config-schema.ts';
 import { registerHealth } from './health.ts';
 import { registerInject } from './inject.ts';
 import { type CliIo, processIo } from './io.ts';
+import { registerPki } from './pki.ts';
 import { registerRun } from './run.ts';
 import { packageVersion, registerVersion } from './version.ts';
 
@@ -28,6 +29,7 @@ Examples:
   $ bulkhead run --config bulkhead.yaml          run the sidecar
   $ bulkhead health                              ask a running sidecar whether it is ready
   $ bulkhead inject -f deployment.yaml           add the sidecar to a manifest
+  $ bulkhead pki list                            the tenants' certificates, and until when
   $ bulkhead config schema --tenant              the JSON Schema of a tenant's file
 
 \`bulkhead COMMAND --help\` says more about a command.`,
@@ -38,6 +40,7 @@ Examples:
   registerHealth(program, io);
   registerInject(program, io);
   registerAudit(program, io);
+  registerPki(program, io);
   registerVersion(program, io);
   return program;
 }

@@ -4,9 +4,17 @@
  *
  * node-forge writes the DER; node:crypto makes keys and signatures, since node-forge has no ECDSA.
  */
-import { createHash, type KeyObject, sign, X509Certificate } from 'node:crypto';
+import { type KeyObject, X509Certificate } from 'node:crypto';
 import { isIPv4, isIPv6 } from 'node:net';
-import { type DerElement, decodeDer, der, elementsOf, encodeDer } from './der.ts';
+import { type DerElement, decodeDer, der } from './der.ts';
+import {
+  authorityKeyIdentifier,
+  extension,
+  keyIdentifier,
+  signatureAlgorithm,
+  signStructure,
+  subjectOf,
+} from './signed-structure.ts';
 
 export interface CertificateTemplate {
   /** Big-endian, two's complement. */
@@ -21,8 +29,18 @@ export interface CertificateTemplate {
   /** OIDs. */
   readonly extendedKeyUsage: readonly string[];
   readonly subjectAltNames: readonly AltName[];
+  /** What the names below this CA must be of. RFC 5280 §4.2.1.10. */
+  readonly nameConstraints?: NameConstraints;
   /** Without extensions a certificate may be of version 1. */
   readonly version: 1 | 3;
+}
+
+/** Permitted subtrees; an empty list leaves names of its kind free. */
+export interface NameConstraints {
+  /** A name permits itself and everything below it. */
+  readonly dns: readonly string[];
+  /** Hosts of URIs, such as a SPIFFE trust domain: exactly that host. */
+  readonly uriHosts: readonly string[];
 }
 
 export type AltName =
@@ -46,11 +64,8 @@ const OID = {
   keyUsage: '2.5.29.15',
   subjectAltName: '2.5.29.17',
   basicConstraints: '2.5.29.19',
-  authorityKeyIdentifier: '2.5.29.35',
+  nameConstraints: '2.5.29.30',
   extendedKeyUsage: '2.5.29.37',
-  ecdsaWithSha256: '1.2.840.10045.4.3.2',
-  ed25519: '1.3.101.112',
-  sha256WithRsa: '1.2.840.113549.1.1.11',
 } as const;
 
 /** Encodes and signs the template. Returns PEM. Throws a RangeError for a key type or an address that it cannot write. */
@@ -73,16 +88,14 @@ export function encodeCertificate(template: CertificateTemplate, signer: Signer)
           ...fields,
           der.context(3, der.sequence(...extensionsOf(template, signer))),
         );
-  const signature = sign(algorithm.digest, encodeDer(signed), signer.privateKey);
-  const certificate = encodeDer(der.sequence(signed, algorithm.identifier, der.bitString(signature)));
-  return new X509Certificate(certificate).toString();
+  return new X509Certificate(signStructure(signed, signer.privateKey)).toString();
 }
 
 function extensionsOf(template: CertificateTemplate, signer: Signer): readonly DerElement[] {
   const authorityKey = signer.certificate?.publicKey ?? template.publicKey;
   const extensions = [
     extension(OID.subjectKeyIdentifier, false, der.octetString(keyIdentifier(template.publicKey))),
-    extension(OID.authorityKeyIdentifier, false, der.sequence(der.contextBytes(0, keyIdentifier(authorityKey)))),
+    authorityKeyIdentifier(authorityKey),
   ];
   if (template.basicConstraints !== undefined) {
     const { ca, pathLength } = template.basicConstraints;
@@ -99,12 +112,18 @@ function extensionsOf(template: CertificateTemplate, signer: Signer): readonly D
     const names = der.sequence(...template.subjectAltNames.map(generalName));
     extensions.push(extension(OID.subjectAltName, template.commonName === undefined, names));
   }
+  if (template.nameConstraints !== undefined) {
+    extensions.push(extension(OID.nameConstraints, true, permittedSubtrees(template.nameConstraints)));
+  }
   return extensions;
 }
 
-function extension(oid: string, critical: boolean, value: DerElement): DerElement {
-  const wrapped = der.octetString(encodeDer(value));
-  return critical ? der.sequence(der.oid(oid), der.boolean(true), wrapped) : der.sequence(der.oid(oid), wrapped);
+function permittedSubtrees({ dns, uriHosts }: NameConstraints): DerElement {
+  const subtree = (tag: number, text: string): DerElement =>
+    der.sequence(der.contextBytes(tag, Buffer.from(text, 'latin1')));
+  return der.sequence(
+    der.context(0, ...dns.map((name) => subtree(2, name)), ...uriHosts.map((host) => subtree(6, host))),
+  );
 }
 
 function keyUsageBits(usages: readonly KeyUsage[]): DerElement {
@@ -139,28 +158,4 @@ function addressBytes(address: string): Buffer {
 function nameOf(commonName: string | undefined): DerElement {
   if (commonName === undefined) return der.sequence();
   return der.sequence(der.set(der.sequence(der.oid(OID.commonName), der.utf8String(commonName))));
-}
-
-/** The subject as it stands in the certificate: chain building compares it octet by octet. */
-function subjectOf(certificate: X509Certificate): DerElement {
-  const fields = elementsOf(elementsOf(decodeDer(certificate.raw))[0]);
-  // version [0], serialNumber, signature, issuer, validity, subject
-  const subject = fields[5];
-  if (subject === undefined) throw new RangeError('the signing certificate has no subject');
-  return subject;
-}
-
-/** RFC 7093 §2 method 1: the left 160 bits of the SHA-256 of the key's BIT STRING. */
-function keyIdentifier(key: KeyObject): Buffer {
-  const bits = elementsOf(decodeDer(key.export({ type: 'spki', format: 'der' })))[1];
-  const content = typeof bits?.value === 'string' ? Buffer.from(bits.value, 'latin1').subarray(1) : Buffer.alloc(0);
-  return createHash('sha256').update(content).digest().subarray(0, 20);
-}
-
-function signatureAlgorithm(key: KeyObject): { readonly identifier: DerElement; readonly digest: string | null } {
-  if (key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1') {
-    return { identifier: der.sequence(der.oid(OID.ecdsaWithSha256)), digest: 'sha256' };
-  }
-  if (key.asymmetricKeyType === 'ed25519') return { identifier: der.sequence(der.oid(OID.ed25519)), digest: null };
-  throw new RangeError(`cannot sign certificates with a key of type ${String(key.asymmetricKeyType)}`);
 }

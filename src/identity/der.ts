@@ -11,7 +11,9 @@ export const DER_TAG = {
   integer: 2,
   bitString: 3,
   octetString: 4,
+  null: 5,
   oid: 6,
+  enumerated: 10,
   utf8String: 12,
   sequence: 16,
   set: 17,
@@ -36,6 +38,8 @@ export const der = {
   /** A BIT STRING whose last `unusedBits` do not count. */
   bitString: (bytes: Buffer, unusedBits = 0): DerElement =>
     primitive(DER_TAG.bitString, Buffer.concat([Buffer.from([unusedBits]), bytes])),
+  enumerated: (value: number): DerElement => primitive(DER_TAG.enumerated, Buffer.from([value])),
+  null: (): DerElement => primitive(DER_TAG.null, Buffer.alloc(0)),
   /** UTCTime through 2049, GeneralizedTime after it (RFC 5280 §4.1.2.5). */
   time: (at: Date): DerElement => {
     const digits = at.toISOString().replace(/\.\d{3}Z$|[-:T]/g, '');

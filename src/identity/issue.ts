@@ -3,7 +3,13 @@
  * without a CA of their own; where SPIRE or cert-manager runs, that one issues.
  */
 import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
-import { type AltName, type CertificateTemplate, encodeCertificate, type Signer } from './certificate-encoder.ts';
+import {
+  type AltName,
+  type CertificateTemplate,
+  encodeCertificate,
+  type NameConstraints,
+  type Signer,
+} from './certificate-encoder.ts';
 import { EXTENDED_KEY_USAGE } from './extended-key-usage.ts';
 
 /** A certificate and its private key (PKCS #8), both PEM. */
@@ -27,6 +33,19 @@ export interface CaRequest extends Lifetime {
   readonly commonName: string;
   /** How many CAs may stand below this one; default 0: it signs leaves only. */
   readonly pathLength?: number;
+  readonly nameConstraints?: NameConstraints;
+}
+
+export type LeafUse = 'server' | 'client';
+
+/** A leaf for a key that exists already, such as one that only its owner has. */
+export interface LeafRequest {
+  readonly use: LeafUse;
+  readonly publicKey: KeyObject;
+  readonly subjectAltNames: readonly AltName[];
+  readonly serial: Buffer;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
 }
 
 export interface ServerRequest extends Lifetime {
@@ -43,20 +62,47 @@ export interface ClientRequest extends Lifetime {
 }
 
 /** Clocks of peers may be behind ours by so much. */
-const BACKDATE_MS = 5 * 60_000;
+export const BACKDATE_MS = 5 * 60_000;
 
 /** Issues a CA: self-signed, or signed by `parent`. */
 export function createCa(request: CaRequest, parent?: IssuedCertificate): IssuedCertificate {
-  const { privateKey, publicKey } = newKeyPair(request);
+  const { privateKey, publicKey } = newKeyPair(request.keyAlgorithm);
+  const certPem = signCa(
+    { ...request, ...common(request), publicKey },
+    parent === undefined ? { certificate: undefined, privateKey } : signerOf(parent),
+  );
+  return { certPem, keyPem: pemOf(privateKey) };
+}
+
+/** Signs a CA certificate for a key that exists already; a signer without a certificate is that CA itself. Returns PEM. */
+export function signCa(
+  request: Pick<CaRequest, 'commonName' | 'pathLength' | 'nameConstraints'> &
+    Pick<CertificateTemplate, 'publicKey' | 'serial' | 'notBefore' | 'notAfter'>,
+  signer: Signer,
+): string {
+  const { commonName, publicKey, serial, notBefore, notAfter, nameConstraints } = request;
   const template: CertificateTemplate = {
-    ...common(request, publicKey),
-    commonName: request.commonName,
+    ...{ commonName, publicKey, serial, notBefore, notAfter, version: 3 },
     basicConstraints: { ca: true, pathLength: request.pathLength ?? 0 },
     keyUsage: ['keyCertSign', 'crlSign'],
     extendedKeyUsage: [],
     subjectAltNames: [],
+    ...(nameConstraints === undefined ? {} : { nameConstraints }),
   };
-  return issued(template, parent === undefined ? { certificate: undefined, privateKey } : signerOf(parent), privateKey);
+  return encodeCertificate(template, signer);
+}
+
+/** Signs a leaf certificate. Returns PEM. Throws a RangeError when it would have no name. */
+export function signLeaf(signer: Signer, request: LeafRequest): string {
+  const { use, publicKey, subjectAltNames, serial, notBefore, notAfter } = request;
+  if (subjectAltNames.length === 0) throw new RangeError('a certificate needs a name');
+  const template: CertificateTemplate = {
+    ...{ publicKey, subjectAltNames, serial, notBefore, notAfter, version: 3, commonName: undefined },
+    basicConstraints: { ca: false, pathLength: undefined },
+    keyUsage: ['digitalSignature'],
+    extendedKeyUsage: [use === 'server' ? EXTENDED_KEY_USAGE.serverAuth : EXTENDED_KEY_USAGE.clientAuth],
+  };
+  return encodeCertificate(template, signer);
 }
 
 /** Issues a server certificate for these names. Throws a RangeError when there is no name. */
@@ -83,49 +129,52 @@ function issueLeaf(
   rest: Pick<CertificateTemplate, 'commonName' | 'extendedKeyUsage'>,
 ): IssuedCertificate {
   if (subjectAltNames.length === 0 && rest.commonName === undefined) throw new RangeError('a certificate needs a name');
-  const { privateKey, publicKey } = newKeyPair(lifetime);
+  const { privateKey, publicKey } = newKeyPair(lifetime.keyAlgorithm);
   const template: CertificateTemplate = {
-    ...common(lifetime, publicKey),
+    ...common(lifetime),
     ...rest,
+    publicKey,
+    version: 3,
     basicConstraints: { ca: false, pathLength: undefined },
     keyUsage: ['digitalSignature'],
     subjectAltNames,
   };
-  return issued(template, signerOf(ca), privateKey);
+  return { certPem: encodeCertificate(template, signerOf(ca)), keyPem: pemOf(privateKey) };
 }
 
-function common(
-  lifetime: Lifetime,
-  publicKey: KeyObject,
-): Pick<CertificateTemplate, 'serial' | 'notBefore' | 'notAfter' | 'publicKey' | 'version'> {
+function common(lifetime: Lifetime): Pick<CertificateTemplate, 'serial' | 'notBefore' | 'notAfter'> {
   const now = Date.now();
   return {
     serial: randomSerial(),
     notBefore: new Date(Math.min(now, lifetime.notAfter?.getTime() ?? now) - BACKDATE_MS),
     notAfter: lifetime.notAfter ?? new Date(now + lifetime.days * 86_400_000),
-    publicKey,
-    version: 3,
   };
 }
 
-/** 127 random bits, positive, in its shortest form (RFC 5280 §4.1.2.2, CA/Browser Forum BR §7.1). */
-export function randomSerial(): Buffer {
-  const serial = randomBytes(16);
-  serial.writeUInt8((serial.readUInt8(0) & 0x7f) | 0x40, 0);
-  return serial;
+/**
+ * 128 random bits as a positive INTEGER in its shortest form, at most 17 octets of the 20 allowed (RFC 5280 §4.1.2.2).
+ * A pure function of its bytes, so that each form can be tested.
+ */
+export function randomSerial(random: Buffer = randomBytes(16)): Buffer {
+  const first = random.findIndex((octet) => octet !== 0);
+  // Zero is not positive; it comes up once in 2^128.
+  if (first < 0) return randomSerial();
+  const octets = random.subarray(first);
+  return octets.readUInt8(0) >= 0x80 ? Buffer.concat([Buffer.from([0]), octets]) : octets;
 }
 
-function newKeyPair(lifetime: Lifetime): { readonly publicKey: KeyObject; readonly privateKey: KeyObject } {
-  return lifetime.keyAlgorithm === 'Ed25519'
-    ? generateKeyPairSync('ed25519')
-    : generateKeyPairSync('ec', { namedCurve: 'P-256' });
+/** Makes a key pair; default P-256. */
+export function newKeyPair(algorithm: KeyAlgorithm = 'P-256'): {
+  readonly publicKey: KeyObject;
+  readonly privateKey: KeyObject;
+} {
+  return algorithm === 'Ed25519' ? generateKeyPairSync('ed25519') : generateKeyPairSync('ec', { namedCurve: 'P-256' });
 }
 
 function signerOf(ca: IssuedCertificate): Signer {
   return { certificate: new X509Certificate(ca.certPem), privateKey: createPrivateKey(ca.keyPem) };
 }
 
-function issued(template: CertificateTemplate, signer: Signer, privateKey: KeyObject): IssuedCertificate {
-  const certPem = encodeCertificate(template, signer);
-  return { certPem, keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }) };
+function pemOf(privateKey: KeyObject): string {
+  return privateKey.export({ type: 'pkcs8', format: 'pem' });
 }

@@ -10,6 +10,7 @@ import {
   issueClient,
   issueServer,
   type KeyAlgorithm,
+  randomSerial,
 } from '../../../src/identity/issue.ts';
 import { tenantPki } from '../../fakes/pki.ts';
 
@@ -101,4 +102,15 @@ test('an address that is none is refused instead of written wrongly', () => {
   for (const address of ['127.0.0.1.1', 'fe80::1%eth0', 'localhost', '']) {
     expect(() => issueServer(ca, { dnsNames: ['a.test'], ipAddresses: [address], days: 1 })).toThrow(RangeError);
   }
+});
+
+test('a serial has 128 random bits, is positive and in its shortest form', () => {
+  const of = (hex: string): string => randomSerial(Buffer.from(hex, 'hex')).toString('hex');
+  expect(of('7f000000000000000000000000000001')).toBe('7f000000000000000000000000000001');
+  expect(of('80000000000000000000000000000001')).toBe('0080000000000000000000000000000001');
+  expect(of('00000000000000000000000000000001')).toBe('01');
+  expect(of('000000000000000000000000000000ff')).toBe('00ff');
+  // Zero is drawn again.
+  expect(of('00000000000000000000000000000000').length).toBeGreaterThan(2);
+  expect(new Set(Array.from({ length: 1000 }, () => randomSerial().toString('hex'))).size).toBe(1000);
 });

@@ -44,6 +44,9 @@ describe('the import rules of the layers', () => {
     ['src/authn/breach.ts', "import forge from 'node-forge';\nexport const breach = forge;\n"],
     ['src/http2/breach.ts', "import { Server } from '@grpc/grpc-js';\nexport const breach = Server;\n"],
     ['src/proxy/breach.ts', "import { pki } from '../../test/fakes/pki.ts';\nexport const breach = pki;\n"],
+    ['src/proxy/breach.ts', "import { revoke } from '../pki/revoking.ts';\nexport const breach = revoke;\n"],
+    ['src/pki/breach.ts', "import { load } from '../config/load.ts';\nexport const breach = load;\n"],
+    ['src/pki/breach.ts', "import forge from 'node-forge';\nexport const breach = forge;\n"],
     ['src/quota/breach.ts', 'export const breach = (): number => Date.now();\n'],
   ];
   it.each(breaches)('refuse %s with %j', (path, text) => {
