@@ -84,7 +84,7 @@ const limits = z
                 'write auto, or a size, for example 512MiB',
               ),
       })
-      .default('auto')
+      .prefault('auto')
       .meta({
         description:
           'Memory that all tenants together may make the process hold; `auto`: half of what its container may use, or a quarter of the machine’s, and no more than half of all workers’ heaps. From 64MiB to 1024GiB.',

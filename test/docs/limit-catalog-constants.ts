@@ -13,6 +13,15 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     ],
   },
   {
+    file: 'src/buffers/ceiling.ts',
+    name: 'MAX_SHED_AT_ONCE',
+    attack: 'So many calls to end at once that others wait for it',
+    test: [
+      'unit/buffers/ceiling.test.ts',
+      'ends a few hundred calls in one go, and the rest after others have had their turn',
+    ],
+  },
+  {
     file: 'src/config/schema-egress.ts',
     name: 'MAX_EGRESS_LISTENERS',
     attack: 'A mistake that binds ports without end',
