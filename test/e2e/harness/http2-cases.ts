@@ -187,6 +187,10 @@ const frames = (base: HeaderBlock): Cases => {
     ],
     'HEADERS on stream 0': [frame(HEADERS, Flag.END_HEADERS, 0, half)],
     'HEADERS with less than their padding': [frame(HEADERS, Flag.END_HEADERS | Flag.PADDED, 1, Buffer.from([9, 0x88]))],
+    'HEADERS of padding only, and CONTINUATION': [
+      frame(HEADERS, Flag.PADDED, 1, Buffer.from([2, 0, 0])),
+      frame(CONTINUATION, Flag.END_HEADERS, 1, half),
+    ],
     'HEADERS without their priority': [frame(HEADERS, Flag.END_HEADERS | Flag.PRIORITY, 1, Buffer.alloc(4))],
     'HEADERS with padding and priority': [
       frame(
@@ -256,6 +260,7 @@ const frames = (base: HeaderBlock): Cases => {
     'a window of a stream above 2^31-1': [open(base), frame(WINDOW_UPDATE, 0, 1, word(2 ** 31 - 1))],
     'an unknown frame': [open(base), frame(0x42, 0xff, 1, Buffer.alloc(9)), data(1)],
     'unknown flags': [open(base), frame(DATA, 0xf6 & ~Flag.PADDED, 1, Buffer.alloc(1)), data(1)],
+    'the reserved bit of an increment': [frame(WINDOW_UPDATE, 0, 0, word(0x8000_0001))],
     'the reserved bit of a stream id': [frame(HEADERS, Flag.END_HEADERS, 0x8000_0001, half), data(1)],
   };
 };
