@@ -11,7 +11,16 @@ import type { Supervisor } from './supervisor.ts';
 /** A scrape waits so long for the workers' counts; a worker that is busier than that is counted in the next one. */
 const COLLECT_TIMEOUT_MS = 500;
 
-const WORKER_GAUGES = ['bulkhead_connections', 'bulkhead_calls_in_progress', 'bulkhead_audit_blocked'] as const;
+/** Of workers, tenants and listeners that are gone nothing stays, also when they left while somebody looked. */
+const OWNED_GAUGES = [
+  'bulkhead_connections',
+  'bulkhead_calls_in_progress',
+  'bulkhead_audit_blocked',
+  'bulkhead_bytes_in_flight',
+  'bulkhead_held_bytes',
+  'bulkhead_upstream_healthy',
+  'bulkhead_egress_bytes_in_flight',
+] as const;
 
 /** The admin server's view of the supervisor. Secrets are not masked here: they are never taken along. */
 export function adminState(supervisor: Supervisor): AdminState {
@@ -89,8 +98,7 @@ function healthOf(supervisor: Supervisor, { upstream }: TenantConfig): Health | 
 function gauges(supervisor: Supervisor): void {
   const { metrics, generation } = supervisor;
   metrics.setGauge('bulkhead_config_generation', generation.number);
-  // Of workers that are gone nothing stays.
-  for (const name of WORKER_GAUGES) metrics.clearGauge(name);
+  for (const name of OWNED_GAUGES) metrics.clearGauge(name);
   for (const worker of supervisor.pool.workers) {
     const labels = { worker: `worker-${worker.index}` };
     metrics.setGauge('bulkhead_connections', worker.gauges.connections, labels);
@@ -107,7 +115,6 @@ function gauges(supervisor: Supervisor): void {
   metrics.setGauge('bulkhead_held_bytes_of_all', tables.totalHeldBytes());
   metrics.setGauge('bulkhead_held_bytes_ceiling', generation.limits.maxHeldBytes);
   metrics.setGauge('bulkhead_resident_bytes', process.memoryUsage.rss());
-  metrics.clearGauge('bulkhead_upstream_healthy');
   for (const tenant of generation.tenants) {
     const at = healthOf(supervisor, tenant)?.at ?? 'unknown';
     if (at === 'unknown') continue;

@@ -97,6 +97,22 @@ async function events(): Promise<readonly string[]> {
   return found;
 }
 
+describe('the metrics', () => {
+  it('keep nothing of a tenant that was leaving while somebody looked', async () => {
+    await start({ listen: { address: '127.0.0.1:0' } });
+    const strange = async (): Promise<readonly string[]> => {
+      const response = await fetch(`http://127.0.0.1:${adminPort}/metrics`);
+      return (await response.text()).split('\n').filter((line) => line.includes('_other'));
+    };
+    const tenants = supervisor.generation.tenants.map(({ id }) => id);
+    // So it is in the middle of a change: what is counted is of the next generation, what is looked at of this one.
+    supervisor.metrics.setTenants([]);
+    expect(await strange()).not.toEqual([]);
+    supervisor.metrics.setTenants(tenants);
+    expect(await strange()).toEqual([]);
+  });
+});
+
 describe('the tenants’ port', () => {
   it('stays when any port is asked for again, and moves when another is', async () => {
     await start({ listen: { address: '127.0.0.1:0' } });
