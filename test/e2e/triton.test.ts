@@ -6,6 +6,7 @@ import { run } from './harness/child.ts';
 import { peerFile, peerSource } from './harness/peer-file.ts';
 import { Sidecar, type TenantAccess } from './harness/sidecar.ts';
 import { startTriton, type Triton } from './harness/triton.ts';
+import { until } from './harness/until.ts';
 
 type Step = readonly [string, ...(string | number | readonly number[])[]];
 
@@ -55,6 +56,14 @@ beforeAll(async () => {
         id: 'umbrella',
         upstream,
         extra: { roles: [{ name: 'all', methods: INFERENCE, models: ['countdown'] }] },
+      },
+      {
+        id: 'wayne',
+        upstream,
+        extra: {
+          upstream: { address: upstream, healthCheck: { interval: '1s' } },
+          roles: [{ name: 'all', methods: INFERENCE, models: ['add_sub'] }],
+        },
       },
     ],
   });
@@ -178,6 +187,17 @@ describe('an unmodified tritonclient, through the sidecar to a real Triton', () 
     for (const answer of answers) {
       if (!answer.ok) expect(answer.message).not.toMatch(/acme|role|binding|umbrella\.yaml/);
     }
+  });
+
+  it('serves a tenant that asks how it is: by Check, since it has no Watch', async () => {
+    const health = async (): Promise<string> => {
+      const { tenants } = JSON.parse((await sidecar.admin('/tenants')).text);
+      return JSON.stringify(tenants.find(({ id }: { id: string }) => id === 'wayne').upstreamHealth);
+    };
+    expect(await drive('wayne', [['live']])).toMatchObject([{ ok: true, value: true }]);
+    // It would be `no_service` if neither Watch nor Check had been answered.
+    await until('its health', async () => ((await health()) === '{"at":"healthy"}' ? true : undefined), 10_000);
+    expect(await drive('wayne', [['infer', 'add_sub', [5], [4]]])).toMatchObject([{ ok: true }]);
   });
 
   it('is refused a model in a stream that it may otherwise use', async () => {
