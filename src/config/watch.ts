@@ -18,6 +18,11 @@ export interface WatchOptions {
   readonly patienceMs: number;
   /** Directories watched by the kernel: its watches are few (fs.inotify.max_user_watches), and everyone of this user shares them. */
   readonly maxDirectories: number;
+  /**
+   * Notices between two polls; of more, some may have been lost, and any file may have changed. The kernel keeps 16,384 that nobody
+   * has read yet (fs.inotify.max_queued_events).
+   */
+  readonly maxNotices: number;
 }
 
 /** `suspects`: the files that may have changed, by absolute path; undefined: any may. */
@@ -28,16 +33,10 @@ const MIN_DIRECTORIES = 1_024;
 const MAX_DIRECTORIES = 16_384;
 const SHARE_OF_WATCHES = 1 / 8;
 
-const TIMES = { pollMs: 2_000, quietMs: 100, patienceMs: 1_000 };
+const DEFAULTS = { pollMs: 2_000, quietMs: 100, patienceMs: 1_000, maxNotices: 8_192 };
 
 /** Looks at so many files a poll; of more, the next ones at the next poll. 1,000 looks take about 3 ms. */
 const MAX_STATS_PER_POLL = 1_000;
-
-/**
- * The kernel keeps 16,384 notices that nobody has read yet (fs.inotify.max_queued_events), and loses what is beyond. After half as
- * many between two polls any file may have changed.
- */
-const MAX_NOTICES_PER_POLL = 8_192;
 
 interface WatchedDirectory {
   readonly watcher: FSWatcher;
@@ -72,7 +71,7 @@ export class ConfigurationWatcher {
   constructor(mainFile: string, maybeChanged: MaybeChanged, options: Partial<WatchOptions> = {}) {
     this.#mainFile = resolve(mainFile);
     this.#maybeChanged = maybeChanged;
-    this.#options = { ...TIMES, maxDirectories: options.maxDirectories ?? maxDirectories(), ...options };
+    this.#options = { ...DEFAULTS, maxDirectories: options.maxDirectories ?? maxDirectories(), ...options };
     this.#poll = setInterval(() => this.#look(), this.#options.pollMs).unref();
     this.watch(new Map([[this.#mainFile, identityOf(this.#mainFile)]]));
   }
@@ -148,7 +147,7 @@ export class ConfigurationWatcher {
 
   #hear(directory: string, event: string, name: string | null): void {
     this.#noticesSincePoll += 1;
-    if (name === null || this.#noticesSincePoll === MAX_NOTICES_PER_POLL) return this.#noticeEverything();
+    if (name === null || this.#noticesSincePoll === this.#options.maxNotices + 1) return this.#noticeEverything();
     const path = join(directory, name);
     if (this.#identities.has(path) || name.endsWith('.yaml')) {
       this.#suspects.add(path);

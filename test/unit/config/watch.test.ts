@@ -29,7 +29,7 @@ import {
 
 /** Long enough for the kernel's notice and the quiet time; short enough to wait for nothing. */
 const SETTLE_MS = 150;
-const TIMES: WatchOptions = { pollMs: 60_000, quietMs: 20, patienceMs: 200, maxDirectories: 1_024 };
+const TIMES: WatchOptions = { pollMs: 60_000, quietMs: 20, patienceMs: 200, maxDirectories: 1_024, maxNotices: 8_192 };
 /** As where the kernel has no watches left. */
 const LOOKING: Partial<WatchOptions> = { pollMs: 50, maxDirectories: 0 };
 
@@ -349,11 +349,23 @@ describe('what may have changed is told', () => {
   });
 });
 
-test('watches of the kernel are for as many directories as may be, and the look sees the rest', async () => {
-  const mainFile = writeSmall(directory);
-  // The main file's directory, and one more.
-  await watching(mainFile, { pollMs: 50, maxDirectories: 2 });
+test.each([
+  [4, 'its notice says which file', ['jwks/acme.json']],
+  [3, 'the look says that any may have', undefined],
+])('of four directories %d may be watched: of a change in the last %s', async (maxDirectories, _, expected) => {
+  await watching(writeSmall(directory), { pollMs: maxDirectories < 4 ? 50 : 60_000, maxDirectories });
   suspects = new Set();
   expect(await toldAfter(() => write(join(directory, 'jwks/acme.json'), '{}'))).toBe(1);
+  expect(suspects === undefined ? undefined : [...suspects].map((file) => relative(directory, file))).toEqual(expected);
+});
+
+test('of more notices than the limit some may be lost: then any file may have changed', async () => {
+  await watching(writeSmall(directory), { maxNotices: 5 });
+  const notice = (name: number): void => mkdirSync(join(directory, `tenants/${name}`));
+  for (let count = 1; count <= 5; count += 1) notice(count);
+  await setTimeout(SETTLE_MS);
+  expect(told).toBe(0);
+  suspects = new Set();
+  expect(await toldAfter(() => notice(6))).toBe(1);
   expect(suspects).toBeUndefined();
 });
