@@ -45,6 +45,8 @@ type State =
   | { readonly at: 'asking'; readonly timer: NodeJS.Timeout }
   | { readonly at: 'stopped' };
 
+/** The first question is asked no later than this, however long the interval is. */
+const START_WITHIN_MS = 5_000;
 /** A server without a health service is asked so much less often whether it has one now. */
 const NO_SERVICE_INTERVALS = 12;
 /** A Watch that is cut sooner is not opened anew before the interval is over: the server may cut each of them. */
@@ -64,14 +66,14 @@ export class HealthProbe implements ConnectionOwner {
   #method: HealthMethod = 'Watch';
   #call: ProbeCall | undefined;
 
-  /** Begins to ask somewhere within the first interval: tenants that come at once are not to ask at once. */
+  /** Begins to ask within `START_WITHIN_MS`, and the interval: tenants that come at once are not to ask at once. */
   constructor(options: HealthProbeOptions) {
     this.#options = options;
     const message = new ProtobufWriter(64).string(1, options.check.service).view();
     this.#request = Buffer.alloc(5 + message.length);
     this.#request.writeUInt32BE(message.length, 1);
     message.copy(this.#request, 5);
-    this.#state = this.#waiting(options.check.intervalMs * options.random());
+    this.#state = this.#waiting(Math.min(START_WITHIN_MS, options.check.intervalMs) * options.random());
   }
 
   /** Ends its timers, its stream and its connection. */

@@ -152,6 +152,14 @@ describe('a probe of a server with Watch', () => {
   });
 });
 
+describe('the first question', () => {
+  it('is asked soon, however long the interval is', async () => {
+    const { upstream } = await service();
+    probeOf(upstream.config, { intervalMs: 3_600_000 }, 0.01);
+    await eventually('its word', () => heard.length === 1);
+  });
+});
+
 describe('a probe of a server without Watch', () => {
   it('asks by Check at each interval, and not for Watch again on the same connection', async () => {
     const { upstream, health } = await service();
