@@ -17,13 +17,16 @@ export function applyPeerSettings(core: ConnectionCore, settings: Settings): Set
   return settings.initialWindowBytes === undefined ? undefined : resizeWindows(core, settings.initialWindowBytes);
 }
 
-/** Every open stream's window changes by the difference, even below zero (RFC 9113 §6.9.2). */
+/**
+ * Every open stream's window changes by the difference, even below zero (RFC 9113 §6.9.2). What then may leave, leaves behind the
+ * acknowledgement: until it has that, the peer counts by its old windows.
+ */
 function resizeWindows(core: ConnectionCore, bytes: number): SettingsFault | undefined {
   const difference = bytes - core.sendWindowBytes;
   core.sendWindowBytes = bytes;
   if (difference === 0) return undefined;
   for (const stream of core.streams.all()) {
-    if (!core.sender.widenStream(stream, difference)) {
+    if (!core.sender.shiftWindow(stream, difference)) {
       return { code: ErrorCode.FLOW_CONTROL_ERROR, why: 'INITIAL_WINDOW_SIZE makes a window too wide' };
     }
   }

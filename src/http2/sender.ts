@@ -106,14 +106,18 @@ export class Sender {
     return true;
   }
 
-  /** The peer widened or narrowed the stream's window. False when it is then too wide. */
+  /** The peer widened the stream's window. False when it is then too wide. */
   widenStream(stream: Http2Stream, bytes: number): boolean {
+    if (!this.shiftWindow(stream, bytes)) return false;
+    this.pump();
+    return true;
+  }
+
+  /** Widens or narrows the stream's window; nothing leaves before `pump`. False when it is then too wide. */
+  shiftWindow(stream: Http2Stream, bytes: number): boolean {
     stream.sendWindowBytes += bytes;
     if (stream.sendWindowBytes > MAX_31_BITS) return false;
-    if (stream.waiting === 'stream_window' && stream.sendWindowBytes > 0) {
-      this.#ready.push(stream);
-      this.pump();
-    }
+    if (stream.waiting === 'stream_window' && stream.sendWindowBytes > 0) this.#ready.push(stream);
     return true;
   }
 

@@ -157,6 +157,21 @@ describe('send windows', () => {
     expect(peer.owner.streams[0]?.owner.written).toBe(200);
   });
 
+  test('that SETTINGS widen are used after their acknowledgement: until then the peer has the old ones (RFC 9113 §6.5.3)', async () => {
+    const peer = RawPeer.server();
+    answerWith(200)(peer);
+    peer.say(initialWindow(0), peer.headers(1, REQUEST, true));
+    await peer.settle();
+    expect(sent(peer, 1)).toBe(0);
+    peer.say(initialWindow(1_000));
+    await peer.settle();
+    const told = peer.heard.filter(({ type }) => type === FrameType.SETTINGS || type === FrameType.DATA).slice(-2);
+    expect(told).toMatchObject([
+      { type: FrameType.SETTINGS, flags: Flag.ACK },
+      { type: FrameType.DATA, flags: Flag.END_STREAM },
+    ]);
+  });
+
   test('of the connection are shared, a frame each in turn', async () => {
     const peer = RawPeer.server();
     answerWith(40_000)(peer);
