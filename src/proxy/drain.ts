@@ -5,13 +5,15 @@
 import type { Server } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 
-/** A listening socket's queue is never longer (net.core.somaxconn); who connects without end does not keep it open. */
-const MAX_TURNS = 4_096;
+/** Who connects without end, or a thread that is never idle, keeps a socket open no longer. */
+const MAX_WAIT_MS = 1_000;
+/** A turn of the event loop is quiet when it took no longer: what has come since its look at the sockets is lost. */
+const QUIET_TURN_MS = 0.3;
 
 /**
  * Lets in what the kernel has queued for a listening socket: it resets all of it when the socket is closed, also with other
- * sockets on the same port. To be followed by `server.close()` in the same turn. What is still shaking hands with the kernel then is
- * lost nevertheless, unless `net.ipv4.tcp_migrate_req` is 1.
+ * sockets on the same port. To be followed by `server.close()` at once. Who connects in the moment between the last look and the
+ * end is turned away nevertheless, unless there are other sockets and `net.ipv4.tcp_migrate_req` is 1.
  */
 export async function letQueueIn(server: Server): Promise<void> {
   let accepted = 0;
@@ -20,10 +22,15 @@ export async function letQueueIn(server: Server): Promise<void> {
   };
   server.on('connection', count);
   server.on('drop', count);
-  // libuv takes one connection a turn, and the first turn may have polled before.
-  for (let before = -1, turns = 0; turns < 2 || (accepted !== before && turns < MAX_TURNS); turns++) {
-    before = accepted;
+  const began = performance.now();
+  // The first turn may have looked before; libuv takes one connection a turn.
+  await setImmediate();
+  for (let turnBegan = performance.now(); turnBegan - began < MAX_WAIT_MS; ) {
+    const before = accepted;
     await setImmediate();
+    const turnEnded = performance.now();
+    if (accepted === before && turnEnded - turnBegan < QUIET_TURN_MS) break;
+    turnBegan = turnEnded;
   }
   server.off('connection', count);
   server.off('drop', count);

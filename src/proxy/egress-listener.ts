@@ -80,6 +80,11 @@ export class EgressListener implements EgressSessionHost {
     return [...this.#sessions].flatMap((session) => session.holdings());
   }
 
+  /** Its connections, with what the output of each holds. */
+  sessions(): readonly Holding[] {
+    return [...this.#sessions];
+  }
+
   runtime(): EgressRuntime {
     return this.#runtime;
   }
@@ -122,7 +127,7 @@ export class EgressListener implements EgressSessionHost {
     return this.#drained;
   }
 
-  /** Stops accepting; resolves when nobody can connect any more, and everyone who had is asked to leave. */
+  /** Stops accepting; resolves when nobody can connect any more. Whoever had stays, until `drain`. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -132,11 +137,11 @@ export class EgressListener implements EgressSessionHost {
     await letQueueIn(this.#server);
     this.#server.close();
     this.#closed = true;
-    for (const session of this.#sessions) session.drain();
   }
 
   async #leave(drain: Drain): Promise<number> {
     await this.close();
+    for (const session of this.#sessions) session.drain();
     drain.check();
     await drain.over;
     const unfinished = this.calls;

@@ -16,7 +16,7 @@ export class Egress {
   readonly #leaving = new Set<EgressListener>();
   readonly #retries = new Set<NodeJS.Timeout>();
   #generation: Settings;
-  #draining = false;
+  #closing = false;
 
   constructor(options: EgressListenerOptions, generation: Settings) {
     this.#options = options;
@@ -26,9 +26,8 @@ export class Egress {
   /** Listens on all addresses; rejects when one cannot be bound. */
   async start(): Promise<void> {
     for (const config of this.#own(this.#generation)) {
-      if (this.#draining) return;
-      const listener = this.#make(config);
-      await listener.listen();
+      if (this.#closing) return;
+      await this.#make(config).listen();
     }
   }
 
@@ -47,9 +46,15 @@ export class Egress {
     for (const [listen, config] of configured) {
       const known = this.#listeners.get(listen);
       if (known !== undefined) known.apply(config, generation);
-      else if (!this.#draining) changes.push(this.#add(config));
+      else if (!this.#closing) changes.push(this.#add(config));
     }
     await Promise.all(changes);
+  }
+
+  /** Closes all. Resolves when nobody can connect any more. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    await Promise.all(this.#all().map((listener) => listener.close()));
   }
 
   get connections(): number {
@@ -65,6 +70,10 @@ export class Egress {
     return this.#in((each) => each === slot).flatMap((listener) => listener.holdings());
   }
 
+  connectionsOf(slot: number): readonly Holding[] {
+    return this.#in((each) => each === slot).flatMap((listener) => listener.sessions());
+  }
+
   /** Has those in these slots give back the memory that they can do without. */
   trim(slots: ReadonlySet<number>): void {
     for (const listener of this.#in((slot) => slots.has(slot))) listener.runtime().trim();
@@ -76,7 +85,7 @@ export class Egress {
 
   /** Drains all. Returns how many calls did not get to their own end. Called again, it can only end sooner. */
   async drain(timeoutMs: number): Promise<number> {
-    this.#draining = true;
+    this.#closing = true;
     for (const timer of this.#retries) clearTimeout(timer);
     const cut = await Promise.all(this.#all().map((listener) => listener.drain(timeoutMs)));
     return cut.reduce((sum, calls) => sum + calls, 0);
@@ -113,7 +122,7 @@ export class Egress {
   }
 
   #retry(listen: string): void {
-    if (this.#draining) return;
+    if (this.#closing) return;
     const timer = setTimeout(() => {
       this.#retries.delete(timer);
       const config = this.#own(this.#generation).find((one) => one.listen === listen);

@@ -2,8 +2,9 @@
  * The tenants' doors of one worker: the one that the configuration names, the next one while a change is prepared, and those that
  * are closed and have calls that have yet to end.
  *
- * A change of the address is made in two steps, so that it can be refused as a whole: every worker binds the new one (`prepare`)
- * before any leaves the old one (`apply`).
+ * A change of the address is made in three steps. Every worker binds the new one (`prepare`) before any closes the old one (`apply`), so
+ * that it can be refused as a whole; and all have closed it before any asks its clients to connect anew (`leave`), so that none
+ * comes to a door that is just being closed.
  */
 import type { Holding } from '../buffers/ceiling.ts';
 import type { ListenerConfig } from '../config/generation.ts';
@@ -19,7 +20,7 @@ export class Ingress {
   #current: Listener | undefined;
   #next: Listener | undefined;
   readonly #leaving = new Set<Listener>();
-  #draining = false;
+  #closing = false;
 
   constructor(options: IngressOptions, generation: Settings) {
     this.#options = options;
@@ -51,11 +52,13 @@ export class Ingress {
   async abandon(): Promise<void> {
     const next = this.#next;
     this.#next = undefined;
-    if (next !== undefined) await this.#close(next);
+    if (next === undefined) return;
+    await this.#close(next);
+    this.leave();
   }
 
   /**
-   * A new generation: what was prepared takes the place of what there is, which lets its calls end. Without a listener in the
+   * A new generation: what was prepared takes the place of what there is, which is closed. Without a listener in the
    * generation there is none. Peers of tenants in `reconnect` are asked to shake hands again. Resolves when nobody can connect to
    * the old address any more.
    */
@@ -67,6 +70,19 @@ export class Ingress {
     this.#current = this.#next;
     this.#next = undefined;
     if (before !== undefined) await this.#close(before);
+  }
+
+  /** Asks the clients of what is closed to connect anew; their calls may end, up to the drain limit. */
+  leave(): void {
+    for (const listener of this.#leaving) {
+      void listener.drain(this.#generation.shutdown.drainTimeoutMs).then(() => this.#leaving.delete(listener));
+    }
+  }
+
+  /** Closes all. Resolves when nobody can connect any more. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    await Promise.all(this.#all().map((listener) => listener.close()));
   }
 
   get connections(): number {
@@ -82,9 +98,13 @@ export class Ingress {
     return this.#all().flatMap((listener) => listener.holdings(slot));
   }
 
+  connectionsOf(slot: number): readonly Holding[] {
+    return this.#all().flatMap((listener) => listener.connectionsOf(slot));
+  }
+
   /** Drains all. Returns how many calls did not get to their own end. Called again, it can only end sooner. */
   async drain(timeoutMs: number): Promise<number> {
-    this.#draining = true;
+    this.#closing = true;
     const cut = await Promise.all(this.#all().map((listener) => listener.drain(timeoutMs)));
     return cut.reduce((sum, calls) => sum + calls, 0);
   }
@@ -94,13 +114,12 @@ export class Ingress {
   }
 
   #make(listen: ListenerConfig): Listener {
-    if (this.#draining) throw new Error('the worker is ending');
+    if (this.#closing) throw new Error('the worker is ending');
     return new Listener({ ...this.#options, generation: this.#generation, listen });
   }
 
   #close(listener: Listener): Promise<void> {
     this.#leaving.add(listener);
-    void listener.drain(this.#generation.shutdown.drainTimeoutMs).then(() => this.#leaving.delete(listener));
     return listener.close();
   }
 }

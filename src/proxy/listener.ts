@@ -116,9 +116,11 @@ export class Listener implements SessionHost {
 
   /** Calls of the tenant in this slot, with what each holds. */
   holdings(slot: number): readonly Holding[] {
-    return [...this.#sessions]
-      .filter((session) => session.peer.claim.slot === slot)
-      .flatMap((session) => session.holdings());
+    return this.connectionsOf(slot).flatMap((session) => session.holdings());
+  }
+
+  connectionsOf(slot: number): readonly Session[] {
+    return [...this.#sessions].filter((session) => session.peer.claim.slot === slot);
   }
 
   services(): CallServices {
@@ -199,7 +201,7 @@ export class Listener implements SessionHost {
     return this.#drained;
   }
 
-  /** Stops accepting; resolves when nobody can connect any more, and everyone who had is asked to leave. */
+  /** Stops accepting; resolves when nobody can connect any more. Whoever had stays, until `drain`. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -210,11 +212,11 @@ export class Listener implements SessionHost {
     await letQueueIn(this.#server);
     this.#server.close();
     this.#closed = true;
-    for (const session of this.#sessions) session.drain();
   }
 
   async #leave(drain: Drain): Promise<number> {
     await this.close();
+    for (const session of this.#sessions) session.drain();
     drain.check();
     await drain.over;
     const unfinished = this.calls;
@@ -290,8 +292,8 @@ export class Listener implements SessionHost {
       tenant.slabs,
     );
     session.attach(connection, new ConnectionAge(limits, session));
-    // It was shaking hands when the door was closed.
-    if (this.#closed) session.drain();
+    // It was shaking hands when the others were asked to leave.
+    if (this.#closed && this.#drain !== undefined) session.drain();
   }
 
   #refuse(socket: TLSSocket, serverName: string, reason: string, detail: string): void {

@@ -31,12 +31,16 @@ export type ToWorker =
   /** That generation does not come. */
   | { readonly type: 'unbind' }
   | { readonly type: 'metrics'; readonly id: number }
+  /** Every worker has taken the generation: whoever is connected to an address that is left is asked to go. */
+  | { readonly type: 'leave' }
+  /** Lets nobody in any more, before it is told to drain. */
+  | { readonly type: 'close' }
   /** May be said again, with less time. */
   | { readonly type: 'drain'; readonly timeoutMs: number };
 
 export type FromWorker =
   | { readonly type: 'listening'; readonly port: number | undefined }
-  /** Tenants are kept ready, or the generation is in use. */
+  /** Tenants are kept ready, the generation is in use, or the doors are closed. */
   | { readonly type: 'taken' }
   /** The port, or why it cannot be had. */
   | { readonly type: 'bound'; readonly result: Result<number, string> }

@@ -96,6 +96,17 @@ export class WorkerHandle {
     await this.#ask({ type: 'generation', change: { ...change, tenants: tenants.slice(next) } });
   }
 
+  /** Has it let nobody in any more; resolves when it does not, or has died. */
+  close(): Promise<void> {
+    this.#applying = this.#applying.then(() => this.#ask({ type: 'close' }));
+    return this.#applying;
+  }
+
+  /** Has it ask those to leave who are connected to an address that is left. */
+  leave(): void {
+    this.#tell({ type: 'leave' });
+  }
+
   /** Says a part of a generation, and waits until the worker has taken it, or has died. */
   #ask(message: ToWorker): Promise<void> {
     const taken = new Promise<void>((resolve) => {

@@ -5,6 +5,7 @@
  * A worker keeps its index for its life; the index names its cells in the shared tables and its audit segments. A new worker gets
  * the lowest index that nobody has: one that leaves has its own until it is gone. The first worker never leaves.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Generation, ListenerConfig } from '../config/generation.ts';
 import { MAX_EGRESS_LISTENERS } from '../config/schema-egress.ts';
 import {
@@ -42,6 +43,8 @@ const RESTART_FIRST_MS = 50;
 const RESTART_MAX_MS = 5_000;
 const LIVED_LONG_MS = 30_000;
 const START_TIMEOUT_MS = 30_000;
+/** Surplus workers wait so long for each other to have closed. */
+const CLOSE_TIMEOUT_MS = 2_000;
 /** A worker that has drained has nothing left to do but to end; one that does not even hear is ended. */
 const END_GRACE_MS = 2_000;
 
@@ -119,14 +122,16 @@ export class WorkerPool {
 
   /** Has as many workers as this, if there are more: those with the highest indexes let their calls end and are not replaced. */
   shrink(count: number): void {
+    const surplus: WorkerHandle[] = [];
     for (const index of this.#staying.slice(count)) {
       const place = this.#places.get(index);
-      if (place?.kind === 'running') this.#retire(place.handle);
+      if (place?.kind === 'running') surplus.push(place.handle);
       else if (place?.kind === 'waiting') {
         clearTimeout(place.timer);
         this.#vacate(index);
       }
     }
+    void this.#retire(surplus);
   }
 
   /**
@@ -163,7 +168,9 @@ export class WorkerPool {
     this.#generation = generation;
     this.#prepared = undefined;
     this.#listen = listener === undefined || place === undefined ? undefined : { ...listener, port: place.port };
-    await Promise.all(this.workers.map((handle) => handle.apply(generation)));
+    const before = this.workers;
+    await Promise.all(before.map((handle) => handle.apply(generation)));
+    for (const handle of before) handle.leave();
   }
 
   /** Gathers what every worker has counted since it was last asked. */
@@ -241,10 +248,16 @@ export class WorkerPool {
     metrics: (handle, message, dropped) => this.#events.metrics(handle.index, message, dropped),
   };
 
-  #retire(handle: WorkerHandle): void {
-    this.#places.set(handle.index, { kind: 'leaving', handle });
-    this.#arrivals.get(handle.index)?.fail(new Error('the worker is not wanted any more'));
-    void leave(handle, this.#generation.shutdown.drainTimeoutMs);
+  /** All of them close before any asks its clients to connect anew: they would come to one that is just closing. */
+  async #retire(handles: readonly WorkerHandle[]): Promise<void> {
+    for (const handle of handles) {
+      this.#places.set(handle.index, { kind: 'leaving', handle });
+      this.#arrivals.get(handle.index)?.fail(new Error('the worker is not wanted any more'));
+    }
+    const closed = Promise.all(handles.map((handle) => handle.close()));
+    await Promise.race([closed, sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
+    const { drainTimeoutMs } = this.#generation.shutdown;
+    await Promise.all(handles.map((handle) => leave(handle, drainTimeoutMs)));
   }
 
   #exited(handle: WorkerHandle, cause: Error | undefined): void {

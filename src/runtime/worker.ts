@@ -110,12 +110,14 @@ const ceiling = new Ceiling({
       tables,
       pressure,
       holdings: (slot) => ingress.holdings(slot),
+      connections: (slot) => ingress.connectionsOf(slot),
       trim: (slots) => tenants.trim(slots),
     },
     {
       tables: egressTables,
       pressure: egressPressure,
       holdings: (slot) => egress.holdings(slot),
+      connections: (slot) => egress.connectionsOf(slot),
       trim: (slots) => egress.trim(slots),
     },
   ],
@@ -185,6 +187,27 @@ async function end(unfinishedCalls: number): Promise<void> {
   supervisor.close();
 }
 
+async function close(): Promise<void> {
+  await Promise.all([ingress.close(), egress.close()]);
+  say({ type: 'taken' });
+}
+
+async function start(): Promise<void> {
+  try {
+    await egress.start();
+    const port = birth.listen === undefined ? undefined : await ingress.start(birth.listen);
+    if (birth.prepared !== undefined) await ingress.prepare(birth.prepared);
+    settleHeap();
+    say({ type: 'listening', port });
+  } catch (cause) {
+    // Who is told to end before it has begun cannot listen any more.
+    if (!draining) throw cause;
+  }
+}
+
+/** What changes where it listens waits for it. */
+const started = start();
+
 supervisor.on('message', (message: ToWorker) => {
   switch (message.type) {
     case 'tenants':
@@ -192,10 +215,16 @@ supervisor.on('message', (message: ToWorker) => {
       say({ type: 'taken' });
       return;
     case 'generation':
-      void applyChange(message.change);
+      void started.then(() => applyChange(message.change));
+      return;
+    case 'leave':
+      ingress.leave();
+      return;
+    case 'close':
+      void started.then(close);
       return;
     case 'bind':
-      void bind(message.listen);
+      void started.then(() => bind(message.listen));
       return;
     case 'unbind':
       void ingress.abandon();
@@ -209,13 +238,4 @@ supervisor.on('message', (message: ToWorker) => {
   }
 });
 
-try {
-  await egress.start();
-  const port = birth.listen === undefined ? undefined : await ingress.start(birth.listen);
-  if (birth.prepared !== undefined) await ingress.prepare(birth.prepared);
-  settleHeap();
-  say({ type: 'listening', port });
-} catch (cause) {
-  // Who is told to end before it has begun cannot listen any more.
-  if (!draining) throw cause;
-}
+await started;

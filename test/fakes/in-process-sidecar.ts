@@ -148,9 +148,10 @@ export class InProcessSidecar {
     const listener = new Ingress(options, generation);
     const port = await listener.start(TEST_LISTENER);
     const holdings = (slot: number): Iterable<Holding> => listener.holdings(slot);
+    const connections = (slot: number): Iterable<Holding> => listener.connectionsOf(slot);
     const ceiling = new Ceiling({
       limitBytes: generation.limits.maxHeldBytes,
-      ledgers: [{ tables, pressure, holdings, trim: (slots) => tenants.trim(slots) }],
+      ledgers: [{ tables, pressure, holdings, connections, trim: (slots) => tenants.trim(slots) }],
       wakeOthers: () => undefined,
     });
     const parts = { port, listener, tenants, ceiling, shared, auditDirectory, audit, refusals, turn, generation };
@@ -162,12 +163,13 @@ export class InProcessSidecar {
     void this.applied(generation);
   }
 
-  /** The same; resolves when nobody can connect to an address that is left. */
-  applied(generation: Generation): Promise<void> {
+  /** The same; resolves when nobody can connect to an address that is left, and who is there has been asked to go. */
+  async applied(generation: Generation): Promise<void> {
     this.#generation = { ...generation, number: this.#generation.number + 1 };
     const done = this.listener.apply(this.#generation, this.tenants.apply(this.#generation));
     this.#ceiling.setLimit(generation.limits.maxHeldBytes);
-    return done;
+    await done;
+    this.listener.leave();
   }
 
   /** Everything on record so far. */
