@@ -95,17 +95,12 @@ export class Conversation {
     stream.on('close', () => setImmediate(() => this.#closed(stream)));
   }
 
-  /** Begins to read, or goes on. */
+  /** Begins to read. */
   read(): void {
     const stream = this.#stream;
     if (stream === undefined) return;
     if (stream.listenerCount('data') === 0) stream.on('data', (chunk: Buffer) => this.#received(chunk));
     stream.resume();
-  }
-
-  /** Stops reading for a while. */
-  pause(): void {
-    if (!this.#options.call.sawTrailers) this.#stream?.pause();
   }
 
   /** Sends a letter, in so many writes. Resolves when the next may be sent; at once when the call is over. */

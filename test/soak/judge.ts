@@ -92,6 +92,12 @@ export async function judgeRecords(
     egress: await readAll(ground.egress.auditDirectory, ledger),
   };
   const counts = matchRecords(ledger, logs);
+  const died = callsThatDied(logs.ingress);
+  checks.push({
+    name: 'calls without a record, though they had an answer begun, are on record with the thread that died',
+    ok: counts.lostWithWorker <= died,
+    detail: `${counts.lostWithWorker} of ${died}`,
+  });
   checks.push(...(await judgeSink(ground, logs)));
   checks.push(...judgeOutput([ingressExit.output, egressExit.output], events));
   const complaints = ground.modelComplaints;
@@ -101,6 +107,14 @@ export async function judgeRecords(
     detail: complaints.slice(0, 5).join('; '),
   });
   return { checks, counts };
+}
+
+/** Calls that dead threads had in progress, as the audit log has it. */
+function callsThatDied(records: readonly StoredRecord[]): number {
+  return records.reduce((sum, { record }) => {
+    if (record.type !== 'event' || record.event !== 'worker_died') return sum;
+    return sum + Number(/calls in progress: (\d+)$/.exec(record.detail)?.[1] ?? 0);
+  }, 0);
 }
 
 function nameOf(directory: string, ground: Ground): string {

@@ -104,7 +104,11 @@ export function whyWrong(
   if (message.equals(wanted)) return undefined;
   const at = wanted.findIndex((octet, i) => message[i] !== octet);
   const place = `octet ${at} of ${wanted.length} (${message.length} came)`;
-  return `${formatLetter(letter)}#${part}: ${place}: ${message.subarray(0, 120).toString('latin1')}`;
+  const begins = message
+    .subarray(0, 120)
+    .toString('latin1')
+    .replace(/[^ -~]/g, '.');
+  return `${formatLetter(letter)}#${part}: ${place}: ${begins}`;
 }
 
 const NOTHING = Buffer.alloc(0);

@@ -102,6 +102,11 @@ export class Line {
     return this.#told.join(', ');
   }
 
+  /** Lets every response have so much more in flight. */
+  widen(windowBytes: number): void {
+    if (!this.session.destroyed && !this.session.closed) this.session.settings({ initialWindowSize: windowBytes });
+  }
+
   /** RST instead of FIN. */
   cut(): void {
     this.#ended = true;

@@ -185,7 +185,8 @@ export class Load {
 
   #caller(line: Line, tenant: TenantName, via: Via, random: SeededRandom): Caller {
     const headers = this.#ground.credentials(tenant, random);
-    return { ledger: this.#ledger, noise: this.#noise, random, line, tenant, via, headers };
+    const open = (windowBytes: number): Promise<Line | undefined> => this.#open(tenant, via, () => true, windowBytes);
+    return { ledger: this.#ledger, noise: this.#noise, random, line, open, tenant, via, headers };
   }
 
   async #watched(loop: Promise<void>): Promise<void> {

@@ -16,6 +16,8 @@ const WRONG_BYTES = 15;
 
 /** A connection is asked to end at this age. */
 const SESSION_MS = 7_000;
+const ROUND_TRIP_MS = 500;
+const LARGEST_STREAM = 2 ** 31 - 1;
 
 const [port, seed] = process.argv.slice(2).map(Number);
 const noise = new Noise(seed ?? 0);
@@ -35,8 +37,11 @@ server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) =>
 });
 server.on('session', (session) => {
   session.on('error', () => undefined);
-  // Servers that are scaled or renewed say GOAWAY. No call may feel it.
-  const goaway = setTimeout(() => session.close(), SESSION_MS);
+  // Servers that are scaled or renewed say GOAWAY, twice, so that no stream is lost between. No call may feel it.
+  let goaway = setTimeout(() => {
+    session.goaway(0, LARGEST_STREAM);
+    goaway = setTimeout(() => session.close(), ROUND_TRIP_MS);
+  }, SESSION_MS);
   session.once('close', () => clearTimeout(goaway));
 });
 server.listen(port, '127.0.0.1', () => process.stdout.write('listening\n'));

@@ -92,7 +92,8 @@ export function reportText(report: SoakReport): string {
   for (const { name, ok, detail } of report.checks)
     lines.push(`${ok ? 'ok  ' : 'FAIL'} ${name}${detail === '' ? '' : ` (${detail})`}`);
   for (const violation of report.violations.slice(0, SHOWN_VIOLATIONS)) lines.push(`FAIL ${violation}`);
-  lines.push('', report.ok ? 'PASSED' : `FAILED: ${report.violationCount} violations`, '');
+  const failed = report.checks.filter(({ ok }) => !ok).length;
+  lines.push('', report.ok ? 'PASSED' : `FAILED: ${failed} checks, ${report.violationCount} violations`, '');
   return lines.join('\n');
 }
 

@@ -10,6 +10,9 @@ import { soak } from './soak.ts';
 
 const USAGE = 'node test/soak/run.ts [--minutes 10] [--seed N] [--json FILE]\n';
 
+/** For the start, the last calls and the judgement. */
+const GRACE_MS = 180_000;
+
 const options = readOptions();
 const children: Child[] = [];
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -18,6 +21,15 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.exit(130);
   });
 }
+// Whatever hangs: a run has an end.
+setTimeout(
+  () => {
+    process.stderr.write('the soak did not come to its end in time\n');
+    for (const child of children) child.signal('SIGKILL');
+    process.exit(1);
+  },
+  options.minutes * 60_000 + GRACE_MS,
+).unref();
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 try {
   const report = await soak({ ...options, say, started: (child) => children.push(child) });
