@@ -5,6 +5,7 @@ import type { Caller } from '../authn/authenticator.ts';
 import { formatTimeout } from '../grpc/timeout.ts';
 import { markNeverIndexed } from '../http2/never-indexed.ts';
 import type { Peer } from '../identity/peer.ts';
+import { fateOf, type HeaderFate } from './header-fate.ts';
 import type { RequestHead } from './request-head.ts';
 
 /** What a call adds to the client's own metadata. */
@@ -38,9 +39,17 @@ export function upstreamHeaders(parts: UpstreamHeaders): string[] {
   for (const text of identityHeaders(parts.caller, parts.peer)) block.push(text);
   block.push('traceparent', parts.traceparent);
   if (parts.timeoutMicros !== undefined) block.push('grpc-timeout', formatTimeout(parts.timeoutMicros));
-  markNeverIndexed(block, head.neverIndexed);
+  if (head.neverIndexed !== undefined && mayTravel(head.neverIndexed)) markNeverIndexed(block, head.neverIndexed);
   return block;
 }
+
+/** Most clients say it of their credentials alone, which end here. */
+function mayTravel(names: ReadonlySet<string>): boolean {
+  for (const name of names) if (!ENDS_HERE.has(fateOf(name))) return true;
+  return false;
+}
+
+const ENDS_HERE: ReadonlySet<HeaderFate> = new Set(['authorization', 'api-key', 'strip']);
 
 /** Identity headers are the same for all calls of a caller over one certificate: made once. */
 const byCaller = new WeakMap<Caller, { readonly peer: Peer; readonly pairs: readonly string[] }>();

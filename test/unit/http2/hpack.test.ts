@@ -276,7 +276,7 @@ describe('a long literal that is not indexed', () => {
     const values = ['1m', '2m', '3m'].map((text) => {
       const bytes = Buffer.concat([timeout(text), literal('token', token)]);
       expect(decoder.decode(bytes, 0, bytes.length)).toBe(undefined);
-      expect(decoder.block).toEqual(['timeout', text, 'token', token]);
+      expect([...decoder.block]).toEqual(['timeout', text, 'token', token]);
       return decoder.block[3];
     });
     expect(new Set(values).size).toBe(1);
@@ -292,7 +292,7 @@ describe('a long literal that is not indexed', () => {
     ] as const) {
       const bytes = Buffer.concat([timeout(name), literal(name, value)]);
       expect(decoder.decode(bytes, 0, bytes.length)).toBe(undefined);
-      expect(decoder.block).toEqual(['timeout', name, name, value]);
+      expect([...decoder.block]).toEqual(['timeout', name, name, value]);
     }
   });
 });
@@ -304,7 +304,7 @@ describe('a field that is never indexed (RFC 7541 §6.2.3)', () => {
     const decoder = new HpackDecoder(LIMITS);
     for (let round = 0; round < 3; round++) {
       expect(decoder.decode(bytes, 0, bytes.length)).toBe(undefined);
-      expect(decoder.block).toEqual([name, 's']);
+      expect([...decoder.block]).toEqual([name, 's']);
       expect(neverIndexedIn(decoder.block)).toEqual(new Set([name]));
     }
     const others = Buffer.from('0005746f6b656e0173', 'hex');
@@ -318,14 +318,15 @@ describe('a field that is never indexed (RFC 7541 §6.2.3)', () => {
     const send = (block: readonly string[]): number => {
       const bytes = encodeWith(encoder, block);
       expect(decoder.decode(bytes, 0, bytes.length)).toBe(undefined);
-      expect(decoder.block).toEqual(block);
+      expect([...decoder.block]).toEqual([...block]);
       expect(neverIndexedIn(decoder.block)).toEqual(neverIndexedIn(block));
       return bytes.length;
     };
     send([name, 's']);
     expect(send([name, 's'])).toBe(1);
-    const block = Object.freeze([name, 's', ':method', 'GET', name, 't']);
+    const block = [name, 's', ':method', 'GET', name, 't'];
     markNeverIndexed(block, new Set([name]));
+    Object.freeze(block);
     for (let round = 0; round < 3; round++) expect(send(block)).toBeGreaterThan(6);
     expect(send([name, 's'])).toBe(1);
     expect(send([name, 't'])).toBeGreaterThan(1);

@@ -46,12 +46,16 @@ describe('a response block', () => {
     }
   });
 
-  it('of gRPC’s own status is that, whatever HTTP’s is, when it is Trailers-Only', () => {
+  it('keeps what is never indexed when its status is changed', () => {
     const block = [':status', '503', 'content-type', 'application/grpc', 'grpc-status', '5', 'x-own', '503'];
     markNeverIndexed(block, new Set(['x-own']));
     const response = read(block, true);
-    if (response.kind === 'valid') expect(neverIndexedIn(response.block)).toEqual(new Set(['x-own']));
-    expect(response).toEqual({
+    expect(response.kind === 'valid' && [...(neverIndexedIn(response.block) ?? [])]).toEqual(['x-own']);
+  });
+
+  it('of gRPC’s own status is that, whatever HTTP’s is, when it is Trailers-Only', () => {
+    const block = [':status', '503', 'content-type', 'application/grpc', 'grpc-status', '5', 'x-own', '503'];
+    expect(read(block, true)).toEqual({
       kind: 'valid',
       block: [':status', '200', 'content-type', 'application/grpc', 'grpc-status', '5', 'x-own', '503'],
       status: 5,

@@ -18,7 +18,7 @@ const HEAD: RequestHead = {
   apiKey: 'bk_secret',
   traceparent: undefined,
   passOn: ['content-type', 'application/grpc', 'x-own', '1'],
-  neverIndexed: new Set(['x-own']),
+  neverIndexed: undefined,
 };
 
 async function callerOf(tenant: FakeTenant, peer: Peer): Promise<Caller> {
@@ -29,17 +29,13 @@ async function callerOf(tenant: FakeTenant, peer: Peer): Promise<Caller> {
   return caller.value;
 }
 
+function blockOf(caller: Caller, peer: Peer, timeoutMicros?: number, head = HEAD): readonly string[] {
+  const more = { authority: 'model:8001', scheme: 'http', traceparent: '00-t-s-01' } as const;
+  return upstreamHeaders({ head, peer, caller, timeoutMicros, ...more });
+}
+
 function build(caller: Caller, peer: Peer, timeoutMicros?: number): ReadonlyMap<string, string> {
-  const block = upstreamHeaders({
-    head: HEAD,
-    authority: 'model:8001',
-    scheme: 'http',
-    peer,
-    caller,
-    timeoutMicros,
-    traceparent: '00-t-s-01',
-  });
-  expect(neverIndexedIn(block)).toEqual(HEAD.neverIndexed);
+  const block = blockOf(caller, peer, timeoutMicros);
   const pairs: [string, string][] = [];
   for (let i = 0; i < block.length; i += 2) pairs.push([block[i] ?? '', block[i + 1] ?? '']);
   expect(new Set(pairs.map(([name]) => name)).size).toBe(pairs.length);
@@ -66,6 +62,16 @@ describe('the headers for the model server', () => {
       traceparent: '00-t-s-01',
       'grpc-timeout': '1500000u',
     });
+  });
+
+  it('are never indexed where the client’s own were not, unless those end here', async () => {
+    const acme = fakeTenant('acme');
+    const peer = acme.peer();
+    const caller = await callerOf(acme, peer);
+    const of = (...names: string[]) =>
+      neverIndexedIn(blockOf(caller, peer, undefined, { ...HEAD, neverIndexed: new Set(names) }));
+    expect(of('authorization', 'x-own')?.has('x-own')).toBe(true);
+    expect(of('authorization', 'x-api-key', 'cookie')).toBe(undefined);
   });
 
   it('have pseudo-fields first and no timeout where the client has set none', async () => {
