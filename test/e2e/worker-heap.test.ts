@@ -87,8 +87,9 @@ describe('a data-plane thread', () => {
 
     const hit = loads.filter((load) => load.failed.length > 0);
     expect(spread).toContain(hit.length);
-    for (const load of hit)
-      expect(load.failed.every((call) => call.code === 'UNAVAILABLE' || call.code === 'CANCELLED')).toBe(true);
+    // A thread at its limit does little but collect, and a client may lose its patience before the thread ends.
+    const codes = new Set(hit.flatMap((load) => load.failed).map((call) => call.code));
+    expect(['UNAVAILABLE', 'CANCELLED', 'DEADLINE_EXCEEDED']).toEqual(expect.arrayContaining([...codes]));
     expect(await usage()).toMatchObject({ callsInProgress: 0, bytesInFlight: 0 });
     expect((await sidecar.admin('/metrics')).text).toMatch(/^bulkhead_worker_restarts_total 1$/m);
     for (const client of clients) client.close();
