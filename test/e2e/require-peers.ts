@@ -12,6 +12,8 @@ const REQUIRED = [
   'bin/otelcol',
   'bin/jaeger',
   'bin/promtool',
+  'bin/certificate-judge',
+  'lib/certificate-judge/Judge.class',
   'triton/backends/python/triton_python_backend_stub',
   'clients/bin/python',
 ];

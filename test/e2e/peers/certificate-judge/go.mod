@@ -1,0 +1,3 @@
+module bulkhead.test/certificate-judge
+
+go 1.26.0
