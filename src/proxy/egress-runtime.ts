@@ -7,6 +7,7 @@ import { type SlabReserve, Slabs } from '../buffers/slabs.ts';
 import type { EgressConfig, LimitsConfig } from '../config/generation.ts';
 import type { Turn } from '../kernel/turn.ts';
 import type { SharedTables } from '../quota/shared-state.ts';
+import { poolSource } from './tenant-runtime.ts';
 import { UpstreamPool } from './upstream-pool.ts';
 
 /** What the worker lends to every egress listener. */
@@ -24,6 +25,8 @@ export class EgressRuntime {
   readonly account: ByteAccount;
   readonly slabs: Slabs;
   readonly pool: UpstreamPool;
+  /** What its connections to the ingress were made from. */
+  readonly #poolSource: string;
 
   /** `previous` lends what need not change: the account, the buffers, and the connections if the upstream is the same. */
   constructor(
@@ -36,13 +39,22 @@ export class EgressRuntime {
     this.account = previous?.account ?? newAccount(config, resources);
     this.account.setLimit(config.byteAccountBytes);
     this.slabs = keptSlabs(config, previous) ?? new Slabs(resources.slabReserve, undefined, this.account);
-    this.pool = keptPool(config, previous) ?? this.#newPool(limits, resources.turn);
+    this.#poolSource = poolSource(config.upstream, limits);
+    this.pool = this.#keptPool(previous) ?? this.#newPool(limits, resources.turn);
   }
 
   /** Gives back the memory that its next call can do without. */
   trim(): void {
     this.pool.replays.forget();
     this.slabs.trim();
+  }
+
+  /** The old connections of one that is not kept end with their calls. */
+  #keptPool(previous: EgressRuntime | undefined): UpstreamPool | undefined {
+    if (previous === undefined) return undefined;
+    if (previous.#poolSource === this.#poolSource) return previous.pool;
+    previous.pool.drain();
+    return undefined;
   }
 
   #newPool(limits: LimitsConfig, turn: Turn): UpstreamPool {
@@ -60,14 +72,6 @@ export class EgressRuntime {
 
 function newAccount(config: EgressConfig, { tables, pressure }: EgressResources): ByteAccount {
   return new ByteAccount(tables, config.slot, config.byteAccountBytes, pressure);
-}
-
-/** The text of certificates and keys is compared too: a renewed one makes new connections, and the old ones end with their calls. */
-function keptPool(config: EgressConfig, previous: EgressRuntime | undefined): UpstreamPool | undefined {
-  if (previous === undefined) return undefined;
-  if (JSON.stringify(previous.config.upstream) === JSON.stringify(config.upstream)) return previous.pool;
-  previous.pool.drain();
-  return undefined;
 }
 
 /** Output buffers do not change tenant without being zeroed, and closing does that. */

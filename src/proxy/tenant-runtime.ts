@@ -8,7 +8,7 @@ import { Authorizer } from '../authz/authorizer.ts';
 import { ByteAccount } from '../buffers/byte-account.ts';
 import type { Pressure } from '../buffers/pressure.ts';
 import { type SlabReserve, Slabs } from '../buffers/slabs.ts';
-import type { LimitsConfig, TenantConfig } from '../config/generation.ts';
+import type { LimitsConfig, TenantConfig, UpstreamConfig } from '../config/generation.ts';
 import { MethodTable } from '../inspection/method-table.ts';
 import type { Turn } from '../kernel/turn.ts';
 import { QuotaGate } from '../quota/quota-gate.ts';
@@ -43,8 +43,10 @@ export class TenantRuntime {
   readonly clientCas: readonly X509Certificate[];
   /** Shared with the runtimes before and after it: a connection outlives a generation. */
   readonly occupancy: Occupancy;
+  /** What its connections to the model server were made from. */
+  readonly #poolSource: string;
 
-  /** `previous` lends what need not change: the account, the buffers, and the upstream connections if the upstream is the same. */
+  /** `previous` lends what need not change: the account, the buffers, and the upstream connections if they would be made the same. */
   constructor(config: TenantConfig, resources: TenantResources, previous: TenantRuntime | undefined) {
     this.config = config;
     this.gates = gatesOf(config, resources);
@@ -52,7 +54,8 @@ export class TenantRuntime {
     this.account.setLimit(config.byteAccountBytes);
     this.slabs = previous?.slabs ?? new Slabs(resources.slabReserve, undefined, this.account);
     this.clientCas = certificatesOf(config.clientCaPem).map((pem) => new X509Certificate(pem));
-    this.pool = this.#keepPool(previous) ?? this.#newPool(resources);
+    this.#poolSource = poolSource(config.upstream, resources.limits);
+    this.pool = this.#keptPool(previous) ?? this.#newPool(resources);
     // After the new one is there: a health check that both have goes on.
     if (previous !== undefined && previous.pool !== this.pool) previous.pool.drain();
     this.occupancy = previous?.occupancy ?? { connections: 0 };
@@ -74,10 +77,8 @@ export class TenantRuntime {
     return new ByteAccount(tables, this.config.slot, this.config.byteAccountBytes, pressure);
   }
 
-  #keepPool(previous: TenantRuntime | undefined): UpstreamPool | undefined {
-    if (previous === undefined) return undefined;
-    const isSame = JSON.stringify(previous.config.upstream) === JSON.stringify(this.config.upstream);
-    return isSame ? previous.pool : undefined;
+  #keptPool(previous: TenantRuntime | undefined): UpstreamPool | undefined {
+    return previous !== undefined && previous.#poolSource === this.#poolSource ? previous.pool : undefined;
   }
 
   #newPool({ turn, limits, probes }: TenantResources): UpstreamPool {
@@ -92,6 +93,14 @@ export class TenantRuntime {
       probes,
     });
   }
+}
+
+/** Everything that upstream connections are made from, as one text; of certificates and keys theirs, so that a renewed one makes new ones. */
+export function poolSource(
+  upstream: UpstreamConfig,
+  { streamWindowBytes, connectionWindowBytes, maxHeaderListBytes }: LimitsConfig,
+): string {
+  return JSON.stringify([upstream, streamWindowBytes, connectionWindowBytes, maxHeaderListBytes]);
 }
 
 /** Compiles the gates that a configuration stands for. */

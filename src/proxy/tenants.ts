@@ -3,7 +3,7 @@
  * connection compiled is kept for as long as its configuration stays the same and it is in use.
  */
 import { Directory } from '../authn/directory.ts';
-import type { Generation, TenantConfig } from '../config/generation.ts';
+import type { Generation, LimitsConfig, TenantConfig } from '../config/generation.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import { HealthProbes } from './health-probes.ts';
 import { type TenantResources, TenantRuntime } from './tenant-runtime.ts';
@@ -14,7 +14,7 @@ const IDLE_SWEEP_MS = 300_000;
 export class Tenants {
   /** Who asks their model servers how they are. */
   readonly probes: HealthProbes;
-  readonly #resources: TenantResources;
+  #resources: TenantResources;
   /** Authenticators look into it for as long as they live, also when their own tenant does not change. */
   readonly #directory = new Directory([]);
   readonly #byServerName = new Map<string, TenantConfig>();
@@ -49,6 +49,20 @@ export class Tenants {
     for (const id of removed) if (this.#dismiss(id)) reconnect.push(id);
     for (const tenant of tenants) if (this.#renew(tenant)) reconnect.push(tenant.id);
     return reconnect;
+  }
+
+  /** Other limits: connections to model servers are made anew if they would be others. */
+  setLimits(limits: LimitsConfig): void {
+    const before = this.#resources.limits;
+    this.#resources = { ...this.#resources, limits };
+    const isSame =
+      limits.streamWindowBytes === before.streamWindowBytes &&
+      limits.connectionWindowBytes === before.connectionWindowBytes &&
+      limits.maxHeaderListBytes === before.maxHeaderListBytes;
+    if (isSame) return;
+    for (const [id, runtime] of this.#runtimes) {
+      this.#runtimes.set(id, new TenantRuntime(runtime.config, this.#resources, runtime));
+    }
   }
 
   /** A tenant as it is configured now. */

@@ -136,6 +136,7 @@ async function applyChange(change: GenerationChange): Promise<void> {
   if (change.from !== current) throw new Error(`a change of generation ${change.from}, not of ${current}`);
   const generation = change.settings;
   current = generation.number;
+  tenants.setLimits(generation.limits);
   const reconnect = tenants.change([...coming, ...change.tenants], change.removed);
   coming = [];
   services = servicesOf(generation);

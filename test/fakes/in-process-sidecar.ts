@@ -166,6 +166,7 @@ export class InProcessSidecar {
   /** The same; resolves when nobody can connect to an address that is left, and who is there has been asked to go. */
   async applied(generation: Generation): Promise<void> {
     this.#generation = { ...generation, number: this.#generation.number + 1 };
+    this.tenants.setLimits(generation.limits);
     const done = this.listener.apply(this.#generation, this.tenants.apply(this.#generation));
     this.#ceiling.setLimit(generation.limits.maxHeldBytes);
     await done;

@@ -77,6 +77,19 @@ describe('the tenants of a worker', () => {
     expect(tenants.runtime(ACME)?.pool).not.toBe(before?.pool);
   });
 
+  it('get a new pool with other windows, and keep it with limits that it is not made from', () => {
+    start();
+    const pool = tenants.runtime(ACME)?.pool;
+    tenants.setLimits({ ...TEST_LIMITS, idleTimeoutMs: 1 });
+    expect(tenants.runtime(ACME)?.pool).toBe(pool);
+    const limits = { ...TEST_LIMITS, streamWindowBytes: TEST_LIMITS.streamWindowBytes + 1 };
+    tenants.setLimits(limits);
+    const wider = tenants.runtime(ACME)?.pool;
+    expect(wider).not.toBe(pool);
+    tenants.setLimits(limits);
+    expect(tenants.runtime(ACME)?.pool).toBe(wider);
+  });
+
   it('have their model servers asked how they are while they are in use, and once for all that have the same', () => {
     const healthCheck = {
       service: '',
