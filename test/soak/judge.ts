@@ -18,6 +18,8 @@ export interface Check {
   readonly detail: string;
 }
 
+/** Two in ten thousand: of each connection's streams one may be opened in the moment of its GOAWAY. */
+const MAX_CROSSING_SHARE = 1 / 5_000;
 const AT_REST_MS = 30_000;
 const DELIVERED_MS = 60_000;
 /** Connections of the pools, of the collector, of a scrape: what may still be open when all clients are gone. */
@@ -97,6 +99,11 @@ export async function judgeRecords(
     name: 'calls without a record, though they had an answer begun, are on record with the thread that died',
     ok: counts.lostWithWorker <= died,
     detail: `${counts.lostWithWorker} of ${died}`,
+  });
+  checks.push({
+    name: 'few calls cross a GOAWAY and are too large to be repeated',
+    ok: counts.tooLargeToRepeat <= Math.max(3, ledger.calls.length * MAX_CROSSING_SHARE),
+    detail: String(counts.tooLargeToRepeat),
   });
   checks.push(...(await judgeSink(ground, logs)));
   checks.push(...judgeOutput([ingressExit.output, egressExit.output], events));

@@ -65,6 +65,7 @@ export interface Disturbance {
 
 const REFUSED_STREAM = 7;
 const CANCEL = 8;
+const UNAVAILABLE = 14;
 
 export class Ledger {
   readonly calls: SoakCall[] = [];
@@ -72,6 +73,8 @@ export class Ledger {
   readonly disturbances: Disturbance[] = [];
   /** Calls whose end was not one that they may come to. */
   readonly suspects = new Set<SoakCall>();
+  /** Calls that were told UNAVAILABLE while nothing was done to the system. */
+  readonly unavailable = new Set<SoakCall>();
   readonly #seed: number;
   #running = 0;
   #violationCount = 0;
@@ -121,8 +124,9 @@ export class Ledger {
     call.endedAt = Date.now();
     this.#running -= 1;
     if (this.#isAllowed(call, end)) return;
-    this.suspects.add(call);
-    this.violate(`${describeCall(call)}: not what it may come to`);
+    // Whether that is excused, its record tells.
+    if (end.kind === 'status' && end.status === UNAVAILABLE) this.unavailable.add(call);
+    else this.suspect(call);
   }
 
   disturb(disturbance: Disturbance): Disturbance {
@@ -133,6 +137,12 @@ export class Ledger {
   violate(what: string): void {
     this.#violationCount += 1;
     if (this.violations.length < MAX_KEPT_VIOLATIONS) this.violations.push(what);
+  }
+
+  /** The call came to what it may not come to. */
+  suspect(call: SoakCall): void {
+    this.suspects.add(call);
+    this.violate(`${describeCall(call)}: not what it may come to`);
   }
 
   /** Adds what is known besides to what is kept of a call's violation. */

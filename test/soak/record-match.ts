@@ -4,6 +4,7 @@
  */
 import { readRecords, type StoredRecord } from '../../src/audit/reader.ts';
 import type { CallRecord } from '../../src/audit/record.ts';
+import { MAX_REPLAY_BYTES } from '../../src/proxy/replay.ts';
 import { describeCall, type Ledger, type SoakCall } from './ledger.ts';
 
 export interface MatchCounts {
@@ -13,6 +14,8 @@ export interface MatchCounts {
   readonly unrecorded: number;
   /** Of these, such as their sidecar had already answered something: they died with a data-plane thread. */
   readonly lostWithWorker: number;
+  /** Calls that the model server had not looked at when it said GOAWAY, and of which the sidecar had not kept all to send it again. */
+  readonly tooLargeToRepeat: number;
 }
 
 export interface Logs {
@@ -36,6 +39,7 @@ export function matchRecords(ledger: Ledger, logs: Logs): MatchCounts {
   const atEgress = byTrace(logs.egress, (record) => record.traceId);
   let unrecorded = 0;
   let lostWithWorker = 0;
+  let tooLargeToRepeat = 0;
   for (const call of ledger.calls) {
     const ingress = take(atIngress, call.traceId);
     const egress = take(atEgress, call.traceId);
@@ -44,6 +48,10 @@ export function matchRecords(ledger: Ledger, logs: Logs): MatchCounts {
       ledger.violate(`${describeCall(call)}: ${ingress.length} records at the ingress, ${egress.length} at the egress`);
     }
     const [record] = own;
+    if (ledger.unavailable.has(call)) {
+      if (isTooLargeToRepeat(ingress[0])) tooLargeToRepeat += 1;
+      else ledger.suspect(call);
+    }
     if (ledger.suspects.has(call))
       for (const one of [...ingress, ...egress]) ledger.explain(call, `on record ${recordText(one)}`);
     if (record === undefined) {
@@ -72,8 +80,21 @@ export function matchRecords(ledger: Ledger, logs: Logs): MatchCounts {
     egressRecords: countCalls(logs.egress),
     unrecorded,
     lostWithWorker,
+    tooLargeToRepeat,
   };
 }
+
+/**
+ * node:http2's server, once it has said GOAWAY, no more looks at streams that cross it, though it has said that it will; the sidecar
+ * repeats those of which it still has all: 64 KiB of each, paid for by the tenant's account.
+ */
+function isTooLargeToRepeat(record: CallRecord | undefined): boolean {
+  if (record?.reason !== 'upstream_unavailable' || !record.detail.includes('the connection ended (closed)'))
+    return false;
+  return record.requestBytes > MAX_REPLAY_BYTES || record.tenant === SMALL_ACCOUNT;
+}
+
+const SMALL_ACCOUNT = 'globex';
 
 function recordText(record: CallRecord): string {
   const { outcome, grpcStatus, reason, detail, requestBytes, responseBytes, caller, startedAt, durationMicros } =

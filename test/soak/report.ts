@@ -83,10 +83,10 @@ export function reportText(report: SoakReport): string {
         `${descriptors} descriptors (${descriptorsPerMinute ?? '?'} a minute)`,
     );
   }
-  const { ingressRecords, egressRecords, unrecorded, lostWithWorker } = report.counts;
+  const { ingressRecords, egressRecords, unrecorded, lostWithWorker, tooLargeToRepeat } = report.counts;
   lines.push(
     `records: ${ingressRecords} at the ingress, ${egressRecords} at the egress; ${unrecorded} calls never reached a sidecar ` +
-      `or were cut with their connection (${lostWithWorker} had an answer begun)`,
+      `or were cut with their connection (${lostWithWorker} had an answer begun); ${tooLargeToRepeat} that crossed a GOAWAY were too large to be repeated`,
   );
   lines.push('');
   for (const { name, ok, detail } of report.checks)
