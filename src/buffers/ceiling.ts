@@ -12,9 +12,9 @@ import { type SharedTables, TOTAL_STRIDE } from '../quota/shared-state.ts';
 import { type Holder, judge, type Marks, marksOf, type OverShare, type Verdict } from './fair-share.ts';
 import type { Pressure } from './pressure.ts';
 
-/** A call, as the ceiling sees it. */
+/** A call, or a connection, as the ceiling sees it. */
 export interface Holding {
-  /** What would be free if it ended. */
+  /** What would be free if it ended; of a connection, beside its calls: its output. */
   readonly heldBytes: number;
   /** Ends it. */
   shed(denial: Denial): void;
@@ -26,12 +26,16 @@ export interface Ledger {
   readonly pressure: Pressure;
   /** This thread's calls of the tenant in this slot. Goes through its connections: not for each call. */
   holdings(slot: number): Iterable<Holding>;
+  /** This thread's connections of the tenant. */
+  connections(slot: number): Iterable<Holding>;
   /** Gives back what tenants in these slots have on this thread and can do without. */
   trim(slots: ReadonlySet<number>): void;
 }
 
 /** How often the sum is added up while a worker holds much, and at most how often the table is looked through. */
 const LOOK_EVERY_MS = 5;
+/** What connections hold that were ended is free when their sockets have lingered: no more of them are ended before. */
+const END_AGAIN_MS = 1_500;
 /** Calls that are ended in one go, before others have their turn. */
 const MAX_SHED_AT_ONCE = 256;
 
@@ -53,6 +57,7 @@ export class Ceiling {
   #queued = false;
   /** The last look found nothing that could be done here: charges do not ask for another one. */
   #helpless = false;
+  #endAgainAtMs = 0;
 
   constructor({ limitBytes, ledgers, wakeOthers }: CeilingOptions) {
     const [first] = ledgers;
@@ -142,19 +147,35 @@ export class Ceiling {
     // What was trimmed may have sufficed.
     const enoughBytes = Math.max(this.#marks.lowBytes, sum() - freeBytes);
     if (sum() <= enoughBytes) return;
-    const holdings = [...(this.#ledgers[holder.table]?.holdings(holder.slot) ?? [])];
-    holdings.sort((a, b) => b.heldBytes - a.heldBytes);
+    const ledger = this.#ledgers[holder.table];
     const denial: Denial = { kind: 'buffer_exceeded', heldBytes: holder.heldBytes, limitBytes: shareBytes };
     let ended = 0;
-    for (const holding of holdings) {
+    for (const call of largestFirst(ledger?.holdings(holder.slot))) {
       if (sum() <= enoughBytes || ended === MAX_SHED_AT_ONCE) break;
-      holding.shed(denial);
+      call.shed(denial);
       ended++;
     }
     // The rest, or the next one, after others have had their turn; nothing of it here: when the timer says so.
     this.#helpless = ended === 0;
-    if (ended > 0 && sum() > this.#marks.lowBytes) setImmediate(() => this.#look(false));
+    if (ended === 0) this.#endConnections(largestFirst(ledger?.connections(holder.slot)), denial, sum() - enoughBytes);
+    else if (sum() > this.#marks.lowBytes) setImmediate(() => this.#look(false));
   }
+
+  /** There are no calls left to end: what is held is output that nobody reads. It is free when the sockets are closed, in a while. */
+  #endConnections(connections: readonly Holding[], denial: Denial, freeBytes: number): void {
+    if (performance.now() < this.#endAgainAtMs) return;
+    this.#endAgainAtMs = performance.now() + END_AGAIN_MS;
+    let left = freeBytes;
+    for (const connection of connections) {
+      if (left <= 0 || connection.heldBytes === 0) return;
+      left -= connection.heldBytes;
+      connection.shed(denial);
+    }
+  }
+}
+
+function largestFirst(holdings: Iterable<Holding> = []): readonly Holding[] {
+  return [...holdings].sort((a, b) => b.heldBytes - a.heldBytes);
 }
 
 /** The table: everybody who holds something, on any worker. */

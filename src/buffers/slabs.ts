@@ -49,14 +49,15 @@ export class Slabs {
   readonly #reserve: SlabReserve;
   readonly #idle: Buffer[] = [];
   readonly #maxIdle: number;
-  readonly #standing: Standing | undefined;
+  /** The tenant, which pays. */
+  readonly standing: Standing | undefined;
   readonly #lent = new WeakSet<Buffer>();
   #closed = false;
 
   constructor(reserve: SlabReserve, maxIdle: number = MAX_IDLE_SLABS_PER_TENANT, standing?: Standing) {
     this.#reserve = reserve;
     this.#maxIdle = maxIdle;
-    this.#standing = standing;
+    this.standing = standing;
   }
 
   /** A slab of `SLAB_BYTES`, holding zeros or what this tenant left in it. */
@@ -85,12 +86,12 @@ export class Slabs {
   }
 
   #takeFromReserve(): Buffer {
-    this.#standing?.hold(SLAB_BYTES);
+    this.standing?.hold(SLAB_BYTES);
     return this.#reserve.take();
   }
 
   #giveToReserve(slab: Buffer): void {
     this.#reserve.give(slab);
-    this.#standing?.letGo(SLAB_BYTES);
+    this.standing?.letGo(SLAB_BYTES);
   }
 }

@@ -139,6 +139,10 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
     if (stream.localEnded) this.ends.stopPeer(stream);
   }
 
+  get outputBytes(): number {
+    return this.#writer.heldBytes;
+  }
+
   retract(stream: Http2Stream): number | undefined {
     return this.ended ? undefined : this.sender.retract(stream);
   }

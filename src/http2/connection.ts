@@ -56,6 +56,10 @@ export class Http2Connection implements Connection {
     return !this.#core.draining;
   }
 
+  get outputBytes(): number {
+    return this.#core.outputBytes;
+  }
+
   get owners(): readonly StreamOwner[] {
     return this.#core.streams.all().flatMap(({ owner }) => owner ?? []);
   }

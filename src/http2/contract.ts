@@ -2,6 +2,7 @@
  * What the engine and its user say to each other. The engine knows frames, header compression, streams and flow control;
  * its user knows what the streams mean. No emitters: one owner object per connection and one per stream, called directly.
  */
+import type { Standing } from '../kernel/standing.ts';
 import type { ErrorCode } from './error-code.ts';
 import type { ConnectionLimits } from './limits.ts';
 
@@ -108,6 +109,8 @@ export interface Connection {
   readonly availableStreams: number;
   /** True until GOAWAY (either way) or the end. */
   readonly acceptsStreams: boolean;
+  /** Memory of the output that the socket has not taken yet. */
+  readonly outputBytes: number;
   /** Whose streams are open now. Goes through all of them: not for each call. */
   readonly owners: readonly StreamOwner[];
   /** Client: opens a stream and sends its request headers. Throws a RangeError when `availableStreams` is 0. */
@@ -142,6 +145,8 @@ export interface ConnectionOptions {
 export interface OutputBuffers {
   take(): Buffer;
   give(buffer: Buffer): void;
+  /** Pays for chunks that are in the output as they are, until the socket has taken them; absent: nobody does. */
+  readonly standing?: Standing | undefined;
 }
 
 /** The length of each buffer of `OutputBuffers`. */

@@ -40,10 +40,13 @@ export class SocketWriter implements Flushable {
   #segments: Buffer[] = [];
   #segmentBytes = 0;
   #held: Buffer[] = [];
+  /** Bytes of chunks that are passed on as they are. */
+  #passedBytes = 0;
   #gathered: TakenReport = { streams: [], counts: [] };
 
   #writing = false;
   #writingHeld: Buffer[] = [];
+  #writingPassedBytes = 0;
   #writingReport: TakenReport = { streams: [], counts: [] };
 
   #deferred = false;
@@ -64,6 +67,12 @@ export class SocketWriter implements Flushable {
     return bytes >= (this.#writing ? FULL_WHILE_WRITING_BYTES : FULL_BYTES);
   }
 
+  /** Memory of what the socket has not taken. */
+  get heldBytes(): number {
+    const buffers = this.#held.length + this.#writingHeld.length;
+    return buffers * OUTPUT_BUFFER_BYTES + this.#passedBytes + this.#writingPassedBytes;
+  }
+
   /** Makes room for `bytes` (at most an output buffer) in `buffer` and returns where they go. */
   reserve(bytes: number): number {
     if (this.#position + bytes > this.buffer.length) this.#nextBuffer();
@@ -81,6 +90,8 @@ export class SocketWriter implements Flushable {
     this.#cut();
     this.#segments.push(chunk);
     this.#segmentBytes += chunk.length;
+    this.#passedBytes += chunk.length;
+    this.#buffers.standing?.hold(chunk.length);
     if (!this.#deferred && !this.#writing) this.#defer();
   }
 
@@ -100,7 +111,8 @@ export class SocketWriter implements Flushable {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#giveBack(this.#held);
+    this.#giveBack(this.#held, this.#passedBytes);
+    this.#passedBytes = 0;
     this.buffer = EMPTY;
     this.#position = 0;
     this.#start = 0;
@@ -144,7 +156,8 @@ export class SocketWriter implements Flushable {
 
   #completeWrite(): void {
     this.#writing = false;
-    this.#giveBack(this.#writingHeld);
+    this.#giveBack(this.#writingHeld, this.#writingPassedBytes);
+    this.#writingPassedBytes = 0;
     if (this.#closed) return;
     this.#listener.onWriting(false);
     const report = this.#writingReport;
@@ -174,6 +187,8 @@ export class SocketWriter implements Flushable {
     const held = this.#writingHeld;
     this.#writingHeld = this.#held;
     this.#held = held;
+    this.#writingPassedBytes = this.#passedBytes;
+    this.#passedBytes = 0;
   }
 
   #reset(): void {
@@ -199,9 +214,10 @@ export class SocketWriter implements Flushable {
     this.#start = this.#position;
   }
 
-  #giveBack(buffers: Buffer[]): void {
+  #giveBack(buffers: Buffer[], passedBytes: number): void {
     for (const buffer of buffers) this.#buffers.give(buffer);
     buffers.length = 0;
+    if (passedBytes > 0) this.#buffers.standing?.letGo(passedBytes);
   }
 }
 

@@ -30,7 +30,7 @@ export interface EgressSessionHost {
   ended(session: EgressSession): void;
 }
 
-export class EgressSession implements ConnectionOwner {
+export class EgressSession implements ConnectionOwner, Holding {
   readonly peer: TrailPeer;
   readonly #host: EgressSessionHost;
   #calls = 0;
@@ -82,6 +82,16 @@ export class EgressSession implements ConnectionOwner {
     return this.#connection?.owners.filter((owner) => owner instanceof CallBoundary) ?? [];
   }
 
+  get heldBytes(): number {
+    return this.#connection?.outputBytes ?? 0;
+  }
+
+  /** Ends it, whose output is not read, for its memory. */
+  shed(): void {
+    this.#host.refused('TENANT_BUFFER_EXCEEDED', this.peer.address, NOT_READ);
+    this.#connection?.destroy(ErrorCode.ENHANCE_YOUR_CALM, NOT_READ);
+  }
+
   /** Says GOAWAY; running calls end as they would. */
   drain(): void {
     this.#connection?.drain();
@@ -113,3 +123,5 @@ export class EgressSession implements ConnectionOwner {
     this.#host.ended(this);
   }
 }
+
+const NOT_READ = 'memory is full, and its output is not read';

@@ -29,7 +29,7 @@ export interface SessionHost {
   ended(session: Session): void;
 }
 
-export class Session implements ConnectionOwner {
+export class Session implements ConnectionOwner, Holding {
   readonly peer: Peer;
   readonly serverName: string;
   readonly occupancy: Occupancy;
@@ -86,6 +86,16 @@ export class Session implements ConnectionOwner {
     return this.#connection?.owners.filter((owner) => owner instanceof CallBoundary) ?? [];
   }
 
+  get heldBytes(): number {
+    return this.#connection?.outputBytes ?? 0;
+  }
+
+  /** Ends it, whose output is not read, for its memory. */
+  shed(): void {
+    this.#refused('TENANT_BUFFER_EXCEEDED', NOT_READ);
+    this.#connection?.destroy(ErrorCode.ENHANCE_YOUR_CALM, NOT_READ);
+  }
+
   /** Says GOAWAY; running calls end as they would. */
   drain(): void {
     this.#connection?.drain();
@@ -128,6 +138,8 @@ export class Session implements ConnectionOwner {
     this.#host.refusals.add({ reason, serverName, tenantClaim: peer.claim.id, peerAddress: peer.address, detail });
   }
 }
+
+const NOT_READ = 'memory is full, and its output is not read';
 
 const REFUSED: StreamOwner = {
   onHeaders: () => undefined,

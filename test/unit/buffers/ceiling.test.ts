@@ -35,11 +35,28 @@ class FakeCall implements Holding {
   }
 }
 
+/** A connection whose output nobody reads: it is free only when its socket has closed. */
+class FakeConnection implements Holding {
+  readonly slot: number;
+  readonly heldBytes: number;
+  ended = false;
+
+  constructor(slot: number, heldBytes: number) {
+    this.slot = slot;
+    this.heldBytes = heldBytes;
+  }
+
+  shed(): void {
+    this.ended = true;
+  }
+}
+
 /** What one worker has: its accounts, its calls, its part of the ceiling. */
 class FakeWorker {
   readonly accounts: readonly ByteAccount[];
   readonly calls: FakeCall[][];
   readonly trimmed: number[][] = [];
+  readonly connections: FakeConnection[] = [];
   readonly ceiling: Ceiling;
   woken = 0;
 
@@ -56,6 +73,7 @@ class FakeWorker {
           tables,
           pressure,
           holdings: (slot) => this.calls[slot]?.filter(({ heldBytes }) => heldBytes > 0) ?? [],
+          connections: (slot) => this.connections.filter((each) => each.slot === slot),
           trim: (over) => void this.trimmed.push([...over]),
         },
       ],
@@ -237,6 +255,17 @@ describe('the process-wide ceiling', () => {
     account?.letGo(CEILING);
     worker.ceiling.look();
     expect(account?.full).toBe(false);
+  });
+
+  it('ends the connections that hold most when there are no calls left, and their output is what is held', async () => {
+    const worker = new FakeWorker(ground(), 0);
+    const output = [0, 3_000, 100, 2_900, 2_001].map((bytes) => new FakeConnection(0, bytes));
+    worker.connections.push(...output, new FakeConnection(1, 9_000));
+    worker.accounts[0]?.hold(8_001);
+    worker.call(0, 1);
+    for (let i = 0; i < 5; i++) await turns();
+    // The call first, then what brings it down to the low mark.
+    expect(worker.connections.map(({ ended }) => ended)).toEqual([false, true, false, false, false, false]);
   });
 
   it('ends a few hundred calls in one go, and the rest after others have had their turn', async () => {
