@@ -4,11 +4,12 @@
  * The ledger is written first. A command that is killed in between leaves a ledger that says more than the files, and the next one
  * puts them right.
  */
+import { existsSync } from 'node:fs';
 import { BACKDATE_MS } from '../identity/issue.ts';
 import { encodeRevocationList } from '../identity/revocation-list.ts';
 import { type Authority, readAuthority, removeAuthorityKey } from './authorities.ts';
 import type { PkiDirectory } from './directory.ts';
-import { PUBLIC_MODE, writeFileDurably } from './files.ts';
+import { MAX_PEM_BYTES, PUBLIC_MODE, readTextFile, writeFileDurably } from './files.ts';
 import type { AuthorityEntry, CertificateEntry, Ledger } from './ledger.ts';
 import type { Passphrase } from './private-key.ts';
 
@@ -29,11 +30,17 @@ export function settle(
     .map((entry) => ({ entry, authority: readAuthority(directory, settled, entry, passphrase) }));
   directory.writeLedger(settled);
   const bundle = trusted.map(({ authority }) => authority.certificate.toString()).join('');
-  writeFileDurably(directory.bundleFile(settled.tenant), bundle, PUBLIC_MODE);
+  writeIfChanged(directory.bundleFile(settled.tenant), bundle);
   const lists = trusted.map(({ entry, authority }) => revocationList(settled, entry, authority, nowMs));
   writeFileDurably(directory.crlFile(settled.tenant), lists.join(''), PUBLIC_MODE);
   for (const { id, state } of settled.authorities) if (state === 'retired') removeAuthorityKey(directory, settled, id);
   return settled;
+}
+
+/** Whoever watches the bundle loads it anew only when it says something else. */
+function writeIfChanged(file: string, text: string): void {
+  if (existsSync(file) && readTextFile(file, MAX_PEM_BYTES) === text) return;
+  writeFileDurably(file, text, PUBLIC_MODE);
 }
 
 /** What time alone changes: a retiring CA whose certificates have all ended is done. Pure. */

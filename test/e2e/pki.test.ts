@@ -2,13 +2,14 @@
  * Issued certificates before their judges: OpenSSL, Go's and Java's own TLS, and the sidecar, which is called while its certificate,
  * its clients' and then the CA are replaced.
  */
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { InferenceClient } from '../../src/demo/inference-client.ts';
 import { ModelUpstream } from './harness/model-upstream.ts';
@@ -38,6 +39,11 @@ class Pki {
 
   run(command: string, ...args: readonly string[]): string {
     return execFileSync(process.execPath, [MAIN, 'pki', command, '-d', this.path, ...args], { encoding: 'utf8' });
+  }
+
+  /** The same while the test's own clients and model server go on. */
+  async beside(command: string, ...args: readonly string[]): Promise<void> {
+    await promisify(execFile)(process.execPath, [MAIN, 'pki', command, '-d', this.path, ...args]);
   }
 
   of(tenant: string, file: string): string {
@@ -209,38 +215,41 @@ describe('a sidecar that runs on issued certificates', () => {
     });
   }
 
-  /** Until the sidecar shows the certificate that is on disk now. */
-  async function served(load: SteadyLoad): Promise<void> {
-    const wanted = new X509Certificate(readFileSync(pki.of('acme', `server/${SERVER_NAME}/chain.pem`))).serialNumber;
-    await until(
-      'the new certificate',
-      async () => ((await shown()).serialNumber === wanted ? true : undefined),
-      20_000,
-    );
-    const at = load.calls.length;
-    await until('calls after it', () => (load.calls.length > at + 50 ? true : undefined), 20_000);
-  }
-
   async function generation(): Promise<number> {
     const { text } = await sidecar.admin('/metrics');
     return Number(/^bulkhead_config_generation (\d+)$/m.exec(text)?.[1]);
   }
 
+  /** Every worker has taken so many changes. */
+  const taken = (expected: number): Promise<true> =>
+    until(`generation ${expected}`, async () => ((await generation()) === expected ? true : undefined), 20_000);
+
   it('fails no call while leafs and then the CA are rotated', async () => {
-    const stayer = client();
+    const clients = [client()];
+    const stayer: Inferring = { infer: (request) => (clients.at(-1) ?? newcomer).infer(request) };
     const load = new SteadyLoad([stayer, newcomer], 3, 'digits', 5);
-    await until('load', () => (load.calls.length > 50 ? true : undefined), 20_000);
-    pki.run('rotate', '-t', 'acme');
-    await served(load);
-    const before = await generation();
-    pki.run('rotate', '-t', 'acme', '--ca');
-    await until('the bundle', async () => ((await generation()) > before ? true : undefined), 20_000);
-    pki.run('rotate', '-t', 'acme', '--ca', '--activate');
-    pki.run('rotate', '-t', 'acme');
-    await served(load);
+    const more = async (): Promise<void> => {
+      const at = load.calls.length;
+      await until('calls', () => (load.calls.length > at + 50 ? true : undefined), 20_000);
+    };
+    await more();
+    await pki.beside('rotate', '-t', 'acme');
+    await taken(2);
+    await more();
+    const leaf = new X509Certificate(readFileSync(pki.of('acme', `server/${SERVER_NAME}/chain.pem`)));
+    expect((await shown()).serialNumber).toBe(leaf.serialNumber);
+    await pki.beside('rotate', '-t', 'acme', '--ca');
+    await taken(3);
+    // Who stays has to be told of the new CA before it signs: the sidecar's change of trust makes them connect anew.
+    clients.push(client());
+    await more();
+    await pki.beside('rotate', '-t', 'acme', '--ca', '--activate');
+    await pki.beside('rotate', '-t', 'acme');
+    await taken(4);
+    await more();
     expect((await shown()).issuer).toBe('CN=Bulkhead CA 2 of tenant acme');
     await load.stop();
-    stayer.close();
+    for (const each of clients) each.close();
     expect(load.failed).toEqual([]);
   });
 

@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
 import type { PkiDirectory } from '../../../src/pki/directory.ts';
@@ -80,6 +80,16 @@ describe('a leaf’s rotation', () => {
       'has no certificate ghost',
     );
   });
+});
+
+test('the bundle is left alone while it says the same, so that nobody who watches it loads it again', () => {
+  const directory = pkiDirectory(now);
+  const inode = (): number => statSync(directory.bundleFile(ACME)).ino;
+  const before = inode();
+  issueFor(directory, clientOrder('trainer'), now);
+  expect(inode()).toBe(before);
+  rotateCa(directory, 'prepare');
+  expect(inode()).not.toBe(before);
 });
 
 describe('a CA’s rotation', () => {
