@@ -96,8 +96,12 @@ async function main(): Promise<void> {
     write(join(directory, 'tenants/tenant-0.yaml'), tenantFile('tenant-0', '50/s'));
     const changed = await timed('one tenant changed', () => loader.load(file, same.value));
     if (!changed.ok || changed.value.number !== 2) throw new Error('the change was not seen');
-    const reloaded = changed.value;
-    const clone = await timed('clone for one worker', async () => structuredClone(reloaded));
+    write(join(directory, 'tenants/tenant-0.yaml'), tenantFile('tenant-0', '40/s'));
+    const suspects = new Set([join(directory, 'tenants/tenant-0.yaml')]);
+    const told = await timed('one changed, as watched', () => loader.load(file, changed.value, suspects));
+    if (!told.ok || told.value.number !== 3) throw new Error('the change was not seen');
+    const reloaded = told.value;
+    const clone = await timed('clone for a new worker', async () => structuredClone(reloaded));
     if (clone.tenants.length !== count) throw new Error('lost tenants');
   } finally {
     rmSync(directory, { recursive: true, force: true });
