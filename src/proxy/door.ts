@@ -2,7 +2,8 @@
  * How many may be at the listener's door and behind it: connections that are shaking hands, and those of one tenant and one
  * address. Whoever presses against one of these limits keeps itself out, and nobody else.
  */
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { LimitsConfig } from '../config/generation.ts';
 
 export type DoorRefusal = 'CONNECTION_LIMIT_TENANT' | 'CONNECTION_LIMIT_ADDRESS';
@@ -58,4 +59,10 @@ export class Door {
     if (connections > 1) this.#byAddress.set(address, connections - 1);
     else this.#byAddress.delete(address);
   }
+}
+
+/** The socket under a TLS socket. Its parent is the only way back to it that Node has. */
+export function acceptedSocket(socket: TLSSocket): Socket | undefined {
+  const parent: unknown = Reflect.get(socket, '_parent');
+  return parent instanceof Socket ? parent : undefined;
 }

@@ -10,6 +10,7 @@ import type { Settings } from '../config/generation-change.ts';
 import { Http2Connection } from '../http2/connection.ts';
 import type { ConnectionLimits } from '../http2/limits.ts';
 import type { CallServices } from './call-services.ts';
+import { clientConnectionOptions } from './client-connection-options.ts';
 import { ConnectionAge } from './connection-age.ts';
 import { Drain, letQueueIn } from './drain.ts';
 import { EgressMethods } from './egress-methods.ts';
@@ -158,19 +159,7 @@ export class EgressListener implements EgressSessionHost {
     this.#sessions.add(session);
     const connection = new Http2Connection(
       socket,
-      {
-        role: 'server',
-        maxConcurrentStreams: limits.maxConcurrentStreams,
-        streamWindowBytes: limits.streamWindowBytes,
-        connectionWindowBytes: limits.connectionWindowBytes,
-        maxHeaderListBytes: limits.maxHeaderListBytes,
-        idleTimeoutMs: limits.idleTimeoutMs,
-        limits: {
-          pingMinIntervalMs: limits.keepalive.minTimeMs,
-          pingsWithoutStreams: limits.keepalive.permitWithoutCalls,
-          ...this.#options.connectionLimits,
-        },
-      },
+      clientConnectionOptions(limits, this.#options.connectionLimits),
       session,
       this.#options.turn,
       this.#runtime.slabs,

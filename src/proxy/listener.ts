@@ -2,7 +2,7 @@
  * The tenants' door: TLS with a client certificate, one tenant per server name, HTTP/2 only.
  */
 import type { X509Certificate } from 'node:crypto';
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import type { Holding } from '../buffers/ceiling.ts';
 import type { ListenerConfig } from '../config/generation.ts';
@@ -15,8 +15,9 @@ import { TlsContexts } from '../identity/tls-contexts.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import type { Turn } from '../kernel/turn.ts';
 import type { CallServices } from './call-services.ts';
+import { clientConnectionOptions } from './client-connection-options.ts';
 import { ConnectionAge } from './connection-age.ts';
-import { Door } from './door.ts';
+import { acceptedSocket, Door } from './door.ts';
 import { Drain, letQueueIn } from './drain.ts';
 import type { Refusals } from './refusals.ts';
 import { Session, type SessionHost } from './session.ts';
@@ -274,19 +275,7 @@ export class Listener implements SessionHost {
     tenant.occupancy.connections++;
     const connection = new Http2Connection(
       socket,
-      {
-        role: 'server',
-        maxConcurrentStreams: limits.maxConcurrentStreams,
-        streamWindowBytes: limits.streamWindowBytes,
-        connectionWindowBytes: limits.connectionWindowBytes,
-        maxHeaderListBytes: limits.maxHeaderListBytes,
-        idleTimeoutMs: limits.idleTimeoutMs,
-        limits: {
-          pingMinIntervalMs: limits.keepalive.minTimeMs,
-          pingsWithoutStreams: limits.keepalive.permitWithoutCalls,
-          ...this.#options.connectionLimits,
-        },
-      },
+      clientConnectionOptions(limits, this.#options.connectionLimits),
       session,
       this.#options.turn,
       tenant.slabs,
@@ -310,10 +299,4 @@ export class Listener implements SessionHost {
     const tenantClaim = serverName === '' ? '' : (this.#options.tenants.claimed(serverName)?.id ?? '');
     this.refusals.add({ reason, serverName, tenantClaim, peerAddress: peer?.remoteAddress ?? '', detail });
   }
-}
-
-/** The socket under a TLS socket. Its parent is the only way back to it that Node has. */
-function acceptedSocket(socket: TLSSocket): Socket | undefined {
-  const parent: unknown = Reflect.get(socket, '_parent');
-  return parent instanceof Socket ? parent : undefined;
 }
