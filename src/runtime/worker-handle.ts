@@ -25,6 +25,9 @@ const YOUNG_GENERATION_MB = 24;
 /** Taking in this many tenants holds up a worker's calls for a millisecond or two; of more, some turns of its loop lie between. */
 const TENANTS_PER_MESSAGE = 100;
 
+/** A worker that has drained has nothing left to do but to end; one that does not even hear is ended. */
+const END_GRACE_MS = 2_000;
+
 export class WorkerHandle {
   readonly index: number;
   /** Resolves when the thread is gone. */
@@ -116,12 +119,17 @@ export class WorkerHandle {
     return Promise.race([taken, this.gone]);
   }
 
-  /** Has it listen on a further address. Gives the port, or why not, or undefined when it has died. One at a time. */
-  bind(listen: ListenerConfig): Promise<Result<number, string> | undefined> {
-    return new Promise((resolve) => {
+  /**
+   * Has it listen on a further address. Gives the port; undefined when it has died: its successor binds it. Rejects when it cannot be
+   * had. One at a time.
+   */
+  async bind(listen: ListenerConfig): Promise<number | undefined> {
+    const result = await new Promise<Result<number, string> | undefined>((resolve) => {
       this.#bound = resolve;
       this.#tell({ type: 'bind', listen });
     });
+    if (result?.ok === false) throw new Error(result.error);
+    return result?.value;
   }
 
   /** Has it leave the further address again. */
@@ -144,14 +152,19 @@ export class WorkerHandle {
   }
 
   /**
-   * Lets calls end, then the thread. Returns the number of calls that had to be cut. Said again, the time can only become less.
+   * Lets calls end, then the thread. Returns the number of calls that had to be cut, as far as it could say. Said again, the time can
+   * only become less.
    */
-  drain(timeoutMs: number): Promise<number> {
+  async drain(timeoutMs: number): Promise<number> {
     this.#drained ??= new Promise((resolve) => {
       this.#sayDrained = resolve;
     });
     this.#tell({ type: 'drain', timeoutMs });
-    return this.#drained;
+    const deaf = setTimeout(() => void this.ended(0), timeoutMs + END_GRACE_MS);
+    const cut = await this.#drained;
+    clearTimeout(deaf);
+    await this.ended(END_GRACE_MS);
+    return cut;
   }
 
   /** Waits for a drained thread to end by itself; after the grace it is ended. */

@@ -45,8 +45,6 @@ const LIVED_LONG_MS = 30_000;
 const START_TIMEOUT_MS = 30_000;
 /** Surplus workers wait so long for each other to have closed. */
 const CLOSE_TIMEOUT_MS = 2_000;
-/** A worker that has drained has nothing left to do but to end; one that does not even hear is ended. */
-const END_GRACE_MS = 2_000;
 
 export class WorkerPool {
   readonly #shared: SharedState;
@@ -142,13 +140,13 @@ export class WorkerPool {
     this.#prepared = listen;
     // Who is first finds the port when it is 0. Whoever is born from now on binds it at birth.
     for (const first of this.#running) {
-      const port = await bound(first, listen);
+      const port = await first.bind(listen);
       if (port === undefined) continue;
       const known = { ...listen, port };
       this.#prepared = known;
       const others = this.#running.filter((handle) => handle !== first);
       // All answers are waited for: what is still being bound could not be abandoned.
-      const answers = await Promise.allSettled(others.map((handle) => bound(handle, known)));
+      const answers = await Promise.allSettled(others.map((handle) => handle.bind(known)));
       for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
       return;
     }
@@ -182,7 +180,7 @@ export class WorkerPool {
   async drain(timeoutMs: number): Promise<number> {
     this.#stopping = true;
     for (const place of this.#places.values()) if (place.kind === 'waiting') clearTimeout(place.timer);
-    const cut = await Promise.all(this.workers.map((handle) => leave(handle, timeoutMs)));
+    const cut = await Promise.all(this.workers.map((handle) => handle.drain(timeoutMs)));
     return cut.reduce((sum, calls) => sum + calls, 0);
   }
 
@@ -257,7 +255,7 @@ export class WorkerPool {
     const closed = Promise.all(handles.map((handle) => handle.close()));
     await Promise.race([closed, sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
     const { drainTimeoutMs } = this.#generation.shutdown;
-    await Promise.all(handles.map((handle) => leave(handle, drainTimeoutMs)));
+    await Promise.all(handles.map((handle) => handle.drain(drainTimeoutMs)));
   }
 
   #exited(handle: WorkerHandle, cause: Error | undefined): void {
@@ -295,21 +293,4 @@ export class WorkerPool {
     setWorkerSpan(this.#shared, span);
     setWorkerSpan(this.egressShared, span);
   }
-}
-
-/** The port that a worker got; undefined when it has died: its successor binds it. Throws when it cannot be had. */
-async function bound(handle: WorkerHandle, listen: ListenerConfig): Promise<number | undefined> {
-  const result = await handle.bind(listen);
-  if (result === undefined) return undefined;
-  if (!result.ok) throw new Error(result.error);
-  return result.value;
-}
-
-/** Lets a worker's calls end, and then the thread. Returns how many calls had to be cut, as far as it could say. */
-async function leave(handle: WorkerHandle, timeoutMs: number): Promise<number> {
-  const deaf = setTimeout(() => void handle.ended(0), timeoutMs + END_GRACE_MS);
-  const cut = await handle.drain(timeoutMs);
-  clearTimeout(deaf);
-  await handle.ended(END_GRACE_MS);
-  return cut;
 }
