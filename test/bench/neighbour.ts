@@ -21,6 +21,7 @@ import { Disturbance, type Machine, machine } from './machine.ts';
 import { BENCH_ATTACKS } from './neighbour-attacks.ts';
 import type { AttackOrder, CallOrder, Felt, Struck } from './neighbour-messages.ts';
 import { OrderedProcess } from './ordered-process.ts';
+import { cpuSeconds } from './process-cost.ts';
 import { median } from './row.ts';
 import { pinned, type Running } from './subjects/subject.ts';
 
@@ -43,6 +44,8 @@ interface AttackRow {
   readonly failed: number;
   readonly ends: Readonly<Record<string, number>>;
   readonly endedAfterMs: number | undefined;
+  /** What one attack took of the sidecar's core until it was ended: no neighbour waits longer for it. */
+  readonly cpuMsPerAttack: number;
   /** How late the neighbour was to send: above some milliseconds the machine is busy with something else. */
   readonly sentLateP99Ms: number;
 }
@@ -52,6 +55,9 @@ interface Round {
   readonly quiet: Felt;
   readonly attacked: Felt;
   readonly struck: Struck;
+  /** CPU of the sidecar, over the quiet time and over the attack. */
+  readonly quietCpuMs: number;
+  readonly attackedCpuMs: number;
 }
 
 interface NeighbourResult {
@@ -78,6 +84,8 @@ interface Stage {
   readonly neighbour: CallTarget;
   readonly attacker: CallTarget;
   readonly caPem: string;
+  /** The sidecar's processes. */
+  readonly pids: readonly number[];
   stop(): Promise<void>;
 }
 
@@ -119,7 +127,8 @@ async function prepare(directory: string): Promise<Stage> {
     await sidecar.stop();
     await backend.stop();
   };
-  return { neighbour: neighbour.target, attacker: attacker.target, caPem: attacker.caPem, stop };
+  const { pids } = sidecar;
+  return { neighbour: neighbour.target, attacker: attacker.target, caPem: attacker.caPem, pids, stop };
 }
 
 function writeTenant(
@@ -178,11 +187,21 @@ async function measure(stage: Stage, rounds: number): Promise<readonly Round[]> 
     for (let round = 0; round < rounds; round++) {
       for (const attack of BENCH_ATTACKS.keys()) {
         if (!attack.includes(options.only)) continue;
+        const began = cpuSeconds(stage.pids);
         const quiet = await call(QUIET_SECONDS);
+        const between = cpuSeconds(stage.pids);
         const [attacked, struck] = await Promise.all([call(ATTACK_SECONDS), strike(attack)]);
-        measured.push({ attack, quiet, attacked, struck });
         // What the attack has left to do is not the next quiet time's.
         await sleep(100);
+        const [quietCpuMs, attackedCpuMs] = [between - began, cpuSeconds(stage.pids) - between].map((s) => s * 1_000);
+        measured.push({
+          attack,
+          quiet,
+          attacked,
+          struck,
+          quietCpuMs: quietCpuMs ?? 0,
+          attackedCpuMs: attackedCpuMs ?? 0,
+        });
       }
     }
     return measured;
@@ -190,6 +209,15 @@ async function measure(stage: Stage, rounds: number): Promise<readonly Round[]> 
     await caller.stop();
     await attacker.stop();
   }
+}
+
+/** Beyond what the neighbour's own calls take, from all quiet times together: one is too short for the kernel's clock. */
+function cpuMsPerAttack(rounds: readonly Round[], all: readonly Round[]): number {
+  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+  const quietMsPerCall = sum(all.map(({ quietCpuMs }) => quietCpuMs)) / sum(all.map(({ quiet }) => quiet.calls));
+  const own = quietMsPerCall * sum(rounds.map(({ attacked }) => attacked.calls));
+  const times = sum(rounds.map(({ struck }) => struck.times));
+  return Math.max(0, (sum(rounds.map(({ attackedCpuMs }) => attackedCpuMs)) - own) / times);
 }
 
 function rowsOf(measured: readonly Round[], quietP99Ms: number): readonly AttackRow[] {
@@ -210,6 +238,7 @@ function rowsOf(measured: readonly Round[], quietP99Ms: number): readonly Attack
       failed: rounds.reduce((sum, { attacked }) => sum + attacked.failed, 0),
       ends,
       endedAfterMs: times.length === 0 ? undefined : median(times),
+      cpuMsPerAttack: cpuMsPerAttack(rounds, measured),
       sentLateP99Ms: median(rounds.map(({ attacked }) => attacked.sentLateP99Ms)),
     };
   });
@@ -218,14 +247,15 @@ function rowsOf(measured: readonly Round[], quietP99Ms: number): readonly Attack
 function report({ quietP99Ms, othersShare, rows }: NeighbourResult): void {
   const ms = (value: number): string => value.toFixed(2).padStart(8);
   say(`quiet p99 ${quietP99Ms.toFixed(2)} ms; others used ${(othersShare * 100).toFixed(0)} % of the CPU\n`);
-  say(`${'attack'.padEnd(76)}   quiet  attacked   ratio  failed  how the attacker ended`);
-  for (const { attack, quietP99Ms: quiet, attackedP99Ms, ratio, failed, ends, endedAfterMs } of rows) {
+  say(`${'attack'.padEnd(76)}   quiet  attacked   ratio  failed  CPU ms each  how the attacker ended`);
+  for (const row of rows) {
+    const { attack, quietP99Ms: quiet, attackedP99Ms, ratio, failed, ends, endedAfterMs } = row;
     const how = Object.entries(ends).map(([end, times]) => `${times} × ${end}`);
     const after = endedAfterMs === undefined ? '' : `, after ${endedAfterMs.toFixed(0)} ms`;
     const mark = ratio > GOAL_RATIO ? '!' : ' ';
     say(
       `${attack.padEnd(76)}${ms(quiet)}  ${ms(attackedP99Ms)}  ${ratio.toFixed(2).padStart(6)}${mark}` +
-        ` ${String(failed).padStart(6)}  ${how.join(', ')}${after}`,
+        ` ${String(failed).padStart(6)}  ${row.cpuMsPerAttack.toFixed(1).padStart(11)}  ${how.join(', ')}${after}`,
     );
   }
 }
