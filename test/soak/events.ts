@@ -8,7 +8,6 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { issueClient, issueServer } from '../../src/identity/issue.ts';
 import { auditRecord } from '../e2e/harness/audit-records.ts';
-import type { Child } from '../e2e/harness/child.ts';
 import { until } from '../e2e/harness/until.ts';
 import { killThread } from '../e2e/harness/worker-inspector.ts';
 import type { Ground } from './ground.ts';
@@ -23,7 +22,6 @@ export interface EventsOptions {
   readonly load: Load;
   readonly totalMs: number;
   readonly reloadEveryMs: number;
-  readonly started: (child: Child) => void;
   readonly say: (text: string) => void;
 }
 
@@ -122,9 +120,9 @@ export class Events {
   }
 
   async #restartModel(): Promise<string> {
-    const { ground, started } = this.#options;
+    const { ground } = this.#options;
     const outage = this.#disturb('model', { touches: () => true, statuses: [14] });
-    await ground.restartModel(started);
+    await ground.restartModel();
     outage.to = Date.now() + CIRCUIT_MS;
     return '';
   }

@@ -63,14 +63,12 @@ export class Ground {
     this.#seed = parts.seed;
   }
 
-  /** Starts everything. `started` hears of each process at once, so that none outlives an interrupt. */
-  static async start(seed: number, started: (child: Child) => void): Promise<Ground> {
+  /** Starts everything. */
+  static async start(seed: number): Promise<Ground> {
     const [modelPort, inspectorPort] = await freePorts(2);
     if (modelPort === undefined || inspectorPort === undefined) throw new Error('no ports');
     const model = await startModel(modelPort, seed);
-    started(model);
     const sink = await Child.spawn('the sink', { command: process.execPath, args: [join(HERE, 'sink-process.ts')] });
-    started(sink);
     const announced = /^endpoint (\S+) control (\d+)$/m;
     await sink.until('listening', () => announced.test(sink.output));
     const [, endpoint = '', control = ''] = announced.exec(sink.output) ?? [];
@@ -91,14 +89,12 @@ export class Ground {
         mkdirSync(join(directory, 'audit'));
       },
     });
-    started(sidecar.child);
     const egress = await EgressSidecar.start({
       ingress: sidecar,
       tenant: 'initech',
       extra: { workers: WORKERS, telemetry: telemetry(EGRESS_SERVICE, endpoint) },
       upstream: { circuit: { maxOpenTime: '2s' } },
     });
-    started(egress.child);
     const sinkControl = Number(control);
     return new Ground({ sidecar, egress, sink, sinkControl, model, modelPort, inspectorPort, issuer, seed });
   }
@@ -151,11 +147,10 @@ export class Ground {
   }
 
   /** Kills the model server as a crash would, and starts it again in its place. */
-  async restartModel(started: (child: Child) => void): Promise<void> {
+  async restartModel(): Promise<void> {
     this.#model.signal('SIGKILL');
     this.#saidBefore += (await this.#model.exit(5_000)).output;
     this.#model = await startModel(this.#modelPort, this.#seed);
-    started(this.#model);
   }
 
   /** All that model servers have said that is not their greeting. */

@@ -2,9 +2,11 @@
  * The soak: `node test/soak/run.ts --minutes 10 [--seed N] [--json FILE]`. Exit code 0 when everything held, 1 when not, 2 for a wrong
  * command line, 130 when it was interrupted.
  */
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { Child } from '../e2e/harness/child.ts';
+import { runningChildren } from '../e2e/harness/child.ts';
 import { reportText } from './report.ts';
 import { soak } from './soak.ts';
 
@@ -14,10 +16,13 @@ const USAGE = 'node test/soak/run.ts [--minutes 10] [--seed N] [--json FILE]\n';
 const GRACE_MS = 180_000;
 
 const options = readOptions();
-const children: Child[] = [];
+// Whatever is made of files is made in here, and goes with the run.
+const directory = mkdtempSync(join(tmpdir(), 'bulkhead-soak-'));
+process.env['TMPDIR'] = directory;
+process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => {
-    for (const child of children) child.signal('SIGKILL');
+    for (const child of runningChildren) child.signal('SIGKILL');
     process.exit(130);
   });
 }
@@ -25,14 +30,14 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 setTimeout(
   () => {
     process.stderr.write('the soak did not come to its end in time\n');
-    for (const child of children) child.signal('SIGKILL');
+    for (const child of runningChildren) child.signal('SIGKILL');
     process.exit(1);
   },
   options.minutes * 60_000 + GRACE_MS,
 ).unref();
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 try {
-  const report = await soak({ ...options, say, started: (child) => children.push(child) });
+  const report = await soak({ ...options, say });
   say(reportText(report));
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
   process.exitCode = report.ok ? 0 : 1;
@@ -40,7 +45,7 @@ try {
   process.stderr.write(`${cause instanceof Error ? cause.stack : String(cause)}\n`);
   process.exitCode = 1;
 } finally {
-  for (const child of children) child.signal('SIGKILL');
+  for (const child of runningChildren) child.signal('SIGKILL');
 }
 
 function readOptions(): { readonly minutes: number; readonly seed: number; readonly json: string | undefined } {

@@ -2,7 +2,6 @@
  * One soak, from its first process to its report.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Child } from '../e2e/harness/child.ts';
 import { Events } from './events.ts';
 import { Ground } from './ground.ts';
 import { type Check, judgeAtRest, judgeRecords } from './judge.ts';
@@ -17,8 +16,6 @@ export interface SoakOptions {
   readonly minutes: number;
   readonly seed: number;
   readonly say: (text: string) => void;
-  /** Hears of each process, to end it when the run is interrupted. */
-  readonly started: (child: Child) => void;
 }
 
 const RELOAD_EVERY_MS = 10_000;
@@ -35,10 +32,10 @@ const MAX_RESIDENT_SLOPE_MIB = 3;
 const MAX_DESCRIPTOR_SLOPE = 3;
 
 export async function soak(options: SoakOptions): Promise<SoakReport> {
-  const { minutes, seed, say, started } = options;
+  const { minutes, seed, say } = options;
   const totalMs = minutes * 60_000;
   say(`seed ${seed}, ${minutes} minutes`);
-  const ground = await Ground.start(seed, started);
+  const ground = await Ground.start(seed);
   try {
     const ledger = new Ledger(seed);
     const random = new SeededRandom(seed);
@@ -50,7 +47,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     for (const watch of watches) watch.samples.push(watch.now());
     for (const watch of watches) watch.start(SAMPLE_EVERY_MS);
     const reloadEveryMs = totalMs <= SHORT_MS ? SHORT_RELOAD_EVERY_MS : RELOAD_EVERY_MS;
-    const events = new Events({ ground, ledger, load, totalMs, reloadEveryMs, started, say });
+    const events = new Events({ ground, ledger, load, totalMs, reloadEveryMs, say });
     const from = Date.now();
     const progress = setInterval(() => say(progressText(ledger, load, watches, from)), PROGRESS_EVERY_MS);
     load.start();

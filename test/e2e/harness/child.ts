@@ -23,6 +23,9 @@ export interface ChildExit {
 /** Kept of the output: enough for any failure's message, bounded for a peer that logs every call. */
 const KEPT_OUTPUT_CHARS = 256 * 1024;
 
+/** All that were started and have not ended, for whoever is interrupted. */
+export const runningChildren = new Set<Child>();
+
 export class Child {
   readonly pid: number;
   readonly #process: ChildProcess;
@@ -49,7 +52,10 @@ export class Child {
     });
     await once(child, 'spawn');
     if (child.pid === undefined) throw new Error(`${name} has no pid`);
-    return new Child(name, child, child.pid);
+    const started = new Child(name, child, child.pid);
+    runningChildren.add(started);
+    child.once('close', () => runningChildren.delete(started));
+    return started;
   }
 
   /** What it wrote to stdout and stderr so far (the end of it). */
