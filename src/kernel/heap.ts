@@ -6,7 +6,7 @@
  * all the time, on the worker's core. With three times the live heap as limit a lone caller's calls cost 0.6 times the CPU, and
  * 500 at once 0.8 times; resident memory is the same (decision 0004).
  */
-import { setFlagsFromString } from 'node:v8';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /** V8's own function, once `--expose-gc` has made it visible. */
@@ -24,8 +24,12 @@ export function letHeapsGrow(): void {
   setFlagsFromString(`--heap-growing-percent=${GROWTH_PERCENT}`);
 }
 
+/** Above it, what starting took is little beside what lives, and the collection would take as long as a reload may. */
+const SETTLES_UP_TO_BYTES = 64 * 1024 * 1024;
+
 /** Gives back what starting took and serving does not need: once, when a thread has started. Takes some 20 ms. */
-export function settleHeap(collect: Collect = collector()): void {
+export function settleHeap(collect: Collect = collector(), usedBytes = getHeapStatistics().used_heap_size): void {
+  if (usedBytes > SETTLES_UP_TO_BYTES) return;
   collect({ type: 'major', execution: 'sync', flavor: 'last-resort' });
 }
 

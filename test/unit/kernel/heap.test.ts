@@ -2,9 +2,11 @@ import { getHeapStatistics } from 'node:v8';
 import { expect, it } from 'vitest';
 import { type Collect, collector, settleHeap } from '../../../src/kernel/heap.ts';
 
-it('settling collects the whole heap once, as a last resort', () => {
+it('settling collects the whole heap once, as a last resort, and leaves a heap above 64 MiB alone', () => {
   const asked: Parameters<Collect>[0][] = [];
-  settleHeap((options) => void asked.push(options));
+  settleHeap((options) => void asked.push(options), 64 * 1024 * 1024 + 1);
+  expect(asked).toEqual([]);
+  settleHeap((options) => void asked.push(options), 64 * 1024 * 1024);
   expect(asked).toEqual([{ type: 'major', execution: 'sync', flavor: 'last-resort' }]);
 });
 
