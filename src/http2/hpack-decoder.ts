@@ -74,6 +74,11 @@ export class HpackDecoder {
     return this.#block.length > this.#limits.maxHeaderFields * 2 ? 'maxHeaderFields' : undefined;
   }
 
+  /** The last block was so far beyond its limit that nobody sends such by mistake. */
+  get isBomb(): boolean {
+    return this.#listBytes > MAX_LIST_EXCESS * this.#limits.maxHeaderListBytes;
+  }
+
   /** What our SETTINGS_HEADER_TABLE_SIZE allows the peer's encoder, once the peer has acknowledged it. */
   setMaxTableBytes(bytes: number): void {
     this.#maxTableBytes = bytes;
@@ -246,6 +251,11 @@ export class HpackDecoder {
 
 /** What a peer's encoder may fill before SETTINGS say otherwise (RFC 9113 §6.5.2). */
 const DEFAULT_TABLE_BYTES = 4_096;
+/**
+ * Times its limit that a list may measure and only be refused; beyond it the connection ends. Without references to the table no block
+ * below `maxHeaderBlockBytes` comes near.
+ */
+export const MAX_LIST_EXCESS = 16;
 /** A literal value from which on a look at what is remembered costs less than decoding it. */
 const LONG_OCTETS = 64;
 

@@ -89,6 +89,7 @@ export class InboundHeaders {
     const core = this.#core;
     const fault = this.#decoder.decode(bytes, start, end);
     if (fault !== undefined) return core.fail(ErrorCode.COMPRESSION_ERROR, fault);
+    if (this.#decoder.isBomb) return core.exceed('maxHeaderListBytes');
     const stream = core.streams.get(streamId);
     if (stream === undefined) this.#onUnknown(streamId, endStream, dependsOnItself);
     else if (stream.remoteEnded) core.ends.byFault(stream, ErrorCode.STREAM_CLOSED, 'HEADERS after END_STREAM');

@@ -68,6 +68,15 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     ],
   },
   {
+    file: 'src/http2/hpack-decoder.ts',
+    name: 'MAX_LIST_EXCESS',
+    attack: 'HPACK bombs that are refused one after the other, each decoded to its end',
+    test: [
+      'unit/http2/limits.test.ts',
+      'refuse a list up to so many times its limit, keep the tables in step, and end the connection beyond',
+    ],
+  },
+  {
     file: 'src/proxy/relayed-call.ts',
     name: 'MAX_HEARD_BYTES',
     attack: 'A request that is no gRPC, without end',

@@ -130,7 +130,7 @@ export interface Bomb {
 export const bombs: readonly Bomb[] = [
   {
     name: 'by naming one field ten thousand times (HPACK bomb)',
-    reason: 'HTTP2_LIMIT_provokedResets',
+    reason: 'HTTP2_LIMIT_maxHeaderListBytes',
     begin: () => (round) => Array.from({ length: 10 }, (_, index) => indexedBomb(10 * round + index)),
   },
   {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { ErrorCode } from '../../../src/http2/error-code.ts';
 import { Flag, FrameType } from '../../../src/http2/frame.ts';
+import { MAX_LIST_EXCESS } from '../../../src/http2/hpack-decoder.ts';
 import { type ConnectionLimits, defaultLimits, type Rate, type RateName } from '../../../src/http2/limits.ts';
 import { eventually, REQUEST } from './loopback.ts';
 import { encode, frame, PING, RawPeer, SETTINGS, word } from './raw-peer.ts';
@@ -246,20 +247,36 @@ describe('the limits on header blocks', () => {
 
   test('stop an HPACK bomb at what a list may hold', async () => {
     const peer = RawPeer.server({ maxHeaderListBytes: 16_384 });
-    // One entry of 4 KiB in the table, and 12,000 references of one octet to it: 48 MiB.
-    const entry = Buffer.concat([
-      Buffer.from([0x40, 1]),
-      Buffer.from('x'),
-      Buffer.from([0x7f, 0x81, 0x1e]),
-      Buffer.alloc(3_968, 'v'),
-    ]);
-    const bomb = Buffer.concat([entry, Buffer.alloc(12_000, 0xbe)]);
-    peer.say(frame(FrameType.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, 1, bomb), peer.headers(3, REQUEST, true));
-    await peer.settle();
-    expect(peer.resetCodes(1)).toEqual([ErrorCode.ENHANCE_YOUR_CALM]);
-    expect(peer.owner.streams.map(({ stream }) => stream.id)).toEqual([3]);
+    // One entry of 4,001 octets in the table, and references of one octet to it: 48 MB.
+    peer.say(frame(FrameType.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, 1, bomb(12_000)));
+    expect(await ended(peer)).toBe('maxHeaderListBytes');
+    expect(peer.owner.streams).toEqual([]);
+  });
+
+  test('refuse a list up to so many times its limit, keep the tables in step, and end the connection beyond', async () => {
+    // As it was decoded: the entry itself, and each time that it is named.
+    const entry = 4_001;
+    const maxHeaderListBytes = entry;
+    for (const [lists, limit] of [
+      [MAX_LIST_EXCESS, undefined],
+      [MAX_LIST_EXCESS + 1, 'maxHeaderListBytes'],
+    ] as const) {
+      const peer = RawPeer.server({ maxHeaderListBytes });
+      const block = bomb(lists - 1);
+      peer.say(frame(FrameType.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, 1, block), peer.headers(3, REQUEST, true));
+      await peer.settle();
+      const [end] = peer.owner.ends;
+      expect(end?.kind === 'protocol' ? end.limit : undefined).toBe(limit);
+      expect(peer.owner.streams.map(({ stream }) => stream.id)).toEqual(limit === undefined ? [3] : []);
+    }
   });
 });
+
+/** An entry of 4,001 octets for the table, named so many times more. */
+function bomb(references: number): Buffer {
+  const entry = Buffer.from([0x40, 1, 0x78, 0x7f, 0x81, 0x1e]);
+  return Buffer.concat([entry, Buffer.alloc(3_968, 'v'), Buffer.alloc(references, 0xbe)]);
+}
 
 describe('the limit on concurrent streams', () => {
   test('refuses one more, and lets the next in when one has ended', async () => {
