@@ -5,6 +5,8 @@ import { rmSync } from 'node:fs';
 import { AuditLog } from '../../src/audit/log.ts';
 import { readRecords } from '../../src/audit/reader.ts';
 import type { AuditRecord, CallRecord } from '../../src/audit/record.ts';
+import { Ceiling } from '../../src/buffers/ceiling.ts';
+import { Pressure } from '../../src/buffers/pressure.ts';
 import { SlabReserve } from '../../src/buffers/slabs.ts';
 import type { EgressConfig, Generation, LimitsConfig, UpstreamConfig } from '../../src/config/generation.ts';
 import type { ConnectionLimits } from '../../src/http2/limits.ts';
@@ -46,6 +48,7 @@ export class InProcessEgress {
   readonly #audit: AuditLog;
   readonly #refusals: Refusals;
   readonly #turn: Turn;
+  readonly #ceiling: Ceiling;
   #generation: Generation;
 
   private constructor(generation: Generation, connectionLimits: Partial<ConnectionLimits>) {
@@ -79,10 +82,13 @@ export class InProcessEgress {
       count: () => undefined,
       refusing: () => this.refusing,
     };
+    const tables = attachSharedState(this.shared, 0);
+    const pressure = new Pressure();
     this.egress = new Egress(
       {
         turn,
-        tables: attachSharedState(this.shared, 0),
+        tables,
+        pressure,
         slabReserve: new SlabReserve(),
         refusals: this.#refusals,
         connectionLimits,
@@ -90,6 +96,19 @@ export class InProcessEgress {
       },
       generation,
     );
+    this.#ceiling = new Ceiling({
+      limitBytes: generation.limits.maxHeldBytes,
+      ledgers: [
+        {
+          tables,
+          pressure,
+          holdings: (slot) => this.egress.holdings(slot),
+          connections: (slot) => this.egress.connectionsOf(slot),
+          trim: (slots) => this.egress.trim(slots),
+        },
+      ],
+      wakeOthers: () => undefined,
+    });
   }
 
   static async start(
@@ -137,6 +156,7 @@ export class InProcessEgress {
   }
 
   async stop(): Promise<void> {
+    this.#ceiling.close();
     await this.egress.drain(500);
     await new Promise((resolve) => setImmediate(resolve));
     this.#turn.release();
