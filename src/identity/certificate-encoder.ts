@@ -55,7 +55,7 @@ export interface Signer {
 }
 
 /** Bits of KeyUsage, RFC 5280 §4.2.1.3. */
-const KEY_USAGE_BIT = { digitalSignature: 0, keyEncipherment: 2, keyCertSign: 5, crlSign: 6 } as const;
+export const KEY_USAGE_BIT = { digitalSignature: 0, keyEncipherment: 2, keyCertSign: 5, crlSign: 6 } as const;
 export type KeyUsage = keyof typeof KEY_USAGE_BIT;
 
 const OID = {

@@ -2,7 +2,8 @@
  * From a finished TLS handshake to a `Peer`: a certificate that may speak for a tenant's client.
  *
  * OpenSSL has verified the chain against the CA that the server name chose. The checks here are our own second look at
- * what isolation hangs on: the chain ends at *this* tenant's CA, the leaf is a client's, and it names exactly one identity.
+ * what isolation hangs on: the chain ends at *this* tenant's CA (`chain.ts`), the leaf is a client's, and it names exactly
+ * one identity.
  */
 import type { X509Certificate } from 'node:crypto';
 import { type Denial, type Denied, deny } from '../kernel/denial.ts';
@@ -10,6 +11,7 @@ import type { EpochMicros } from '../kernel/ids.ts';
 import { ok, type Result } from '../kernel/result.ts';
 import type { TenantClaim } from '../tenancy/tenant.ts';
 import { type CertificateFacts, readCertificateFacts } from './certificate-facts.ts';
+import { chainProblem } from './chain.ts';
 import { EXTENDED_KEY_USAGE } from './extended-key-usage.ts';
 import { claimsSpiffe, parseSpiffeId } from './spiffe-id.ts';
 
@@ -76,7 +78,7 @@ export function acceptPeer(
 ): Result<PeerEvidence, Denial> {
   const facts = factsOf(certificate);
   if (!facts.ok) return facts;
-  const unfit = leafProblem(facts.value) ?? chainProblem(certificate, trust.clientCas, now);
+  const unfit = leafProblem(facts.value) ?? chainProblem(certificate, facts.value, trust.clientCas, now);
   if (unfit !== undefined) return unacceptable(unfit);
   const names = identityOf(facts.value, trust.trustDomain);
   if (!names.ok) return names;
@@ -98,46 +100,23 @@ function factsOf(certificate: X509Certificate): Result<CertificateFacts, Denial>
   }
 }
 
-/** RFC 5280 §4.1.2.1, §4.1.2.2; X509-SVID.md §4: a leaf signs nothing and says that it is a client's. */
+/** RFC 5280 §4.1.2.2. */
+export const MAX_SERIAL_OCTETS = 20;
+
+/** RFC 5280 §4.1.2.1, §4.1.2.2, §4.2.1.3; X509-SVID.md §4: a leaf signs nothing and says that it is a client's. */
 function leafProblem(facts: CertificateFacts): string | undefined {
   if (facts.version !== 3) return `certificate version ${facts.version}, not 3`;
   if (!facts.serialPositive) return 'serial number is not positive';
+  if (facts.serialOctets > MAX_SERIAL_OCTETS) return `serial number of ${facts.serialOctets} octets`;
   if (facts.isCa) return 'a CA certificate cannot be a client';
+  if (facts.keyUsage?.has('keyCertSign') === true || facts.keyUsage?.has('crlSign') === true) {
+    return 'a key that may sign certificates or revocation lists cannot be a client';
+  }
+  if (facts.keyUsage?.has('digitalSignature') === false) return 'no digitalSignature key usage';
   // OpenSSL lets a certificate without the extension pass as anything; anyExtendedKeyUsage would be the same.
   if (facts.extendedKeyUsage?.includes(EXTENDED_KEY_USAGE.clientAuth) !== true)
     return 'no clientAuth extended key usage';
   return undefined;
-}
-
-/** Longest chain walked. Real ones have one or two CAs above the leaf. */
-const MAX_CHAIN = 8;
-
-/** Verifies each signature up to one of the tenant's own CAs. */
-function chainProblem(leaf: X509Certificate, cas: readonly X509Certificate[], now: EpochMicros): string | undefined {
-  let current = leaf;
-  for (let depth = 0; depth < MAX_CHAIN; depth += 1) {
-    if (!validAt(current, now)) return depth === 0 ? 'expired or not yet valid' : 'a CA in its chain has expired';
-    const anchor = cas.find((ca) => signedBy(current, ca));
-    if (anchor !== undefined) return validAt(anchor, now) ? undefined : "the tenant's CA certificate has expired";
-    const issuer: X509Certificate | undefined = current.issuerCertificate;
-    if (issuer === undefined || !signedBy(current, issuer)) return "not signed by the tenant's CA";
-    current = issuer;
-  }
-  return 'certificate chain too long';
-}
-
-function signedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
-  try {
-    return issuer.ca && certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
-  } catch {
-    // An issuer's key that OpenSSL cannot use has signed nothing.
-    return false;
-  }
-}
-
-function validAt(certificate: X509Certificate, now: EpochMicros): boolean {
-  const millis = now / 1000;
-  return certificate.validFromDate.getTime() <= millis && millis < certificate.validToDate.getTime();
 }
 
 interface Names {

@@ -1,7 +1,15 @@
-import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { execFileSync } from 'node:child_process';
+import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { type CertificateTemplate, encodeCertificate } from '../../../src/identity/certificate-encoder.ts';
+import {
+  type CertificateTemplate,
+  encodeCertificate,
+  type NameConstraints,
+} from '../../../src/identity/certificate-encoder.ts';
 import { readCertificateFacts } from '../../../src/identity/certificate-facts.ts';
+import { MAX_CHAIN, MAX_CLOCK_LAG_MS } from '../../../src/identity/chain.ts';
 import { EXTENDED_KEY_USAGE } from '../../../src/identity/extended-key-usage.ts';
 import {
   createCa,
@@ -10,11 +18,13 @@ import {
   issueServer,
   randomSerial,
 } from '../../../src/identity/issue.ts';
-import { acceptPeer, type Peer, type PeerTrust } from '../../../src/identity/peer.ts';
+import { acceptPeer, MAX_SERIAL_OCTETS, type Peer, type PeerTrust } from '../../../src/identity/peer.ts';
+import { signatureWeakness } from '../../../src/identity/signature-strength.ts';
 import type { Denial } from '../../../src/kernel/denial.ts';
 import type { Result } from '../../../src/kernel/result.ts';
 import type { TenantClaim } from '../../../src/tenancy/tenant.ts';
 import { tenantPki } from '../../fakes/pki.ts';
+import { temporaryDirectory } from '../../fakes/temporary-directory.ts';
 import { micros, tenantId } from '../../fakes/trust.ts';
 
 const pki = tenantPki('acme');
@@ -81,6 +91,15 @@ describe('a leaf is refused', () => {
   test.each<[string, Partial<CertificateTemplate>]>([
     ['serial number is not positive', { serial: Buffer.from([0]) }],
     ['serial number is not positive', { serial: Buffer.from([0xff]) }],
+    [
+      'a key that may sign certificates or revocation lists cannot be a client',
+      { keyUsage: ['digitalSignature', 'keyCertSign'] },
+    ],
+    [
+      'a key that may sign certificates or revocation lists cannot be a client',
+      { keyUsage: ['digitalSignature', 'crlSign'] },
+    ],
+    ['no digitalSignature key usage', { keyUsage: ['keyEncipherment'] }],
     ['a CA certificate cannot be a client', { basicConstraints: { ca: true, pathLength: undefined } }],
     ['no clientAuth extended key usage', { extendedKeyUsage: [] }],
     ['no clientAuth extended key usage', { extendedKeyUsage: [EXTENDED_KEY_USAGE.serverAuth] }],
@@ -138,15 +157,118 @@ test('a SPIFFE id of another trust domain is refused, also under the tenant’s 
   expect(refusal(accept(pem, anyDomain))).toBe('accepted');
 });
 
-test('a certificate counts from its notBefore until its notAfter', () => {
+test('a certificate counts until its notAfter, and from its notBefore on, less what our clock may be behind', () => {
   const at = (seconds: number): string => refusal(accept(pem, trust, seconds));
   const begin = Math.floor(nowSeconds) - 60;
   const end = begin + 120;
   const pem = craft({ notBefore: new Date(begin * 1000), notAfter: new Date(end * 1000) });
-  expect(at(begin)).toBe('accepted');
-  expect(at(begin - 0.001)).toBe('expired or not yet valid');
+  const lag = MAX_CLOCK_LAG_MS / 1000;
+  expect(at(begin - lag)).toBe('accepted');
+  expect(at(begin - lag - 0.001)).toBe('expired or not yet valid');
   expect(at(end - 0.001)).toBe('accepted');
   expect(at(end)).toBe('expired or not yet valid');
+});
+
+test('a serial number has at most 20 octets', () => {
+  const serial = (octets: number): Buffer => Buffer.concat([Buffer.from([0x7f]), Buffer.alloc(octets - 1, 1)]);
+  expect(refusal(accept(craft({ serial: serial(MAX_SERIAL_OCTETS) })))).toBe('accepted');
+  expect(refusal(accept(craft({ serial: serial(MAX_SERIAL_OCTETS + 1) })))).toBe('serial number of 21 octets');
+});
+
+describe('a key or signature that is weak is refused', () => {
+  test.each<[string, () => KeyObject]>([
+    [
+      'it has an RSA key of 1024 bits, less than 2048',
+      () => generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey,
+    ],
+    ['it has a key on curve secp256k1', () => generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).publicKey],
+    ['it has a key on curve secp224r1', () => generateKeyPairSync('ec', { namedCurve: 'secp224r1' }).publicKey],
+    ['it has a key of type ed448', () => generateKeyPairSync('ed448').publicKey],
+  ])('because %s', (why, publicKey) => {
+    expect(refusal(accept(craft({ publicKey: publicKey() })))).toBe(why);
+    const { publicKey: strong } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    expect(refusal(accept(craft({ publicKey: strong })))).toBe('accepted');
+  });
+
+  test.each<[string, string, readonly string[]]>([
+    ['sha1', 'it has a signature by 1.2.840.10045.4.1', []],
+    ['sha256', 'accepted', []],
+    ['md5', 'it has a signature by 1.2.840.113549.1.1.4', ['rsa']],
+    ['sha1', 'it has a signature by 1.2.840.113549.1.1.5', ['rsa']],
+    ['sha384', 'accepted', ['rsa']],
+    [
+      'sha1',
+      'it has a signature by 1.2.840.113549.1.1.10 with 1.3.14.3.2.26',
+      ['rsa', '-sigopt', 'rsa_padding_mode:pss'],
+    ],
+    ['sha256', 'accepted', ['rsa', '-sigopt', 'rsa_padding_mode:pss']],
+  ])('with %s: %s (%j)', (digest, verdict, [kind, ...options]) => {
+    const { certPem, caPem } = signedByOpenssl(kind === 'rsa' ? 'rsa:2048' : 'ec', digest, options);
+    const by = { trustDomain: pki.trustDomain, clientCas: [new X509Certificate(caPem)] };
+    expect(refusal(accept(certPem, by))).toBe(verdict);
+  });
+
+  test('of the tenant’s CA', () => {
+    const { certPem, caPem } = signedByOpenssl('ec', 'sha256', [], 'secp256k1');
+    const by = { trustDomain: pki.trustDomain, clientCas: [new X509Certificate(caPem)] };
+    expect(refusal(accept(certPem, by))).toBe("the tenant's CA has a key on curve secp256k1");
+  });
+});
+
+/** A client of acme's trust domain and its CA, signed by OpenSSL with a digest that we would not use. */
+function signedByOpenssl(
+  key: 'ec' | 'rsa:2048',
+  digest: string,
+  options: readonly string[],
+  curve = 'P-256',
+): { readonly certPem: string; readonly caPem: string } {
+  const folder = temporaryDirectory();
+  const file = (name: string): string => join(folder, name);
+  const openssl = (...args: readonly string[]): void => void execFileSync('openssl', args, { stdio: 'pipe' });
+  const ec = (name: string): readonly string[] => ['-newkey', 'ec', '-pkeyopt', `ec_paramgen_curve:${name}`];
+  const newCaKey = key === 'ec' ? ec(curve) : ['-newkey', key];
+  openssl(
+    'req',
+    '-x509',
+    ...newCaKey,
+    '-nodes',
+    '-keyout',
+    file('ca.key'),
+    '-out',
+    file('ca.pem'),
+    '-subj',
+    '/CN=ca',
+    '-days',
+    '1',
+  );
+  openssl('req', '-new', ...ec('P-256'), '-nodes', '-keyout', file('key'), '-out', file('csr'), '-subj', '/CN=leaf');
+  writeFileSync(file('ext'), `extendedKeyUsage=clientAuth\nsubjectAltName=URI:${pki.spiffeId}\n`);
+  const signer = ['-CA', file('ca.pem'), '-CAkey', file('ca.key'), '-set_serial', '7', '-days', '1'];
+  openssl(
+    'x509',
+    '-req',
+    '-in',
+    file('csr'),
+    ...signer,
+    `-${digest}`,
+    ...options,
+    '-extfile',
+    file('ext'),
+    '-out',
+    file('pem'),
+  );
+  return { certPem: readFileSync(file('pem'), 'utf8'), caPem: readFileSync(file('ca.pem'), 'utf8') };
+}
+
+test('two signature algorithms in one certificate are refused', () => {
+  const der = new X509Certificate(pki.client.certPem).raw;
+  const oid = Buffer.from('2a8648ce3d040302', 'hex');
+  const facts = readCertificateFacts(der);
+  expect([facts.signature.oid, facts.signature.consistent]).toEqual(['1.2.840.10045.4.3.2', true]);
+  const mutant = Buffer.from(der);
+  // The outer one, which no signature covers: ecdsa-with-SHA384.
+  mutant.writeUInt8(3, mutant.lastIndexOf(oid) + oid.length - 1);
+  expect(signatureWeakness(readCertificateFacts(mutant).signature)).toBe('two different signature algorithms');
 });
 
 describe('the chain', () => {
@@ -181,6 +303,51 @@ describe('the chain', () => {
     expect(refusal(accept(pki.client.certPem, { ...trust, clientCas: [] }))).toBe("not signed by the tenant's CA");
   });
 
+  test('is as long as it may be, and not one certificate longer', () => {
+    const chainOf = (length: number): { readonly leaf: X509Certificate; readonly by: PeerTrust } => {
+      let ca = createCa({ commonName: 'anchor', days: 1, pathLength: 20 });
+      const by = { ...trust, clientCas: [new X509Certificate(ca.certPem)] };
+      const above: X509Certificate[] = [];
+      for (let index = 1; index < length; index += 1) {
+        ca = createCa({ commonName: `ca ${index}`, days: 1, pathLength: 20 - index }, ca);
+        above.unshift(new X509Certificate(ca.certPem));
+      }
+      return { leaf: presented(issueClient(ca, { spiffeId: pki.spiffeId, days: 1 }).certPem, above), by };
+    };
+    const verdict = (length: number): string => {
+      const { leaf, by } = chainOf(length);
+      return refusal(acceptPeer(claim, leaf, address, by, micros(nowSeconds)));
+    };
+    expect(verdict(MAX_CHAIN)).toBe('accepted');
+    expect(verdict(MAX_CHAIN + 1)).toBe('certificate chain too long');
+  });
+
+  test('has no more CAs below one than its path length allows', () => {
+    const verdict = (pathLength: number): string => {
+      const root = createCa({ commonName: 'root', days: 1, pathLength });
+      const middle = createCa({ commonName: 'middle', days: 1, pathLength: 0 }, root);
+      const { certPem } = issueClient(middle, { spiffeId: pki.spiffeId, days: 1 });
+      const leaf = presented(certPem, [new X509Certificate(middle.certPem)]);
+      const by = { ...trust, clientCas: [new X509Certificate(root.certPem)] };
+      return refusal(acceptPeer(claim, leaf, address, by, micros(nowSeconds)));
+    };
+    expect(verdict(1)).toBe('accepted');
+    expect(verdict(0)).toBe('a CA with path length 0 above 1');
+  });
+
+  test.each<[string, 'accepted' | 'refused', Partial<NameConstraints>]>([
+    [pki.spiffeId, 'accepted', { uriHosts: ['acme.example'] }],
+    [pki.spiffeId, 'accepted', { dns: ['globex.example'] }],
+    [pki.spiffeId, 'refused', { uriHosts: ['globex.example'] }],
+    [pki.spiffeId, 'refused', { uriHosts: ['.acme.example'] }],
+    [pki.spiffeId, 'refused', { uriHosts: ['example'] }],
+  ])('of %s is %s by a CA that is held to %j', (spiffeId, verdict, constraints) => {
+    const ca = createCa({ commonName: 'held', days: 1, nameConstraints: { dns: [], uriHosts: [], ...constraints } });
+    const { certPem } = issueClient(ca, { spiffeId, days: 1 });
+    const by = { ...trust, clientCas: [new X509Certificate(ca.certPem)] };
+    expect(refusal(accept(certPem, by))).toBe(verdict === 'accepted' ? verdict : `its CA may not sign for ${spiffeId}`);
+  });
+
   test('with a self-signed leaf is refused', () => {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const template = { serial: randomSerial(), commonName: 'me', publicKey, version: 3 as const };
@@ -199,6 +366,17 @@ describe('the chain', () => {
     expect(refusal(accept(pem))).toBe("not signed by the tenant's CA");
   });
 });
+
+/** A leaf as a handshake presents it: each certificate knows the next. */
+function presented(pem: string, above: readonly X509Certificate[]): X509Certificate {
+  const chain = [new X509Certificate(pem), ...above];
+  for (const [index, certificate] of chain.entries()) {
+    Object.defineProperty(certificate, 'issuerCertificate', { value: chain[index + 1] });
+  }
+  const [leaf] = chain;
+  if (leaf === undefined) throw new Error('no leaf');
+  return leaf;
+}
 
 test('a peer cannot be forged', () => {
   const genuine = accept(pki.client.certPem);

@@ -1,0 +1,99 @@
+/**
+ * Our own walk from a leaf to one of a tenant's CAs, after OpenSSL's: every signature, every date, every key, and what each CA on the way
+ * may sign for. OpenSSL's own walk ends at the same CAs; this one does not depend on which context the handshake ran in.
+ */
+import type { X509Certificate } from 'node:crypto';
+import type { EpochMicros } from '../kernel/ids.ts';
+import { type CertificateFacts, readCertificateFacts } from './certificate-facts.ts';
+import { keyWeakness } from './key-strength.ts';
+import { unconstrainedName } from './name-constraints.ts';
+import { signatureWeakness } from './signature-strength.ts';
+
+/** Certificates of a chain below the tenant's CA, the leaf among them. Real ones have one or two. */
+export const MAX_CHAIN = 8;
+
+/**
+ * How far our clock may be behind a certificate's beginning. OpenSSL has held it against the machine's clock, which may have been set
+ * since ours began to run; an end is never stretched.
+ */
+export const MAX_CLOCK_LAG_MS = 60_000;
+
+/** Why a leaf's chain does not make it one of these CAs' own; undefined: it does. */
+export function chainProblem(
+  leaf: X509Certificate,
+  facts: CertificateFacts,
+  cas: readonly X509Certificate[],
+  now: EpochMicros,
+): string | undefined {
+  let current = leaf;
+  let signature = facts.signature;
+  for (let depth = 0; depth < MAX_CHAIN; depth += 1) {
+    if (!validAt(current, now)) return depth === 0 ? 'expired or not yet valid' : 'a CA in its chain has expired';
+    const weak = weaknessOf(current) ?? signatureWeakness(signature);
+    if (weak !== undefined) return depth === 0 ? `it has ${weak}` : `a CA in its chain has ${weak}`;
+    const anchor = cas.find((ca) => signedBy(current, ca));
+    if (anchor !== undefined) return anchorProblem(anchor, facts, depth, now);
+    const issuer: X509Certificate | undefined = current.issuerCertificate;
+    if (issuer === undefined || !signedBy(current, issuer)) return "not signed by the tenant's CA";
+    const above = factsOf(issuer);
+    if (above === undefined) return 'a CA in its chain cannot be read';
+    const overstepped = authorityProblem(above, facts, depth);
+    if (overstepped !== undefined) return overstepped;
+    current = issuer;
+    signature = above.signature;
+  }
+  return 'certificate chain too long';
+}
+
+function anchorProblem(
+  anchor: X509Certificate,
+  leaf: CertificateFacts,
+  below: number,
+  now: EpochMicros,
+): string | undefined {
+  if (!validAt(anchor, now)) return "the tenant's CA certificate has expired";
+  const weak = weaknessOf(anchor);
+  if (weak !== undefined) return `the tenant's CA has ${weak}`;
+  const facts = factsOf(anchor);
+  return facts === undefined ? "the tenant's CA certificate cannot be read" : authorityProblem(facts, leaf, below);
+}
+
+/** What a CA may not do: stand above so many others, or sign for such a name. */
+function authorityProblem(ca: CertificateFacts, leaf: CertificateFacts, below: number): string | undefined {
+  if (ca.pathLength !== undefined && below > ca.pathLength)
+    return `a CA with path length ${ca.pathLength} above ${below}`;
+  const name = unconstrainedName(leaf, ca);
+  return name === undefined ? undefined : `its CA may not sign for ${name}`;
+}
+
+function weaknessOf(certificate: X509Certificate): string | undefined {
+  try {
+    return keyWeakness(certificate.publicKey);
+  } catch {
+    // Node reads the key when it is asked for.
+    return 'a key that cannot be read';
+  }
+}
+
+function factsOf(certificate: X509Certificate): CertificateFacts | undefined {
+  try {
+    return readCertificateFacts(certificate.raw);
+  } catch {
+    return undefined;
+  }
+}
+
+function signedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
+  try {
+    return issuer.ca && certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
+  } catch {
+    // An issuer's key that OpenSSL cannot use has signed nothing.
+    return false;
+  }
+}
+
+function validAt(certificate: X509Certificate, now: EpochMicros): boolean {
+  const millis = now / 1000;
+  const begin = certificate.validFromDate.getTime() - MAX_CLOCK_LAG_MS;
+  return begin <= millis && millis < certificate.validToDate.getTime();
+}
