@@ -104,7 +104,8 @@ export class Line {
 
   /** Lets every response have so much more in flight. */
   widen(windowBytes: number): void {
-    if (!this.session.destroyed && !this.session.closed) this.session.settings({ initialWindowSize: windowBytes });
+    // Also on one that was asked to end: its calls are still to be read.
+    if (!this.session.destroyed) this.session.settings({ initialWindowSize: windowBytes });
   }
 
   /** RST instead of FIN. */
