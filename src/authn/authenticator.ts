@@ -18,6 +18,7 @@ import type { CredentialDirectory } from './directory.ts';
 import { fetchJwks, type JwksFetch } from './jwks-fetch.ts';
 import { AUTHN_LIMITS, type AuthnLimits } from './limits.ts';
 import { SecondChanceCache } from './second-chance-cache.ts';
+import { isBoundTo } from './token-binding.ts';
 import { TokenVerifier, type VerifiedToken } from './token-verifier.ts';
 
 export type { CredentialDirectory } from './directory.ts';
@@ -182,6 +183,10 @@ export class Authenticator {
     const tokenEnd = token?.identity.expiresAt ?? Number.POSITIVE_INFINITY;
     if (token !== undefined && now >= tokenEnd) {
       return deny({ kind: 'token_expired', expiredAtSeconds: token.identity.expiresAtSeconds });
+    }
+    // Once for each token and certificate: callers are remembered by both, so no other certificate has this one's verdict.
+    if (token !== undefined && !isBoundTo(token.identity.boundTo, peer.certificate.sha256)) {
+      return deny({ kind: 'token_binding_mismatch', why: 'another certificate' });
     }
     const certificateEnd = peer.certificate.notAfterSeconds * 1_000_000;
     if (now >= certificateEnd) return deny({ kind: 'certificate_unacceptable', why: 'expired' });

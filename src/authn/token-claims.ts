@@ -6,6 +6,7 @@ import { type Denial, type Denied, deny } from '../kernel/denial.ts';
 import type { EpochMicros, TenantId } from '../kernel/ids.ts';
 import { ok, type Result } from '../kernel/result.ts';
 import type { JsonObject } from './strict-json.ts';
+import { certificateBinding } from './token-binding.ts';
 
 /** What is left of a token that passed. */
 export interface TokenIdentity {
@@ -15,6 +16,8 @@ export interface TokenIdentity {
   readonly expiresAtSeconds: number;
   /** From then on the token is refused: `exp` and the issuer's clock skew. */
   readonly expiresAt: EpochMicros;
+  /** SHA-256 of the only client certificate that may present it; undefined when it is a bearer token. */
+  readonly boundTo: Buffer | undefined;
 }
 
 const MAX_SUBJECT_LENGTH = 256;
@@ -46,8 +49,16 @@ export function checkClaims(
   const expiresAtSeconds = Math.floor(exp);
   const expiresAt = Math.floor(exp * 1_000_000) + skewMicros;
   if (now >= expiresAt) return deny({ kind: 'token_expired', expiredAtSeconds: expiresAtSeconds });
-  // The sum of two numbers of microseconds.
-  return ok({ issuer: issuer.issuer, subject: sub, expiresAtSeconds, expiresAt: expiresAt as EpochMicros });
+  const bound = certificateBinding(claims['cnf'], issuer.requireBound);
+  if (!bound.ok) return bound;
+  return ok({
+    issuer: issuer.issuer,
+    subject: sub,
+    expiresAtSeconds,
+    // The sum of two numbers of microseconds.
+    expiresAt: expiresAt as EpochMicros,
+    boundTo: bound.value,
+  });
 }
 
 function tenantClaimProblem(name: string, claims: JsonObject, tenant: TenantId): Denied {

@@ -163,6 +163,8 @@ export interface IssuerConfig {
   readonly clockSkewMs: number;
   /** A claim that must equal the tenant's id; undefined when the issuer serves this tenant only. */
   readonly tenantClaim: string | undefined;
+  /** Tokens must be bound to the client's certificate (RFC 8705); one that says it is bound must match in any case. */
+  readonly requireBound: boolean;
 }
 
 export interface ApiKeyConfig {

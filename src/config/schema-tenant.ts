@@ -75,6 +75,10 @@ const issuer = z.strictObject({
     'a claim',
     'Claim that must equal the tenant’s id. Needed when the issuer serves more than one tenant.',
   ).optional(),
+  requireBound: z.boolean().default(false).meta({
+    description:
+      'Refuse tokens that are not bound to the client’s certificate (RFC 8705, `cnf.x5t#S256`). A token that is bound must match in any case.',
+  }),
 });
 
 const apiKey = z.strictObject({

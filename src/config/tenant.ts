@@ -139,6 +139,7 @@ function buildIssuer(scope: FileScope, source: TenantSource, index: number): Iss
     jwks,
     clockSkewMs: issuer.clockSkew,
     tenantClaim: issuer.tenantClaim,
+    requireBound: issuer.requireBound,
   };
 }
 

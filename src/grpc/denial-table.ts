@@ -98,6 +98,13 @@ export const DENIAL_TABLE: DenialTable = {
     message: 'the token has expired',
     more: () => INVALID_TOKEN,
   },
+  // RFC 8705 §3: a certificate that does not match makes the token an invalid one.
+  token_binding_mismatch: {
+    status: GrpcStatus.UNAUTHENTICATED,
+    reason: 'TOKEN_BINDING_MISMATCH',
+    message: 'the token is not bound to the client certificate',
+    more: () => INVALID_TOKEN,
+  },
   // One text for unknown, wrong, revoked, expired and malformed keys: which it is would help to guess one.
   api_key_invalid: {
     status: GrpcStatus.UNAUTHENTICATED,

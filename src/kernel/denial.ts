@@ -18,6 +18,8 @@ export type Denial =
   | { readonly kind: 'credentials_missing'; readonly accepted: readonly string[] }
   | { readonly kind: 'token_invalid'; readonly why: string }
   | { readonly kind: 'token_expired'; readonly expiredAtSeconds: number }
+  /** The token is bound to another client certificate, or to none where it must be, or in a way that nobody here can check. */
+  | { readonly kind: 'token_binding_mismatch'; readonly why: string }
   | { readonly kind: 'api_key_invalid'; readonly why: 'unknown' | 'wrong_secret' | 'expired' | 'revoked' | 'malformed' }
   /** What was presented names more than one tenant: an attempt to cross. */
   | { readonly kind: 'tenant_mismatch'; readonly claimed: string; readonly presented: string; readonly by: string }

@@ -2,7 +2,7 @@
  * An issuer of tokens: signs what it is asked to, also what no issuer should. With node:crypto alone, so that it shares no
  * code with the verifier.
  */
-import { constants, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { constants, createHash, generateKeyPairSync, type KeyObject, sign, X509Certificate } from 'node:crypto';
 
 export type TokenAlgorithm =
   | 'RS256'
@@ -103,6 +103,11 @@ export class FakeIssuer {
       saltLength: constants.RSA_PSS_SALTLEN_DIGEST,
     });
   }
+}
+
+/** The `cnf` of a token that is bound to a certificate (RFC 8705 §3.1). */
+export function boundTo(certPem: string): { readonly 'x5t#S256': string } {
+  return { 'x5t#S256': createHash('sha256').update(new X509Certificate(certPem).raw).digest('base64url') };
 }
 
 function base64url(text: string | Buffer): string {

@@ -57,6 +57,7 @@ export function fakeTenant(name: string, changes: Partial<TenantConfig> = {}, is
         jwks: { kind: 'inline', json: tokens.jwks() },
         clockSkewMs: 30_000,
         tenantClaim: undefined,
+        requireBound: false,
       },
     ],
     apiKeys: [

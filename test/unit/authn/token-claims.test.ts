@@ -12,6 +12,7 @@ const issuer: IssuerConfig = {
   jwks: { kind: 'inline', json: '{"keys":[]}' },
   clockSkewMs: SKEW * 1000,
   tenantClaim: undefined,
+  requireBound: false,
 };
 const shared: IssuerConfig = { ...issuer, tenantClaim: 'tenant' };
 const good = { iss: 'https://idp.test', aud: 'bulkhead', sub: 'alice', exp: NOW + 60 };
@@ -30,6 +31,7 @@ test('good claims give the subject and the end of the token, skew included', () 
       subject: 'alice',
       expiresAtSeconds: NOW + 60,
       expiresAt: micros(NOW + 60 + SKEW),
+      boundTo: undefined,
     },
   });
 });

@@ -64,6 +64,7 @@ describe('a tenant’s file', () => {
           jwks: { kind: 'inline', json: text('jwks/acme.json') },
           clockSkewMs: 30_000,
           tenantClaim: undefined,
+          requireBound: false,
         },
       ],
       apiKeys: [

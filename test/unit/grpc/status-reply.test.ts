@@ -59,6 +59,7 @@ const EXAMPLES: { readonly [K in Denial['kind']]: readonly [Extract<Denial, { ki
   credentials_missing: [{ kind: 'credentials_missing', accepted: ['token'] }, 16, 'CREDENTIALS_MISSING'],
   token_invalid: [{ kind: 'token_invalid', why: SECRET() }, 16, 'TOKEN_INVALID'],
   token_expired: [{ kind: 'token_expired', expiredAtSeconds: 1_234_567 }, 16, 'TOKEN_EXPIRED'],
+  token_binding_mismatch: [{ kind: 'token_binding_mismatch', why: SECRET() }, 16, 'TOKEN_BINDING_MISMATCH'],
   api_key_invalid: [{ kind: 'api_key_invalid', why: 'revoked' }, 16, 'API_KEY_INVALID'],
   tenant_mismatch: [
     { kind: 'tenant_mismatch', claimed: SECRET(), presented: SECRET(), by: SECRET() },
@@ -214,7 +215,7 @@ describe('limits', () => {
 describe('what a refused caller is told to do', () => {
   it.each(all.filter(({ status }) => status === 16))('$kind: present credentials', ({ denial, kind }) => {
     const { headers } = read(trailersOnly(denial).block);
-    const token = kind === 'token_invalid' || kind === 'token_expired';
+    const token = kind === 'token_invalid' || kind === 'token_expired' || kind === 'token_binding_mismatch';
     expect(headers.get('www-authenticate')).toBe(token ? 'Bearer error="invalid_token"' : 'Bearer');
   });
 
