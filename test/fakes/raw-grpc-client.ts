@@ -13,6 +13,8 @@ export interface Access {
   readonly keyPem?: string | undefined;
   /** Default true: the server's certificate must be for `serverName`. */
   readonly verifyName?: boolean;
+  /** Of OpenSSL, such as `DEFAULT@SECLEVEL=0` for a client that shows what its own OpenSSL would not load. */
+  readonly ciphers?: string;
   /** The window that each response begins with; none of it is given back by a client that does not read. */
   readonly initialWindowBytes?: number;
 }
@@ -58,6 +60,7 @@ export class RawGrpcClient {
         : {}),
       ...(access.certPem === undefined ? {} : { cert: access.certPem }),
       ...(access.keyPem === undefined ? {} : { key: access.keyPem }),
+      ...(access.ciphers === undefined ? {} : { ciphers: access.ciphers }),
     });
     await new Promise<void>((resolve, reject) => {
       socket.once('secureConnect', resolve);

@@ -1,7 +1,4 @@
-import { execFileSync } from 'node:child_process';
 import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
   type CertificateTemplate,
@@ -23,8 +20,8 @@ import { signatureWeakness } from '../../../src/identity/signature-strength.ts';
 import type { Denial } from '../../../src/kernel/denial.ts';
 import type { Result } from '../../../src/kernel/result.ts';
 import type { TenantClaim } from '../../../src/tenancy/tenant.ts';
+import { signedByOpenssl } from '../../fakes/crafted-certificates.ts';
 import { tenantPki } from '../../fakes/pki.ts';
-import { temporaryDirectory } from '../../fakes/temporary-directory.ts';
 import { micros, tenantId } from '../../fakes/trust.ts';
 
 const pki = tenantPki('acme');
@@ -203,62 +200,21 @@ describe('a key or signature that is weak is refused', () => {
     ],
     ['sha256', 'accepted', ['rsa', '-sigopt', 'rsa_padding_mode:pss']],
   ])('with %s: %s (%j)', (digest, verdict, [kind, ...options]) => {
-    const { certPem, caPem } = signedByOpenssl(kind === 'rsa' ? 'rsa:2048' : 'ec', digest, options);
+    const { certPem, caPem } = signedByOpenssl(pki.spiffeId, {
+      key: kind === 'rsa' ? 'rsa:2048' : 'ec',
+      digest,
+      options,
+    });
     const by = { trustDomain: pki.trustDomain, clientCas: [new X509Certificate(caPem)] };
     expect(refusal(accept(certPem, by))).toBe(verdict);
   });
 
   test('of the tenant’s CA', () => {
-    const { certPem, caPem } = signedByOpenssl('ec', 'sha256', [], 'secp256k1');
+    const { certPem, caPem } = signedByOpenssl(pki.spiffeId, { curve: 'secp256k1' });
     const by = { trustDomain: pki.trustDomain, clientCas: [new X509Certificate(caPem)] };
     expect(refusal(accept(certPem, by))).toBe("the tenant's CA has a key on curve secp256k1");
   });
 });
-
-/** A client of acme's trust domain and its CA, signed by OpenSSL with a digest that we would not use. */
-function signedByOpenssl(
-  key: 'ec' | 'rsa:2048',
-  digest: string,
-  options: readonly string[],
-  curve = 'P-256',
-): { readonly certPem: string; readonly caPem: string } {
-  const folder = temporaryDirectory();
-  const file = (name: string): string => join(folder, name);
-  const openssl = (...args: readonly string[]): void => void execFileSync('openssl', args, { stdio: 'pipe' });
-  const ec = (name: string): readonly string[] => ['-newkey', 'ec', '-pkeyopt', `ec_paramgen_curve:${name}`];
-  const newCaKey = key === 'ec' ? ec(curve) : ['-newkey', key];
-  openssl(
-    'req',
-    '-x509',
-    ...newCaKey,
-    '-nodes',
-    '-keyout',
-    file('ca.key'),
-    '-out',
-    file('ca.pem'),
-    '-subj',
-    '/CN=ca',
-    '-days',
-    '1',
-  );
-  openssl('req', '-new', ...ec('P-256'), '-nodes', '-keyout', file('key'), '-out', file('csr'), '-subj', '/CN=leaf');
-  writeFileSync(file('ext'), `extendedKeyUsage=clientAuth\nsubjectAltName=URI:${pki.spiffeId}\n`);
-  const signer = ['-CA', file('ca.pem'), '-CAkey', file('ca.key'), '-set_serial', '7', '-days', '1'];
-  openssl(
-    'x509',
-    '-req',
-    '-in',
-    file('csr'),
-    ...signer,
-    `-${digest}`,
-    ...options,
-    '-extfile',
-    file('ext'),
-    '-out',
-    file('pem'),
-  );
-  return { certPem: readFileSync(file('pem'), 'utf8'), caPem: readFileSync(file('ca.pem'), 'utf8') };
-}
 
 test('two signature algorithms in one certificate are refused', () => {
   const der = new X509Certificate(pki.client.certPem).raw;
