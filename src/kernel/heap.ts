@@ -35,9 +35,9 @@ export function settleHeap(collect: Collect = collector(), usedBytes = getHeapSt
 
 /** V8's collection; without it (the flag is not a stable interface) it does nothing, and only memory is lost. */
 export function collector(): Collect {
+  // Flags are the process's, and threads start at the same time: whoever took this back would take it from another.
   setFlagsFromString('--expose-gc');
-  const collect: unknown = runInNewContext('gc');
-  setFlagsFromString('--no-expose-gc');
+  const collect: unknown = runInNewContext('globalThis.gc');
   if (typeof collect !== 'function') return () => undefined;
   return (options) => void Reflect.apply(collect, undefined, [options]);
 }

@@ -1,4 +1,5 @@
 import { getHeapStatistics } from 'node:v8';
+import { Worker } from 'node:worker_threads';
 import { expect, it } from 'vitest';
 import { type Collect, collector, settleHeap } from '../../../src/kernel/heap.ts';
 
@@ -10,7 +11,7 @@ it('settling collects the whole heap once, as a last resort, and leaves a heap a
   expect(asked).toEqual([{ type: 'major', execution: 'sync', flavor: 'last-resort' }]);
 });
 
-it('the collector is V8’s own: what nobody holds is gone when it returns, and the flag is off again', () => {
+it('the collector is V8’s own: what nobody holds is gone when it returns, and nobody else sees it', () => {
   const collect = collector();
   let held: object[] | undefined = Array.from({ length: 200_000 }, (_, n) => ({ n, text: `${n}` }));
   collect({ type: 'major', execution: 'sync' });
@@ -20,4 +21,15 @@ it('the collector is V8’s own: what nobody holds is gone when it returns, and 
   expect(getHeapStatistics().used_heap_size).toBeLessThan(full - 5_000_000);
   expect(held).toBeUndefined();
   expect('gc' in globalThis).toBe(false);
+});
+
+it('the collector is to be had by threads that start at the same time', async () => {
+  const threads = Array.from({ length: 4 }, () => {
+    const thread = new Worker(new URL('./collecting-thread.ts', import.meta.url), { workerData: 200 });
+    return new Promise((resolve) => {
+      thread.once('message', resolve);
+      thread.once('error', resolve);
+    });
+  });
+  expect(await Promise.all(threads)).toEqual([200, 200, 200, 200]);
 });
