@@ -45,7 +45,7 @@ export async function prepareChange(
   };
   let problem: Omit<ChangeProblem, 'message'> = {
     path: 'workers',
-    fix: 'see the log for what ended them, or write fewer',
+    fix: 'mend what ended the new worker, or write fewer',
   };
   try {
     if (after.workers > before.workers) {
