@@ -3,13 +3,13 @@
  * verified by OpenSSL in the handshake.
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { certificateKeyWeakness, MIN_RSA_BITS } from '../identity/key-strength.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g;
 const MAX_CERTIFICATES = 500;
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
-const MIN_RSA_BITS = 2048;
 const DAY_MS = 86_400_000;
 const SOON_MS = 14 * DAY_MS;
 
@@ -132,6 +132,17 @@ export function judgeAuthorities(authorities: readonly X509Certificate[]): reado
       fix: 'name the certificate of the CA that issues the certificates, not one that it issued',
       severity: 'error' as const,
     }));
+}
+
+/** CAs of a tenant's clients whose key would have every client refused. */
+export function judgeClientAuthorities(authorities: readonly X509Certificate[]): readonly FileProblem[] {
+  return authorities.flatMap((certificate) => {
+    const weakness = certificateKeyWeakness(certificate);
+    if (weakness === undefined) return [];
+    const message = `holds a CA with ${weakness} (${oneLine(certificate.subject)}): whoever it signed is refused`;
+    const fix = `issue from a CA with P-256, P-384, P-521, Ed25519 or RSA from ${MIN_RSA_BITS} bits`;
+    return [{ message, fix, severity: 'error' as const }];
+  });
 }
 
 export function validityOf(certificate: X509Certificate): Validity {

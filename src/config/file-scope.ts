@@ -7,6 +7,7 @@ import {
   covers,
   type FileProblem,
   judgeAuthorities,
+  judgeClientAuthorities,
   judgeKeyPair,
   judgeServerUse,
   namesOf,
@@ -113,6 +114,13 @@ export class FileScope {
     const longest = file.certificates.toSorted((a, b) => b.validToDate.getTime() - a.validToDate.getTime())[0];
     if (longest !== undefined) this.#lives(path, named, longest);
     return file;
+  }
+
+  /** The CAs of a tenant's clients. */
+  clientAuthorities(path: ValuePath, named: string): ReturnType<FileScope['authorities']> {
+    const file = this.authorities(path, named);
+    const isStrong = file !== undefined && this.reportFile(path, named, judgeClientAuthorities(file.certificates));
+    return isStrong ? file : undefined;
   }
 
   /** A certificate chain and its key, which fit each other. */

@@ -64,7 +64,7 @@ function build(
   if (certificate !== undefined) {
     scope.servesNames(['certificate', 'chain'], source.certificate.chain, certificate.leaf, source.serverNames);
   }
-  const clientCa = scope.authorities(['clientCa'], source.clientCa);
+  const clientCa = scope.clientAuthorities(['clientCa'], source.clientCa);
   const issuers = source.issuers.map((_, index) => buildIssuer(scope, source, index));
   const { roles, bindings } = buildRoles(scope, source, displayFile);
   const upstream = buildUpstream(scope, ['upstream'], source.upstream);

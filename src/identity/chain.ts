@@ -5,7 +5,7 @@
 import type { X509Certificate } from 'node:crypto';
 import type { EpochMicros } from '../kernel/ids.ts';
 import { type CertificateFacts, readCertificateFacts } from './certificate-facts.ts';
-import { keyWeakness } from './key-strength.ts';
+import { certificateKeyWeakness } from './key-strength.ts';
 import { unconstrainedName } from './name-constraints.ts';
 import { signatureWeakness } from './signature-strength.ts';
 
@@ -29,7 +29,7 @@ export function chainProblem(
   let signature = facts.signature;
   for (let depth = 0; depth < MAX_CHAIN; depth += 1) {
     if (!validAt(current, now)) return depth === 0 ? 'expired or not yet valid' : 'a CA in its chain has expired';
-    const weak = weaknessOf(current) ?? signatureWeakness(signature);
+    const weak = certificateKeyWeakness(current) ?? signatureWeakness(signature);
     if (weak !== undefined) return depth === 0 ? `it has ${weak}` : `a CA in its chain has ${weak}`;
     const anchor = cas.find((ca) => signedBy(current, ca));
     if (anchor !== undefined) return anchorProblem(anchor, facts, depth, now);
@@ -52,7 +52,7 @@ function anchorProblem(
   now: EpochMicros,
 ): string | undefined {
   if (!validAt(anchor, now)) return "the tenant's CA certificate has expired";
-  const weak = weaknessOf(anchor);
+  const weak = certificateKeyWeakness(anchor);
   if (weak !== undefined) return `the tenant's CA has ${weak}`;
   const facts = factsOf(anchor);
   return facts === undefined ? "the tenant's CA certificate cannot be read" : authorityProblem(facts, leaf, below);
@@ -64,15 +64,6 @@ function authorityProblem(ca: CertificateFacts, leaf: CertificateFacts, below: n
     return `a CA with path length ${ca.pathLength} above ${below}`;
   const name = unconstrainedName(leaf, ca);
   return name === undefined ? undefined : `its CA may not sign for ${name}`;
-}
-
-function weaknessOf(certificate: X509Certificate): string | undefined {
-  try {
-    return keyWeakness(certificate.publicKey);
-  } catch {
-    // Node reads the key when it is asked for.
-    return 'a key that cannot be read';
-  }
 }
 
 function factsOf(certificate: X509Certificate): CertificateFacts | undefined {

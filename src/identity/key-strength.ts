@@ -1,11 +1,11 @@
 /**
  * Which public keys a certificate may have: RSA from 2048 bits, the three NIST curves, Ed25519.
  */
-import type { KeyObject } from 'node:crypto';
+import type { KeyObject, X509Certificate } from 'node:crypto';
 
 /** 112 bits of security, the least of NIST SP 800-57 and of the CA/Browser Forum. */
 export const MIN_RSA_BITS = 2048;
-/** OpenSSL takes no larger key in a handshake than it can verify in reasonable time; nor do we. */
+/** Verifying takes time by the square of it, and nobody issues larger ones. */
 export const MAX_RSA_BITS = 8192;
 
 const CURVES: ReadonlySet<string | undefined> = new Set(['prime256v1', 'secp384r1', 'secp521r1']);
@@ -27,5 +27,14 @@ export function keyWeakness(key: KeyObject): string | undefined {
       return undefined;
     default:
       return `a key of type ${key.asymmetricKeyType ?? 'unknown'}`;
+  }
+}
+
+/** The same of a certificate's key. Node reads the key when it is asked for, and throws when it cannot. */
+export function certificateKeyWeakness(certificate: X509Certificate): string | undefined {
+  try {
+    return keyWeakness(certificate.publicKey);
+  } catch {
+    return 'a key that cannot be read';
   }
 }

@@ -226,6 +226,47 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     test: ['unit/admin/server.test.ts', 'takes headers shorter than 8 KiB, and refuses one byte more'],
   },
   {
+    file: 'src/identity/chain.ts',
+    name: 'MAX_CHAIN',
+    attack: 'A chain of certificates without end, each to be verified',
+    test: ['unit/identity/peer.test.ts', 'is as long as it may be, and not one certificate longer'],
+  },
+  {
+    file: 'src/identity/chain.ts',
+    name: 'MAX_CLOCK_LAG_MS',
+    attack:
+      "A certificate from the future; without any, one that is new when the machine's clock was set forward is refused",
+    test: [
+      'unit/identity/peer.test.ts',
+      'a certificate counts until its notAfter, and from its notBefore on, less what our clock may be behind',
+    ],
+  },
+  {
+    file: 'src/identity/peer.ts',
+    name: 'MAX_SERIAL_OCTETS',
+    attack: 'Serial numbers that other programs cut off, so that two certificates become one',
+    counts: 'Octets of a client certificate’s serial number (RFC 5280 §4.1.2.2).',
+    test: ['unit/identity/peer.test.ts', 'a serial number has at most 20 octets'],
+  },
+  {
+    file: 'src/identity/key-strength.ts',
+    name: 'MIN_RSA_BITS',
+    attack: 'A key that can be factored',
+    test: ['unit/identity/key-strength.test.ts', 'RSA has its bounds'],
+  },
+  {
+    file: 'src/identity/key-strength.ts',
+    name: 'MAX_RSA_BITS',
+    attack: 'Keys that take a second to verify with',
+    test: ['unit/identity/key-strength.test.ts', 'RSA has its bounds'],
+  },
+  {
+    file: 'src/identity/signing-request.ts',
+    name: 'MAX_SIGNING_REQUEST_BYTES',
+    attack: 'A signing request that is really something else',
+    test: ['unit/identity/signing-request.test.ts', 'that is none, or is too large'],
+  },
+  {
     file: 'src/config/document.ts',
     name: 'MAX_ALIASES',
     attack: 'YAML that expands without end',

@@ -1,6 +1,7 @@
 /**
  * What can be wrong with the files that a tenant's file names: certificates, keys, CAs, key sets.
  */
+import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -51,6 +52,13 @@ const CHAIN = '4:10 certificate.chain';
 const KEY = '5:8 certificate.key';
 const CA = '6:11 clientCa';
 const JWKS = '13:13 issuers[0].jwks.file';
+
+/** A CA that OpenSSL takes and we do not. */
+function weakCa(): string {
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:secp256k1', '-nodes', '-keyout', '/dev/null'];
+  const args = ['req', '-x509', ...key, '-subj', '/CN=weak', '-days', '1'];
+  return execFileSync('openssl', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+}
 
 type Case = readonly [wrong: string, spoil: Spoil, at: string, message: RegExp, fix: RegExp];
 
@@ -178,6 +186,13 @@ const CERTIFICATES: readonly Case[] = [
   ],
   ['a missing client CA', (dir) => rmSync(join(dir, 'pki/acme/client-ca.pem')), CA, /does not exist/, /path/],
   ['a client CA that is a leaf', file('pki/acme/client-ca.pem', good.certPem), CA, /not a CA/, /certificate of the CA/],
+  [
+    'a client CA with a key that we do not take',
+    file('pki/acme/client-ca.pem', weakCa()),
+    CA,
+    /holds a CA with a key on curve secp256k1 \(CN=weak\): whoever it signed is refused/,
+    /issue from a CA with P-256/,
+  ],
   [
     'a client CA that has expired',
     file(

@@ -291,6 +291,34 @@ describe('the chain', () => {
     expect(verdict(0)).toBe('a CA with path length 0 above 1');
   });
 
+  test('is refused when the CA that the client shows beside its leaf did not sign it', () => {
+    const root = createCa({ commonName: 'root', days: 1, pathLength: 1 });
+    const by = { ...trust, clientCas: [new X509Certificate(root.certPem)] };
+    const genuine = createCa({ commonName: 'middle', days: 1 }, root);
+    const impostor = createCa({ commonName: 'middle', days: 1 });
+    const verdict = (signer: IssuedCertificate): string => {
+      const { certPem } = issueClient(signer, { spiffeId: pki.spiffeId, days: 1 });
+      const leaf = presented(certPem, [new X509Certificate(genuine.certPem)]);
+      return refusal(acceptPeer(claim, leaf, address, by, micros(nowSeconds)));
+    };
+    expect(verdict(genuine)).toBe('accepted');
+    expect(verdict(impostor)).toBe("not signed by the tenant's CA");
+  });
+
+  test('is held to the constraints of every CA of it, not of the last alone', () => {
+    const verdict = (uriHost: string): string => {
+      const root = createCa({ commonName: 'root', days: 1, pathLength: 1 });
+      const held = { dns: [], uriHosts: [uriHost] };
+      const middle = createCa({ commonName: 'middle', days: 1, nameConstraints: held }, root);
+      const { certPem } = issueClient(middle, { spiffeId: pki.spiffeId, days: 1 });
+      const leaf = presented(certPem, [new X509Certificate(middle.certPem)]);
+      const by = { ...trust, clientCas: [new X509Certificate(root.certPem)] };
+      return refusal(acceptPeer(claim, leaf, address, by, micros(nowSeconds)));
+    };
+    expect(verdict('acme.example')).toBe('accepted');
+    expect(verdict('globex.example')).toBe(`its CA may not sign for ${pki.spiffeId}`);
+  });
+
   test.each<[string, 'accepted' | 'refused', Partial<NameConstraints>]>([
     [pki.spiffeId, 'accepted', { uriHosts: ['acme.example'] }],
     [pki.spiffeId, 'accepted', { dns: ['globex.example'] }],
