@@ -111,6 +111,12 @@ describe('a damaged or hostile directory gets an error that names the file and w
       /can be read by others \(mode 0640\); chmod 600 /,
     ],
     ['a CA key cut off', caKey, (file) => truncateSync(file, 80), /holds no private key/],
+    [
+      'a CA key of somebody else',
+      caKey,
+      (file) => writeFileSync(file, readFileSync(caKey(pkiDirectory()))),
+      /is not the key of the certificate beside it/,
+    ],
     ['a CA key that is gone', caKey, (file) => rmSync(file), /is not there/],
     [
       'a CA certificate of somebody else',
