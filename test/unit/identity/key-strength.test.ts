@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { keyWeakness, MAX_RSA_BITS, MIN_RSA_BITS } from '../../../src/identity/key-strength.ts';
@@ -33,3 +34,24 @@ test('other curves and kinds are not', () => {
   expect(keyWeakness(generateKeyPairSync('ed448').publicKey)).toBe('a key of type ed448');
   expect(keyWeakness(generateKeyPairSync('dsa', { modulusLength: 1024 }).publicKey)).toBe('a key of type dsa');
 });
+
+test('a curve of the attacker’s own, P-256 with another generator, is not P-256', () => {
+  const make = ['ecparam', '-name', 'prime256v1', '-param_enc', 'explicit', '-genkey', '-noout'];
+  const key = execFileSync('openssl', make, { stdio: ['ignore', 'pipe', 'ignore'] });
+  const toPublic = ['pkey', '-pubout', '-outform', 'DER', '-ec_param_enc', 'explicit'];
+  const spki = execFileSync('openssl', toPublic, { input: key });
+  expect(keyWeakness(createPublicKey({ key: spki, format: 'der', type: 'spki' }))).toBe(undefined);
+  // CVE-2020-0601: with the public point as generator, the private key is 1 for everybody.
+  const generator = spki.indexOf(Buffer.from('046b17d1f2e12c4247', 'hex'));
+  expect(generator).toBeGreaterThan(0);
+  spki.copy(spki, generator, spki.length - 65);
+  expect(verdict(spki)).toMatch(/^a key (on curve unknown|that cannot be read)$/);
+});
+
+function verdict(spki: Buffer): string | undefined {
+  try {
+    return keyWeakness(createPublicKey({ key: spki, format: 'der', type: 'spki' }));
+  } catch {
+    return 'a key that cannot be read';
+  }
+}
