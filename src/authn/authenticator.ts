@@ -19,6 +19,7 @@ import { fetchJwks, type JwksFetch } from './jwks-fetch.ts';
 import { AUTHN_LIMITS, type AuthnLimits } from './limits.ts';
 import { SecondChanceCache } from './second-chance-cache.ts';
 import { isBoundTo } from './token-binding.ts';
+import type { TokenStrength } from './token-strength.ts';
 import { TokenVerifier, type VerifiedToken } from './token-verifier.ts';
 
 export type { CredentialDirectory } from './directory.ts';
@@ -30,6 +31,8 @@ interface CallerFacts {
   readonly issuer: string | undefined;
   readonly keyId: string | undefined;
   readonly certificateId: string;
+  readonly strength: TokenStrength | undefined;
+  readonly keyScopes: readonly string[];
   readonly expiresAt: EpochMicros;
 }
 
@@ -45,6 +48,10 @@ class CallerEvidence {
   readonly issuer: string | undefined;
   readonly keyId: string | undefined;
   readonly certificateId: string;
+  /** What the token says of its scopes and of its subject's sign-in; undefined without a token. */
+  readonly strength: TokenStrength | undefined;
+  /** Scopes of the API key; none without one. */
+  readonly keyScopes: readonly string[];
   /** From then on the same credentials are refused: the first of the token's, the key's and the certificate's end. */
   readonly expiresAt: EpochMicros;
 
@@ -56,6 +63,8 @@ class CallerEvidence {
     this.issuer = facts.issuer;
     this.keyId = facts.keyId;
     this.certificateId = facts.certificateId;
+    this.strength = facts.strength;
+    this.keyScopes = facts.keyScopes;
     this.expiresAt = facts.expiresAt;
   }
 
@@ -199,6 +208,8 @@ export class Authenticator {
         issuer: token?.identity.issuer,
         keyId: key?.config.id,
         certificateId: peer.certificateId,
+        strength: token?.identity.strength,
+        keyScopes: key?.config.scopes ?? [],
         // The least of numbers that are all microseconds.
         expiresAt: Math.min(tokenEnd, key?.expiresAtMicros ?? Number.POSITIVE_INFINITY, certificateEnd) as EpochMicros,
       }),

@@ -7,6 +7,7 @@ import type { EpochMicros, TenantId } from '../kernel/ids.ts';
 import { ok, type Result } from '../kernel/result.ts';
 import type { JsonObject } from './strict-json.ts';
 import { certificateBinding } from './token-binding.ts';
+import { type TokenStrength, tokenStrength } from './token-strength.ts';
 
 /** What is left of a token that passed. */
 export interface TokenIdentity {
@@ -18,6 +19,7 @@ export interface TokenIdentity {
   readonly expiresAt: EpochMicros;
   /** SHA-256 of the only client certificate that may present it; undefined when it is a bearer token. */
   readonly boundTo: Buffer | undefined;
+  readonly strength: TokenStrength;
 }
 
 const MAX_SUBJECT_LENGTH = 256;
@@ -58,6 +60,7 @@ export function checkClaims(
     // The sum of two numbers of microseconds.
     expiresAt: expiresAt as EpochMicros,
     boundTo: bound.value,
+    strength: tokenStrength(claims, skewMicros, now),
   });
 }
 

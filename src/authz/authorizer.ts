@@ -1,15 +1,17 @@
 /**
  * What a caller may do: first the method, by the headers alone; then the model, by each message.
  *
- * Decisions depend on nothing but the caller, the method, the model and the configuration, so they are remembered, in caches
- * that belong to the caller and vanish with it: a caller that asks for endless names can only push out its own.
+ * Decisions depend on nothing but the caller, the method, the model and the configuration, and on time only where a role asks
+ * for a recent sign-in. So they are remembered, in caches that belong to the caller and vanish with it: a caller that asks for
+ * endless names can only push out its own.
  */
 import type { Caller } from '../authn/authenticator.ts';
 import type { TenantConfig } from '../config/generation.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
-import type { TenantId } from '../kernel/ids.ts';
+import type { EpochMicros, TenantId } from '../kernel/ids.ts';
 import { ok, type Result } from '../kernel/result.ts';
-import { type Grant, RoleTable } from './role-table.ts';
+import { RoleTable } from './role-table.ts';
+import { type Standing, standing } from './standing.ts';
 
 /** What authorization has to know of a method; the method table's entries have it. */
 export interface AuthorizableMethod {
@@ -52,19 +54,19 @@ type ModelDecision = Result<PermitEvidence, Denial>;
 class MethodPermitEvidence {
   readonly caller: Caller;
   readonly method: AuthorizableMethod;
-  /** The first binding and role that have the method. */
+  /** The first binding and role that have the method, of those that may be used. */
   readonly rule: string;
-  /** Every grant that has the method: one of them must have the model as well. */
-  readonly #grants: readonly Grant[];
+  /** Every grant that has the method, those that may be used first: one of them must have the model as well. */
+  readonly #standings: readonly Standing[];
   readonly #decided = new Map<string, Map<string, ModelDecision>>();
   #remembered = 0;
   readonly #withoutModel: ModelDecision;
 
-  constructor(caller: Caller, method: AuthorizableMethod, grants: readonly [Grant, ...Grant[]]) {
+  constructor(caller: Caller, method: AuthorizableMethod, standings: readonly [Standing, ...Standing[]]) {
     this.caller = caller;
     this.method = method;
-    this.rule = grants[0].rule;
-    this.#grants = grants;
+    this.rule = standings[0].grant.rule;
+    this.#standings = standings;
     this.#withoutModel = method.readsModel
       ? deny({ kind: 'model_denied', method: method.fullName, model: '', version: '' })
       : ok(new PermitEvidence(this, '', '', this.rule));
@@ -73,11 +75,13 @@ class MethodPermitEvidence {
   static decideModel(permit: MethodPermitEvidence, model: string, version: string): ModelDecision {
     const known = permit.#decided.get(model)?.get(version);
     if (known !== undefined) return known;
-    const grant = permit.#grants.find(({ role }) => role.hasModel(model, version));
+    const found = permit.#standings.find(({ grant }) => grant.role.hasModel(model, version));
     const decision: ModelDecision =
-      grant === undefined
+      found === undefined
         ? deny({ kind: 'model_denied', method: permit.method.fullName, model, version })
-        : ok(new PermitEvidence(permit, model, version, grant.rule));
+        : found.lacks === undefined
+          ? ok(new PermitEvidence(permit, model, version, found.grant.rule))
+          : deny(found.lacks);
     if (model.length + version.length <= MAX_REMEMBERED_LENGTH) permit.#remember(model, version, decision);
     return decision;
   }
@@ -87,7 +91,7 @@ class MethodPermitEvidence {
   }
 
   static isGenuine(value: object): boolean {
-    return #grants in value;
+    return #standings in value;
   }
 
   #remember(model: string, version: string, decision: ModelDecision): void {
@@ -112,25 +116,29 @@ export type { MethodPermitEvidence as MethodPermit, PermitEvidence as Permit };
 
 type MethodDecision = Result<MethodPermitEvidence, Denial>;
 
+interface Decided {
+  readonly decision: MethodDecision;
+  readonly readsModel: boolean;
+  /** From then on it is decided anew. */
+  readonly until: number;
+}
+
 export class Authorizer {
   readonly #tenant: TenantId;
   readonly #table: RoleTable;
-  readonly #decided = new WeakMap<
-    Caller,
-    Map<string, { readonly readsModel: boolean; readonly decision: MethodDecision }>
-  >();
+  readonly #decided = new WeakMap<Caller, Map<string, Decided>>();
 
   constructor(tenant: Pick<TenantConfig, 'id' | 'roles' | 'bindings'>) {
     this.#tenant = tenant.id;
     this.#table = new RoleTable(tenant);
   }
 
-  /** Decides whether the caller may call the method at all. A repeated decision is the same object. */
-  method(caller: Caller, method: AuthorizableMethod): MethodDecision {
+  /** Decides whether the caller may call the method at all. A repeated decision is the same object while nothing ends. */
+  method(caller: Caller, method: AuthorizableMethod, now: EpochMicros): MethodDecision {
     let decided = this.#decided.get(caller);
     const known = decided?.get(method.fullName);
-    if (known !== undefined && known.readsModel === method.readsModel) return known.decision;
-    const decision = this.#decideMethod(caller, method);
+    if (known !== undefined && known.readsModel === method.readsModel && now < known.until) return known.decision;
+    const made = this.#decideMethod(caller, method, now);
     if (decided === undefined) {
       decided = new Map();
       this.#decided.set(caller, decided);
@@ -138,8 +146,8 @@ export class Authorizer {
       const [oldest] = decided.keys();
       if (oldest !== undefined) decided.delete(oldest);
     }
-    decided.set(method.fullName, { readsModel: method.readsModel, decision });
-    return decision;
+    decided.set(method.fullName, made);
+    return made.decision;
   }
 
   /** Decides on one message's model and version, as sent (empty: not set). A repeated decision is the same object. */
@@ -147,13 +155,25 @@ export class Authorizer {
     return MethodPermitEvidence.decideModel(permit, model, version);
   }
 
-  #decideMethod(caller: Caller, method: AuthorizableMethod): MethodDecision {
+  #decideMethod(caller: Caller, method: AuthorizableMethod, now: EpochMicros): Decided {
+    const { readsModel, fullName } = method;
+    const forGood = (decision: MethodDecision): Decided => ({ decision, readsModel, until: Number.POSITIVE_INFINITY });
     if (caller.tenant.id !== this.#tenant) {
-      return deny({ kind: 'tenant_mismatch', claimed: this.#tenant, presented: caller.tenant.id, by: 'caller' });
+      return forGood(
+        deny({ kind: 'tenant_mismatch', claimed: this.#tenant, presented: caller.tenant.id, by: 'caller' }),
+      );
     }
-    const [first, ...rest] = this.#table.grantsOf(caller).filter(({ role }) => role.hasMethod(method.fullName));
-    if (first === undefined) return deny({ kind: 'method_denied', method: method.fullName, caller: caller.id });
-    return ok(new MethodPermitEvidence(caller, method, [first, ...rest]));
+    const standings = this.#table
+      .grantsOf(caller)
+      .filter(({ grant }) => grant.role.hasMethod(fullName))
+      .map((held) => standing(held, caller, now));
+    const usable = standings.filter(({ lacks }) => lacks === undefined);
+    const [first, ...rest] = [...usable, ...standings.filter(({ lacks }) => lacks !== undefined)];
+    if (first === undefined) return forGood(deny({ kind: 'method_denied', method: fullName, caller: caller.id }));
+    // Where a model is still to be named, what is lacking is said only to who may have that model.
+    if (first.lacks !== undefined && !readsModel) return forGood(deny(first.lacks));
+    const decision = ok(new MethodPermitEvidence(caller, method, [first, ...rest]));
+    return { decision, readsModel, until: Math.min(...standings.map(({ until }) => until)) };
   }
 }
 

@@ -1,14 +1,22 @@
 /**
  * A tenant's roles and bindings, compiled: who has which role, what a role allows. Nothing is allowed by absence.
  */
-import type { BindingConfig, RoleConfig, TenantConfig } from '../config/generation.ts';
+import type { BindingConfig, RoleConfig, StepUpConfig, TenantConfig } from '../config/generation.ts';
 import { Glob } from './glob.ts';
 
-/** A role that a caller has, by one binding. */
+/** A role that a binding gives. */
 export interface Grant {
   readonly role: Role;
   /** `tenants/acme.yaml:31 bindings[0] → role predict`, for the audit record. */
   readonly rule: string;
+}
+
+/** A role that a caller has, and which of its credentials gave it. */
+export interface HeldGrant {
+  readonly grant: Grant;
+  readonly bySubject: boolean;
+  readonly byKey: boolean;
+  readonly byCertificate: boolean;
 }
 
 /** Names that bindings know callers by. */
@@ -19,6 +27,8 @@ export interface Principal {
 }
 
 export class Role {
+  readonly scopes: readonly string[];
+  readonly stepUp: StepUpConfig | undefined;
   readonly #methods: ReadonlySet<string>;
   /** `package.Service` of each `package.Service/*`. */
   readonly #services: ReadonlySet<string>;
@@ -27,6 +37,8 @@ export class Role {
   readonly #anyModel: boolean;
 
   constructor(config: RoleConfig) {
+    this.scopes = config.scopes ?? [];
+    this.stepUp = config.stepUp;
     const isWhole = (method: string): boolean => method.endsWith('/*');
     this.#methods = new Set(config.methods.filter((method) => !isWhole(method)));
     this.#services = new Set(config.methods.filter(isWhole).map((method) => method.slice(0, -2)));
@@ -76,13 +88,15 @@ export class RoleTable {
   }
 
   /** The grants of a caller, in the order of the bindings. */
-  grantsOf({ subject, keyId, certificateId }: Principal): readonly Grant[] {
+  grantsOf({ subject, keyId, certificateId }: Principal): readonly HeldGrant[] {
     return this.#bindings
-      .filter(
-        (binding) =>
-          has(binding.subjects, subject) || has(binding.keys, keyId) || has(binding.certificates, certificateId),
-      )
-      .map((binding) => binding.grant);
+      .map((binding) => ({
+        grant: binding.grant,
+        bySubject: has(binding.subjects, subject),
+        byKey: has(binding.keys, keyId),
+        byCertificate: has(binding.certificates, certificateId),
+      }))
+      .filter(({ bySubject, byKey, byCertificate }) => bySubject || byKey || byCertificate);
   }
 }
 

@@ -175,6 +175,8 @@ export interface ApiKeyConfig {
   /** Unix seconds. */
   readonly expiresAtSeconds: number | undefined;
   readonly revoked: boolean;
+  /** Absent: none. */
+  readonly scopes?: readonly string[];
 }
 
 export interface RoleConfig {
@@ -185,8 +187,22 @@ export interface RoleConfig {
   readonly models: readonly string[];
   /** Globs over versions; the version that a request leaves empty is written `latest`. */
   readonly versions: readonly string[];
+  /** All of these are needed besides; absent: none. */
+  readonly scopes?: readonly string[];
+  /** How the caller's subject must have signed in; absent: in whichever way its issuer lets it. */
+  readonly stepUp?: StepUpConfig;
   /** Where it stands, for the audit record's rule. */
   readonly source: string;
+}
+
+/** RFC 9470; what is left away is not asked for. */
+export interface StepUpConfig {
+  /** One of these must be the token's `acr`. */
+  readonly acrValues: readonly string[];
+  /** Longest time since `auth_time`. */
+  readonly maxAgeMs: number | undefined;
+  /** All of these must be in the token's `amr`. */
+  readonly amr: readonly string[];
 }
 
 export interface BindingConfig {

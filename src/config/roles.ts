@@ -2,7 +2,7 @@
  * Roles and bindings of one tenant: short method names made full, and every name checked against what it refers to.
  */
 import type { FileScope } from './file-scope.ts';
-import type { BindingConfig, RoleConfig } from './generation.ts';
+import type { BindingConfig, RoleConfig, StepUpConfig } from './generation.ts';
 import { READ_METHODS, READ_SERVICE, readsModel, SENSITIVE_METHODS } from './known-methods.ts';
 import type { TenantSource } from './schema-tenant.ts';
 import { nearest } from './suggestion.ts';
@@ -19,12 +19,20 @@ export function buildRoles(
     const methods = role.methods.map((method, position) =>
       expandMethod(scope, source, method, ['roles', index, 'methods', position]),
     );
-    return { name: role.name, methods, models: role.models, versions: role.versions, source: at('roles', index) };
+    const { name, models, versions, scopes, stepUp } = role;
+    return {
+      ...{ name, methods, models, versions, source: at('roles', index) },
+      ...(scopes === undefined || scopes.length === 0 ? {} : { scopes }),
+      ...(stepUp === undefined
+        ? {}
+        : { stepUp: { acrValues: stepUp.acr, maxAgeMs: stepUp.maxAge, amr: stepUp.amr } satisfies StepUpConfig }),
+    };
   });
   const bindings = source.bindings.map(
     (binding, index): BindingConfig => ({ ...binding, source: at('bindings', index) }),
   );
   judgeRoles(scope, source);
+  judgeStrength(scope, source);
   judgeBindings(scope, source);
   return { roles, bindings };
 }
@@ -85,6 +93,29 @@ function judgeRoles(scope: FileScope, source: TenantSource): void {
     if (role.models.length === 0 && role.methods.some(needsModel)) {
       const message = `the role ${role.name} has methods that use a model, but no models: it allows none`;
       scope.report({ path: ['roles', index] }, message, 'add models: [name, …] or models: ["*"]', 'warning');
+    }
+  }
+}
+
+/** What a role asks of credentials must be something that they can show. */
+function judgeStrength(scope: FileScope, source: TenantSource): void {
+  for (const [index, { name, scopes, stepUp }] of source.roles.entries()) {
+    const path = ['roles', index, 'stepUp'];
+    if (stepUp !== undefined && stepUp.acr.length + stepUp.amr.length === 0 && stepUp.maxAge === undefined) {
+      scope.report({ path }, 'asks for nothing', 'write acr, maxAge or amr, or remove it');
+    }
+    if (stepUp?.maxAge !== undefined && stepUp.maxAge % 1000 !== 0) {
+      scope.report({ path: [...path, 'maxAge'] }, 'is not in whole seconds, as its callers are told', 'round it');
+    }
+    if (source.issuers.length > 0) continue;
+    if (stepUp !== undefined) {
+      const message = `nobody can use the role ${name}: only a token shows how somebody signed in, and there are no issuers`;
+      scope.report({ path }, message, 'add an issuer, or remove stepUp', 'warning');
+    }
+    const can = source.apiKeys.some((key) => scopes?.every((each) => key.scopes?.includes(each)));
+    if (scopes !== undefined && scopes.length > 0 && !can) {
+      const message = `nobody can use the role ${name}: no API key has these scopes, and there are no issuers`;
+      scope.report({ path: ['roles', index, 'scopes'] }, message, 'add them to an API key, or remove them', 'warning');
     }
   }
 }

@@ -81,6 +81,15 @@ const issuer = z.strictObject({
   }),
 });
 
+const SCOPE_GRAMMAR = /^[\x21\x23-\x5b\x5d-\x7e]{1,64}$/;
+
+const scopes = (description: string, max: number) =>
+  list(
+    text('a scope (up to 64 visible ASCII characters without " and \\)', SCOPE_GRAMMAR, 'models:infer', 'A scope.'),
+    description,
+    max,
+  );
+
 const apiKey = z.strictObject({
   id: text(
     'an API key’s id (1 to 64 letters, digits and hyphens)',
@@ -95,8 +104,35 @@ const apiKey = z.strictObject({
     'SHA-256 of the secret part, lower-case hex. The secret itself is never written down.',
   ),
   expires: timestamp.optional(),
+  scopes: scopes('Scopes that calls with this key have. Default: none.', 64).optional(),
   revoked: z.boolean().default(false).meta({ description: 'Refused from now on; kept so that the record says so.' }),
 });
+
+const stepUp = z
+  .strictObject({
+    acr: list(
+      text(
+        'an authentication context class (up to 100 visible ASCII characters without " and \\)',
+        /^[\x21\x23-\x5b\x5d-\x7e]{1,100}$/,
+        'urn:example:mfa',
+        'An `acr` value.',
+      ),
+      'One of these must be the token’s `acr`.',
+      8,
+    ).default([]),
+    maxAge: duration(
+      'Longest time since the subject signed in (`auth_time`), in whole seconds.',
+      '5m',
+      '1s',
+      '30d',
+    ).optional(),
+    amr: list(
+      text('an authentication method (RFC 8176)', /^[A-Za-z0-9._-]{1,32}$/, 'mfa', 'An `amr` value.'),
+      'All of these must be in the token’s `amr`.',
+      8,
+    ).default([]),
+  })
+  .meta({ description: 'How the token’s subject must have signed in (RFC 9470). Default: as its issuer lets it.' });
 
 const role = z.strictObject({
   name: name('a name', 'Name of the role, for bindings and for the audit record.', 64),
@@ -120,6 +156,11 @@ const role = z.strictObject({
       .transform((version) => String(version)),
     'Versions of these models; `latest` is the one that a request leaves open. Default: all.',
   ).default(['*']),
+  scopes: scopes(
+    'Scopes that are needed besides, all of them: of the token (`scope`, or `scp`) or of the API key. Default: none.',
+    16,
+  ).optional(),
+  stepUp: stepUp.optional(),
 });
 
 const binding = z.strictObject({

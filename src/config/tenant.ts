@@ -94,6 +94,7 @@ function build(
       sha256: key.sha256,
       expiresAtSeconds: key.expires,
       revoked: key.revoked,
+      ...(key.scopes === undefined ? {} : { scopes: key.scopes }),
     })),
     roles,
     bindings,

@@ -118,6 +118,42 @@ export const DENIAL_TABLE: DenialTable = {
     reason: 'TENANT_MISMATCH',
     message: 'the credentials do not belong together',
   },
+  // RFC 6750 §3.1. What is in quotes here and below has neither quotes nor backslashes by the configuration's grammar.
+  insufficient_scope: {
+    status: GrpcStatus.PERMISSION_DENIED,
+    reason: 'INSUFFICIENT_SCOPE',
+    message: 'the credentials lack a scope that this needs',
+    more: ({ requiredScopes }) => {
+      const scopes = requiredScopes.join(' ');
+      return {
+        metadata: { requiredScopes: scopes },
+        headers: ['www-authenticate', `Bearer error="insufficient_scope", scope="${scopes}"`],
+      };
+    },
+  },
+  // RFC 9470 §3. The challenge has no parameter for methods, so they are in the details alone.
+  step_up_required: {
+    status: GrpcStatus.UNAUTHENTICATED,
+    reason: 'STEP_UP_REQUIRED',
+    message: 'this needs a stronger or more recent authentication',
+    more: ({ acrValues, amrValues, maxAgeSeconds }) => {
+      const acr = acrValues.join(' ');
+      const amr = amrValues.join(' ');
+      return {
+        metadata: {
+          ...(acr === '' ? {} : { acrValues: acr }),
+          ...(amr === '' ? {} : { amrValues: amr }),
+          ...(maxAgeSeconds === undefined ? {} : { maxAgeSeconds: String(maxAgeSeconds) }),
+        },
+        headers: [
+          'www-authenticate',
+          'Bearer error="insufficient_user_authentication"' +
+            (acr === '' ? '' : `, acr_values="${acr}"`) +
+            (maxAgeSeconds === undefined ? '' : `, max_age="${maxAgeSeconds}"`),
+        ],
+      };
+    },
+  },
   method_denied: {
     status: GrpcStatus.PERMISSION_DENIED,
     reason: 'MODEL_ACCESS_DENIED',

@@ -23,6 +23,15 @@ export type Denial =
   | { readonly kind: 'api_key_invalid'; readonly why: 'unknown' | 'wrong_secret' | 'expired' | 'revoked' | 'malformed' }
   /** What was presented names more than one tenant: an attempt to cross. */
   | { readonly kind: 'tenant_mismatch'; readonly claimed: string; readonly presented: string; readonly by: string }
+  /** A role of the caller allows it, to a token that reaches further. */
+  | { readonly kind: 'insufficient_scope'; readonly requiredScopes: readonly string[] }
+  /** A role of the caller allows it, to somebody who has signed in in another way or lately (RFC 9470). */
+  | {
+      readonly kind: 'step_up_required';
+      readonly acrValues: readonly string[];
+      readonly amrValues: readonly string[];
+      readonly maxAgeSeconds: number | undefined;
+    }
   /** No role of the caller has the method. */
   | { readonly kind: 'method_denied'; readonly method: string; readonly caller: string }
   /** The caller's roles have the method, but not for this model or version. */

@@ -19,7 +19,7 @@ export interface Gates {
     now: EpochMicros,
   ): Result<Caller, Denial> | Promise<Result<Caller, Denial>>;
   method(path: string): MethodEntry | undefined;
-  authorize(caller: Caller, method: MethodEntry): Result<MethodPermit, Denial>;
+  authorize(caller: Caller, method: MethodEntry, now: EpochMicros): Result<MethodPermit, Denial>;
   model(permit: MethodPermit, model: string, version: string): Result<Permit, Denial>;
   reserve(caller: Caller, now: EpochMicros): Result<Lease, Denial>;
 }

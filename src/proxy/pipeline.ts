@@ -67,13 +67,14 @@ function admitCaller(
 
   // Then what: only to the authenticated is it said whether a method exists.
   if (method === undefined) return trail.fail('authorize', deny({ kind: 'method_unknown', path: head.path }));
-  const permit = gates.authorize(caller.value, method);
+  const now = trail.now();
+  const permit = gates.authorize(caller.value, method, now);
   if (!permit.ok) return trail.fail('authorize', permit);
   trail.rule = permit.value.rule;
   trail.pass('authorize');
 
   // Quota last: a call that may not be made costs its tenant nothing. The lease is settled by whoever holds the admission.
-  const lease = gates.reserve(caller.value, trail.now());
+  const lease = gates.reserve(caller.value, now);
   if (!lease.ok) return trail.fail('reserve', lease);
   trail.pass('reserve');
   return ok({ head, caller: caller.value, method, permit: permit.value, lease: lease.value });

@@ -112,7 +112,7 @@ export function gatesOf(config: TenantConfig, resources: Pick<TenantResources, '
   return {
     authenticate: (peer, presented, now) => authenticator.authenticate(peer, presented, now),
     method: (path) => methods.find(path),
-    authorize: (caller, method) => authorizer.method(caller, method),
+    authorize: (caller, method, now) => authorizer.method(caller, method, now),
     model: (permit, model, version) => authorizer.model(permit, model, version),
     reserve: (caller, now) => quota.reserve(caller, now),
   };

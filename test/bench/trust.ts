@@ -49,7 +49,7 @@ function call(authorization: string | undefined, apiKey: string | undefined, mod
   if (!presented.ok) return false;
   const caller = authenticator.authenticate(peer, presented.value, NOW);
   if (caller instanceof Promise || !caller.ok) return false;
-  const method = authorizer.method(caller.value, METHOD);
+  const method = authorizer.method(caller.value, METHOD, NOW);
   return method.ok && authorizer.model(method.value, model, '').ok;
 }
 

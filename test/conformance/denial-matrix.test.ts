@@ -8,7 +8,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { TenantConfig } from '../../src/config/generation.ts';
+import type { RoleConfig, TenantConfig } from '../../src/config/generation.ts';
 import { INFERENCE_METHODS, INFERENCE_SERVICE } from '../../src/inspection/method-table.ts';
 import { FakeUpstream } from '../fakes/fake-upstream.ts';
 import { generationOf, InProcessSidecar } from '../fakes/in-process-sidecar.ts';
@@ -44,6 +44,12 @@ function acmeConfig(changes: Partial<TenantConfig> = {}): TenantConfig {
     digest: `${acme.config.digest}-${JSON.stringify(changes)}`,
     ...changes,
   };
+}
+
+/** acme's role, when it asks for something of credentials. */
+function roleAsking(demands: Pick<RoleConfig, 'scopes' | 'stepUp'>): RoleConfig {
+  const role = { name: 'all', methods: [`${INFERENCE_SERVICE}/*`], models: [PERMITTED], versions: ['*'] };
+  return { ...role, source: 'acme.yaml:1', ...demands };
 }
 
 function globexConfig(changes: Partial<TenantConfig> = {}): TenantConfig {
@@ -203,6 +209,56 @@ const ROWS: readonly Row[] = [
       }),
     ],
     attack: (sidecar, method) => attempt(sidecar, method, bearer(acme.issuer.token(fresh)), { model: 'globex-secret' }),
+  },
+  {
+    name: 'a token without the scope',
+    status: 7,
+    reason: 'INSUFFICIENT_SCOPE',
+    strict: () => [acmeConfig({ roles: [roleAsking({ scopes: ['models:infer'] })] })],
+    lax: () => [acmeConfig()],
+    attack: (sidecar, method) => attempt(sidecar, method, bearer(acme.issuer.token({ ...fresh, scope: 'other' }))),
+  },
+  {
+    name: 'a key without the scope',
+    status: 7,
+    reason: 'INSUFFICIENT_SCOPE',
+    strict: () => [acmeConfig({ roles: [roleAsking({ scopes: ['models:infer'] })] })],
+    lax: () => [
+      acmeConfig({
+        roles: [roleAsking({ scopes: ['models:infer'] })],
+        apiKeys: acme.config.apiKeys.map((key) => ({ ...key, scopes: ['models:infer'] })),
+      }),
+    ],
+    attack: (sidecar, method) => attempt(sidecar, method, { 'x-api-key': acme.apiKey }),
+  },
+  {
+    name: 'a sign-in of another class',
+    status: 16,
+    reason: 'STEP_UP_REQUIRED',
+    strict: () => [
+      acmeConfig({ roles: [roleAsking({ stepUp: { acrValues: ['gold'], amr: [], maxAgeMs: undefined } })] }),
+    ],
+    lax: () => [acmeConfig()],
+    attack: (sidecar, method) => attempt(sidecar, method, bearer(acme.issuer.token({ ...fresh, acr: 'silver' }))),
+  },
+  {
+    name: 'a sign-in without a second factor',
+    status: 16,
+    reason: 'STEP_UP_REQUIRED',
+    strict: () => [
+      acmeConfig({ roles: [roleAsking({ stepUp: { acrValues: [], amr: ['mfa'], maxAgeMs: undefined } })] }),
+    ],
+    lax: () => [acmeConfig()],
+    attack: (sidecar, method) => attempt(sidecar, method, bearer(acme.issuer.token({ ...fresh, amr: ['pwd'] }))),
+  },
+  {
+    name: 'a sign-in that is too old',
+    status: 16,
+    reason: 'STEP_UP_REQUIRED',
+    strict: () => [acmeConfig({ roles: [roleAsking({ stepUp: { acrValues: [], amr: [], maxAgeMs: 300_000 } })] })],
+    lax: () => [acmeConfig({ roles: [roleAsking({ stepUp: { acrValues: [], amr: [], maxAgeMs: 86_400_000 } })] })],
+    attack: (sidecar, method) =>
+      attempt(sidecar, method, bearer(acme.issuer.token({ ...fresh, auth_time: nowSeconds - 301 }))),
   },
   {
     name: 'over the rate',

@@ -32,6 +32,7 @@ test('good claims give the subject and the end of the token, skew included', () 
       expiresAtSeconds: NOW + 60,
       expiresAt: micros(NOW + 60 + SKEW),
       boundTo: undefined,
+      strength: { scope: '', acr: undefined, amr: [], authTimeSeconds: undefined },
     },
   });
 });

@@ -10,6 +10,7 @@ import { type FakeTenant, fakeTenant, micros } from '../../fakes/trust.ts';
 
 const INFER = { fullName: 'inference.GRPCInferenceService/ModelInfer', readsModel: true };
 const LIVE = { fullName: 'inference.GRPCInferenceService/ServerLive', readsModel: false };
+const NOW = micros(TEST_NOW_SECONDS);
 const acme = fakeTenant('acme');
 
 function role(changes: Partial<RoleConfig> = {}): RoleConfig {
@@ -58,7 +59,7 @@ async function caller({ subject, key = false, tenant = acme }: Credentials = {})
 }
 
 function permitOf(by: Authorizer, who: Caller, method = INFER): MethodPermit {
-  const decision = by.method(who, method);
+  const decision = by.method(who, method, NOW);
   if (!decision.ok) throw new Error(decision.error.kind);
   return decision.value;
 }
@@ -80,12 +81,12 @@ describe('a method', () => {
 
   test('that no role of the caller has is denied', () => {
     const denied = { ok: false, error: { kind: 'method_denied', method: INFER.fullName, caller: 'token:alice' } };
-    expect(authorizer([role({ methods: [LIVE.fullName] })]).method(alice, INFER)).toEqual(denied);
-    expect(authorizer([], []).method(alice, INFER)).toEqual(denied);
-    expect(authorizer([role()], []).method(alice, INFER)).toEqual(denied);
-    expect(authorizer([role()], [binding({ subjects: ['bob'] })]).method(alice, INFER)).toEqual(denied);
-    expect(authorizer([role()], [binding({ role: 'nobody' })]).method(alice, INFER)).toEqual(denied);
-    expect(authorizer().method(alice, INFER).ok).toBe(true);
+    expect(authorizer([role({ methods: [LIVE.fullName] })]).method(alice, INFER, NOW)).toEqual(denied);
+    expect(authorizer([], []).method(alice, INFER, NOW)).toEqual(denied);
+    expect(authorizer([role()], []).method(alice, INFER, NOW)).toEqual(denied);
+    expect(authorizer([role()], [binding({ subjects: ['bob'] })]).method(alice, INFER, NOW)).toEqual(denied);
+    expect(authorizer([role()], [binding({ role: 'nobody' })]).method(alice, INFER, NOW)).toEqual(denied);
+    expect(authorizer().method(alice, INFER, NOW).ok).toBe(true);
   });
 
   test.each([
@@ -99,15 +100,15 @@ describe('a method', () => {
     ['inference.GRPCInferenceServic/*', false],
     ['GRPCInferenceService/*', false],
   ])('of a role that lists %s: %s', (method, permitted) => {
-    expect(authorizer([role({ methods: [method] })]).method(alice, INFER).ok).toBe(permitted);
+    expect(authorizer([role({ methods: [method] })]).method(alice, INFER, NOW).ok).toBe(permitted);
   });
 
   test('is denied to the caller of another tenant, whatever the roles say', async () => {
     const globex = fakeTenant('globex');
     const stranger = await caller({ subject: 'alice', tenant: globex });
-    expect(authorizer().method(stranger, INFER)).toMatchObject({ ok: false, error: { kind: 'tenant_mismatch' } });
+    expect(authorizer().method(stranger, INFER, NOW)).toMatchObject({ ok: false, error: { kind: 'tenant_mismatch' } });
     const theirs = new Authorizer({ id: globex.config.id, roles: [role()], bindings: [binding()] });
-    expect(theirs.method(stranger, INFER).ok).toBe(true);
+    expect(theirs.method(stranger, INFER, NOW).ok).toBe(true);
   });
 });
 
@@ -119,7 +120,7 @@ describe('a binding', () => {
     const withKey = await caller({ key: true });
     const bare = await caller();
     const permitted = (changes: Partial<BindingConfig>): readonly boolean[] =>
-      [alice, withKey, bare].map((who) => bind(changes).method(who, INFER).ok);
+      [alice, withKey, bare].map((who) => bind(changes).method(who, INFER, NOW).ok);
     expect(permitted({ subjects: ['alice'] })).toEqual([true, false, false]);
     expect(permitted({ keys: ['acme-key'] })).toEqual([false, true, false]);
     expect(permitted({ certificates: ['spiffe://acme.example/client'] })).toEqual([true, true, true]);
@@ -130,7 +131,7 @@ describe('a binding', () => {
     const withKey = await caller({ key: true });
     const bare = await caller();
     const permitted = (changes: Partial<BindingConfig>): readonly boolean[] =>
-      [alice, withKey, bare].map((who) => bind(changes).method(who, INFER).ok);
+      [alice, withKey, bare].map((who) => bind(changes).method(who, INFER, NOW).ok);
     expect(permitted({ subjects: ['*'] })).toEqual([true, false, false]);
     expect(permitted({ keys: ['*'] })).toEqual([false, true, false]);
     expect(permitted({ certificates: ['*'] })).toEqual([true, true, true]);
@@ -138,12 +139,12 @@ describe('a binding', () => {
 
   test('names no caller by a prefix, a pattern or another kind of credential', async () => {
     for (const name of ['alic', 'alice2', 'ali*', 'ALICE', 'token:alice', 'acme-key']) {
-      expect(bind({ subjects: [name] }).method(alice, INFER).ok).toBe(false);
+      expect(bind({ subjects: [name] }).method(alice, INFER, NOW).ok).toBe(false);
     }
     const confused = await caller({ subject: 'acme-key' });
-    expect(bind({ keys: ['acme-key'] }).method(confused, INFER).ok).toBe(false);
+    expect(bind({ keys: ['acme-key'] }).method(confused, INFER, NOW).ok).toBe(false);
     const wildcard = await caller({ subject: '*' });
-    expect(bind({ subjects: ['bob'] }).method(wildcard, INFER).ok).toBe(false);
+    expect(bind({ subjects: ['bob'] }).method(wildcard, INFER, NOW).ok).toBe(false);
   });
 
   test('names a certificate’s DNS name without case', async () => {
@@ -157,8 +158,8 @@ describe('a binding', () => {
       micros(TEST_NOW_SECONDS),
     );
     if (!who.ok) throw new Error(who.error.kind);
-    expect(bind({ certificates: ['dns:batch.ACME.example'] }).method(who.value, INFER).ok).toBe(true);
-    expect(bind({ certificates: ['dns:acme.example'] }).method(who.value, INFER).ok).toBe(false);
+    expect(bind({ certificates: ['dns:batch.ACME.example'] }).method(who.value, INFER, NOW).ok).toBe(true);
+    expect(bind({ certificates: ['dns:acme.example'] }).method(who.value, INFER, NOW).ok).toBe(false);
   });
 });
 
@@ -255,8 +256,10 @@ describe('a permit without a model', () => {
 describe('a repeated decision', () => {
   test('is the same object', () => {
     const by = authorizer();
-    expect(by.method(alice, { ...INFER })).toBe(by.method(alice, INFER));
-    expect(by.method(alice, { ...INFER, fullName: 'a.B/C' })).toBe(by.method(alice, { ...INFER, fullName: 'a.B/C' }));
+    expect(by.method(alice, { ...INFER }, NOW)).toBe(by.method(alice, INFER, NOW));
+    expect(by.method(alice, { ...INFER, fullName: 'a.B/C' }, NOW)).toBe(
+      by.method(alice, { ...INFER, fullName: 'a.B/C' }, NOW),
+    );
     const permit = permitOf(by, alice);
     for (const [model, version] of [
       ['digits', ''],
@@ -298,9 +301,9 @@ describe('a repeated decision', () => {
     const remembered = (count: number): boolean => {
       const by = authorizer([role({ methods: ['a.B/*'] })]);
       const method = (index: number) => ({ fullName: `a.B/M${String(index)}`, readsModel: false });
-      const first = by.method(alice, method(0));
-      for (let index = 1; index < count; index += 1) by.method(alice, method(index));
-      return by.method(alice, method(0)) === first;
+      const first = by.method(alice, method(0), NOW);
+      for (let index = 1; index < count; index += 1) by.method(alice, method(index), NOW);
+      return by.method(alice, method(0), NOW) === first;
     };
     expect([remembered(256), remembered(257)]).toEqual([true, false]);
   });

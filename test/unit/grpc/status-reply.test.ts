@@ -66,6 +66,16 @@ const EXAMPLES: { readonly [K in Denial['kind']]: readonly [Extract<Denial, { ki
     7,
     'TENANT_MISMATCH',
   ],
+  insufficient_scope: [
+    { kind: 'insufficient_scope', requiredScopes: ['models:infer', 'models:read'] },
+    7,
+    'INSUFFICIENT_SCOPE',
+  ],
+  step_up_required: [
+    { kind: 'step_up_required', acrValues: ['urn:a', 'b'], amrValues: ['mfa'], maxAgeSeconds: 300 },
+    16,
+    'STEP_UP_REQUIRED',
+  ],
   method_denied: [{ kind: 'method_denied', method: 'a/b', caller: SECRET() }, 7, 'MODEL_ACCESS_DENIED'],
   model_denied: [{ kind: 'model_denied', method: 'a/b', model: 'digits', version: '1' }, 7, 'MODEL_ACCESS_DENIED'],
   rate_limited: [{ kind: 'rate_limited', scope: 'caller', limit, retryAfterMs: 1_200.5 }, 8, 'RATE_LIMITED'],
@@ -163,6 +173,14 @@ describe('a denial', () => {
       { kind: 'payload_rejected', field: long, why: long },
       { kind: 'header_malformed', header: long, why: long },
       { kind: 'rate_limited', scope: 'tenant', limit, retryAfterMs: 2 ** 40 },
+      // As many and as long as a configuration may have them.
+      { kind: 'insufficient_scope', requiredScopes: Array.from({ length: 16 }, () => 's'.repeat(64)) },
+      {
+        kind: 'step_up_required',
+        acrValues: Array.from({ length: 8 }, () => 'a'.repeat(100)),
+        amrValues: Array.from({ length: 8 }, () => 'm'.repeat(32)),
+        maxAgeSeconds: 2_592_000,
+      },
     ];
     for (const denial of denials) {
       const { block } = trailersOnly(denial, long);
@@ -213,11 +231,33 @@ describe('limits', () => {
 });
 
 describe('what a refused caller is told to do', () => {
-  it.each(all.filter(({ status }) => status === 16))('$kind: present credentials', ({ denial, kind }) => {
-    const { headers } = read(trailersOnly(denial).block);
-    const token = kind === 'token_invalid' || kind === 'token_expired' || kind === 'token_binding_mismatch';
-    expect(headers.get('www-authenticate')).toBe(token ? 'Bearer error="invalid_token"' : 'Bearer');
+  it('what its token must reach, or how its subject must sign in', () => {
+    const scope = read(trailersOnly(EXAMPLES.insufficient_scope[0]).block);
+    expect(scope.headers.get('www-authenticate')).toBe(
+      'Bearer error="insufficient_scope", scope="models:infer models:read"',
+    );
+    expect(scope.details.get('ErrorInfo')).toMatchObject({ metadata: { requiredScopes: 'models:infer models:read' } });
+    const stepUp = read(trailersOnly(EXAMPLES.step_up_required[0]).block);
+    expect(stepUp.headers.get('www-authenticate')).toBe(
+      'Bearer error="insufficient_user_authentication", acr_values="urn:a b", max_age="300"',
+    );
+    expect(stepUp.details.get('ErrorInfo')).toMatchObject({
+      metadata: { acrValues: 'urn:a b', amrValues: 'mfa', maxAgeSeconds: '300' },
+    });
+    const bare: Denial = { kind: 'step_up_required', acrValues: [], amrValues: ['mfa'], maxAgeSeconds: undefined };
+    expect(read(trailersOnly(bare).block).headers.get('www-authenticate')).toBe(
+      'Bearer error="insufficient_user_authentication"',
+    );
   });
+
+  it.each(all.filter(({ status, kind }) => status === 16 && kind !== 'step_up_required'))(
+    '$kind: present credentials',
+    ({ denial, kind }) => {
+      const { headers } = read(trailersOnly(denial).block);
+      const token = kind === 'token_invalid' || kind === 'token_expired' || kind === 'token_binding_mismatch';
+      expect(headers.get('www-authenticate')).toBe(token ? 'Bearer error="invalid_token"' : 'Bearer');
+    },
+  );
 
   it.each(all.filter(({ status }) => status === 14))('$kind: try again', ({ denial }) => {
     expect(read(trailersOnly(denial).block).details.has('RetryInfo')).toBe(true);
