@@ -22,16 +22,15 @@ export class ByteAccount implements Standing {
   readonly #own: number;
   readonly #total: number;
   #limitBytes: number;
-  #waiters: (() => void)[] = [];
+  #waiters = new Set<() => void>();
   #timer: NodeJS.Timeout | undefined;
   #reliefQueued = false;
   readonly #relieve = (): void => {
     this.#reliefQueued = false;
     const waiting = this.#waiters;
-    if (waiting.length === 0 || this.full) return;
-    this.#waiters = [];
-    clearInterval(this.#timer);
-    this.#timer = undefined;
+    if (waiting.size === 0 || this.full) return;
+    this.#waiters = new Set();
+    this.#rest();
     for (const callback of waiting) callback();
   };
 
@@ -58,7 +57,7 @@ export class ByteAccount implements Standing {
   /** Takes off bytes that have moved on. Throws a RangeError when this thread had not charged so many: a bookkeeping error. */
   release(bytes: number): void {
     this.#takeOff(this.#tables.bytes, bytes);
-    if (this.#waiters.length > 0) this.#queueRelief();
+    if (this.#waiters.size > 0) this.#queueRelief();
   }
 
   /** Adds memory of this thread that stands here for the tenant. */
@@ -91,7 +90,7 @@ export class ByteAccount implements Standing {
   setLimit(limitBytes: number): void {
     this.#limitBytes = limitBytes;
     this.#tables.accountLimits[this.#slot] = limitBytes;
-    if (this.#waiters.length > 0) this.#queueRelief();
+    if (this.#waiters.size > 0) this.#queueRelief();
   }
 
   /**
@@ -99,9 +98,19 @@ export class ByteAccount implements Standing {
    * this call. A callback that finds the account full again waits anew.
    */
   whenRelieved(callback: () => void): void {
-    this.#waiters.push(callback);
+    this.#waiters.add(callback);
     this.#queueRelief();
     this.#timer ??= setInterval(this.#relieve, RELIEF_POLL_MS).unref();
+  }
+
+  /** Who was to be called back is not interested any more: an account may stay full for ever, and what waits for it with it. */
+  forget(callback: () => void): void {
+    if (this.#waiters.delete(callback) && this.#waiters.size === 0) this.#rest();
+  }
+
+  #rest(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
   #add(bytes: number): void {

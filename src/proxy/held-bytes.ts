@@ -89,6 +89,8 @@ export class HeldBytes implements Standing {
   giveBack(leg: Creditor | undefined): void {
     this.letGo(this.#standing);
     if (this.#request > 0) this.requestTaken(this.#request);
+    this.#clientCredit.end(this.#client);
+    this.#upstreamCredit.end(leg);
     const held = this.#response;
     this.#response = 0;
     if (held === 0) return;

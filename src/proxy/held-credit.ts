@@ -12,6 +12,7 @@ export interface Creditor {
 export class HeldCredit {
   readonly #account: ByteAccount;
   #owedBytes = 0;
+  #waiting: (() => void) | undefined;
 
   constructor(account: ByteAccount) {
     this.#account = account;
@@ -23,13 +24,27 @@ export class HeldCredit {
       to.credit(bytes);
       return;
     }
-    if (this.#owedBytes === 0) this.#account.whenRelieved(() => this.#settle(to));
     this.#owedBytes += bytes;
+    if (this.#waiting !== undefined) return;
+    const waiting = (): void => {
+      // Among those who are relieved together, one may have ended another.
+      if (this.#waiting === waiting) this.#settle(to);
+    };
+    this.#waiting = waiting;
+    this.#account.whenRelieved(waiting);
   }
 
-  #settle(to: Creditor): void {
+  /** The call is over: gives what is owed now. With it would wait all that the call was, for as long as the account is full. */
+  end(to: Creditor | undefined): void {
+    if (this.#waiting === undefined) return;
+    this.#account.forget(this.#waiting);
+    this.#settle(to);
+  }
+
+  #settle(to: Creditor | undefined): void {
     const owed = this.#owedBytes;
+    this.#waiting = undefined;
     this.#owedBytes = 0;
-    to.credit(owed);
+    to?.credit(owed);
   }
 }

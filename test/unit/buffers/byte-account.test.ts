@@ -86,6 +86,19 @@ describe("a tenant's byte account", () => {
     expect(calls).toBe(2);
   });
 
+  it('forgets who is not interested any more, and only that one', async () => {
+    const { here } = accounts(100);
+    here.charge(100);
+    const calls: number[] = [];
+    const first = (): unknown => calls.push(1);
+    here.whenRelieved(first);
+    here.whenRelieved(() => calls.push(2));
+    here.forget(first);
+    here.release(1);
+    await Promise.resolve();
+    expect(calls).toEqual([2]);
+  });
+
   it('relieves waiters when the limit is raised', async () => {
     const { here } = accounts(100);
     here.charge(100);

@@ -81,6 +81,23 @@ describe('the bytes that a call holds', () => {
     expect([held.bytes, standing(), account.used]).toEqual([0, 0, 0]);
   });
 
+  it('leave nothing of an ended call waiting for an account that stays full', () => {
+    const { account, client, leg, held } = ground(10);
+    const waiting = new Set<() => void>();
+    account.whenRelieved = (callback) => waiting.add(callback);
+    account.forget = (callback) => waiting.delete(callback);
+    account.charge(10);
+    held.requestArrived(5);
+    held.responseArrived(4);
+    held.requestTaken(2);
+    held.responseWritten(1, leg);
+    expect(waiting.size).toBe(2);
+    held.giveBack(leg);
+    expect(waiting.size).toBe(0);
+    // The windows of their connections must not shrink by it.
+    expect([client.given, leg.given]).toEqual([5, 4]);
+  });
+
   it('are given back without a leg, too', () => {
     const { account, held } = ground();
     held.responseArrived(5);

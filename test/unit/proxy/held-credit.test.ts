@@ -5,10 +5,17 @@ import { attachSharedState, createSharedState } from '../../../src/quota/shared-
 
 class CountingAccount extends ByteAccount {
   waits = 0;
+  readonly waiting = new Set<() => void>();
 
   override whenRelieved(callback: () => void): void {
     this.waits++;
+    this.waiting.add(callback);
     super.whenRelieved(callback);
+  }
+
+  override forget(callback: () => void): void {
+    this.waiting.delete(callback);
+    super.forget(callback);
   }
 }
 
@@ -47,5 +54,38 @@ describe('window that is owed', () => {
     full.release(1);
     await Promise.resolve();
     expect(given).toEqual([100_000, 2]);
+  });
+
+  it('comes at once when the call is over, and nothing of the call waits for the account', async () => {
+    const full = account(10);
+    full.charge(10);
+    const given: number[] = [];
+    const to = { credit: (bytes: number) => given.push(bytes) };
+    const credit = new HeldCredit(full);
+    credit.end(to);
+    expect(given).toEqual([]);
+    credit.give(3, to);
+    credit.give(4, to);
+    credit.end(to);
+    credit.end(to);
+    expect(given).toEqual([7]);
+    expect(full.waiting.size).toBe(0);
+    full.release(10);
+    await Promise.resolve();
+    expect(given).toEqual([7]);
+  });
+
+  it('comes once when the call ends while others are being relieved', async () => {
+    const full = account(10);
+    full.charge(10);
+    const given: number[] = [];
+    const to = { credit: (bytes: number) => given.push(bytes) };
+    const second = new HeldCredit(full);
+    const first = new HeldCredit(full);
+    first.give(1, { credit: () => second.end(to) });
+    second.give(5, to);
+    full.release(10);
+    await Promise.resolve();
+    expect(given).toEqual([5]);
   });
 });
