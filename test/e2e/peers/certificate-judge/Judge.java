@@ -40,16 +40,20 @@ public final class Judge {
       judge(args[0], args[1], args[2], args[3], args[4], args[5]);
       System.out.println("OK");
     } catch (Throwable failure) {
-      Throwable cause = failure;
-      while (cause.getCause() != null) cause = cause.getCause();
-      System.out.println(cause);
+      System.out.println(innermost(failure));
       System.exit(1);
     }
   }
 
-  private static void judge(String bundle, String crl, String server, String client, String name, String id) throws Exception {
-    SSLContext serving = context(bundle, crl, server);
-    SSLContext calling = context(bundle, crl, client);
+  private static String innermost(Throwable failure) {
+    Throwable cause = failure;
+    while (cause.getCause() != null) cause = cause.getCause();
+    return cause.toString();
+  }
+
+  private static void judge(String bundle, String crl, String serverFolder, String clientFolder, String name, String id) throws Exception {
+    SSLContext serving = context(bundle, crl, serverFolder);
+    SSLContext calling = context(bundle, crl, clientFolder);
     try (SSLServerSocket listener = (SSLServerSocket) serving.getServerSocketFactory().createServerSocket(0, 1, java.net.InetAddress.getLoopbackAddress())) {
       listener.setNeedClientAuth(true);
       CompletableFuture<Certificate> caller = CompletableFuture.supplyAsync(() -> accept(listener));
@@ -65,14 +69,19 @@ public final class Judge {
       } catch (Exception failure) {
         clientFailure = failure;
       }
-      X509Certificate seen;
+      X509Certificate seen = null;
+      Throwable serverFailure = null;
       try {
         seen = (X509Certificate) caller.join();
       } catch (CompletionException failure) {
-        // Whoever refused has the reason; the other only has its alert.
-        throw clientFailure != null && !String.valueOf(clientFailure.getMessage()).contains("fatal alert") ? clientFailure : failure;
+        serverFailure = failure;
       }
-      if (clientFailure != null) throw clientFailure;
+      if (clientFailure != null || serverFailure != null) {
+        // Whoever refused has the reason; the other has an alert, or a connection that broke.
+        String client = clientFailure == null ? "fine" : innermost(clientFailure);
+        String server = serverFailure == null ? "fine" : innermost(serverFailure);
+        throw new IllegalStateException("client: " + client + "; server: " + server);
+      }
       String names = String.valueOf(seen.getSubjectAlternativeNames());
       if (!names.equals("[[6, " + id + "]]")) throw new IllegalStateException("the client is " + names + ", not " + id);
     }
