@@ -34,7 +34,7 @@ export class Http2Connection implements Connection {
     const core = new ConnectionCore(this, socket, options, owner, turn, buffers);
     const ownSettings = new OwnSettings(core);
     this.#core = core;
-    this.#inbound = new Inbound(core, ownSettings, (bytes, start) => this.#onPingAck(bytes, start));
+    this.#inbound = new Inbound(core, socket, ownSettings, (bytes, start) => this.#onPingAck(bytes, start));
     if (!core.isServer) core.control.preface();
     ownSettings.send();
     core.watch.start();

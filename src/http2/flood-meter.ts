@@ -7,6 +7,7 @@ export class FloodMeter {
   /** Frames that did some work: they pay for the control frames that come with them. */
   #usefulFrames = 0;
   #finishedStreams = 0;
+  #thrownAway = 0;
 
   constructor(limits: ConnectionLimits) {
     this.#limits = limits;
@@ -22,8 +23,16 @@ export class FloodMeter {
     this.#finishedStreams++;
   }
 
+  /** Whether so many streams have been begun and thrown away since it was last true. */
+  hasThrownAway(streams: number): boolean {
+    if (this.#thrownAway < streams) return false;
+    this.#thrownAway = 0;
+    return true;
+  }
+
   /** Counts one at `nowMicros`. False when the rate is exceeded. */
   allows(name: RateName, nowMicros: number): boolean {
+    if (name === 'youngResets' || name === 'provokedResets') this.#thrownAway++;
     const rate = this.#limits[name];
     let bucket = this.#buckets.get(name);
     if (bucket === undefined) {

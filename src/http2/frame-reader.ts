@@ -6,7 +6,7 @@
  */
 import { Flag, FRAME_HEADER_BYTES, FrameType, PREFACE, uint8, uint24, uint31 } from './frame.ts';
 
-/** Receives what is read. Any call may stop the reader. */
+/** Receives what is read. Any call may stop the reader, or pause it. */
 export interface FrameSink {
   /** A frame that is not DATA, in `bytes[start, end)`. */
   onFrame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void;
@@ -27,6 +27,7 @@ export class FrameReader {
   readonly #maxFrameBytes: number;
   #prefaceLeft: number;
   #stopped = false;
+  #paused = false;
 
   // A frame that began in an earlier piece: its header, and all of it unless it is DATA.
   #held: Buffer = EMPTY;
@@ -56,15 +57,25 @@ export class FrameReader {
     this.#held = EMPTY;
   }
 
-  /** Reads the next piece of the stream. Views of it are passed on, so it must not be written to again. */
-  read(bytes: Buffer): void {
+  /** Has `read` return when the frame at hand is done. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  /**
+   * Reads the next piece of the stream, or what it returned of the last: what a `pause` has left to be read. Views of it are passed
+   * on, so it must not be written to again.
+   */
+  read(bytes: Buffer): Buffer | undefined {
+    this.#paused = false;
     let at = this.#prefaceLeft > 0 ? this.#readPreface(bytes) : 0;
-    while (at < bytes.length && !this.#stopped) {
+    while (at < bytes.length && !this.#stopped && !this.#paused) {
       if (this.#dataLeft > 0) at = this.#readData(bytes, at);
       else if (this.#paddingLeft > 0) at = this.#skipPadding(bytes, at);
       else if (this.#heldTarget > 0) at = this.#fillHeld(bytes, at);
       else at = this.#readFrame(bytes, at);
     }
+    return this.#paused && !this.#stopped ? bytes.subarray(at) : undefined;
   }
 
   #readPreface(bytes: Buffer): number {

@@ -77,6 +77,15 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     ],
   },
   {
+    file: 'src/http2/inbound.ts',
+    name: 'THROWN_AWAY_PER_TURN',
+    attack: 'Rapid reset and MadeYouReset below their limits, felt by other tenants of the thread',
+    test: [
+      'unit/http2/throwaway-turns.test.ts',
+      'of streams that are thrown away ten are done before it is others’ turn, and the rest after it',
+    ],
+  },
+  {
     file: 'src/proxy/relayed-call.ts',
     name: 'MAX_HEARD_BYTES',
     attack: 'A request that is no gRPC, without end',
