@@ -66,6 +66,8 @@ export class UpstreamPool implements ConnectionOwner {
   readonly #health: HealthWatch | undefined;
   /** Those that take calls. */
   readonly #connections = new Set<Connection>();
+  /** Those of them that have not yet had a call. */
+  readonly #unused = new WeakSet<Connection>();
   readonly #waiting = new Set<Waiter>();
   #opening: Opening | undefined;
   #failures = 0;
@@ -96,7 +98,11 @@ export class UpstreamPool implements ConnectionOwner {
    * the refusal is immediate).
    */
   acquire(waiter: Waiter): Connection | undefined {
-    for (const connection of this.#connections) if (connection.availableStreams > 0) return connection;
+    for (const connection of this.#connections) {
+      if (connection.availableStreams <= 0) continue;
+      this.#unused.delete(connection);
+      return connection;
+    }
     const { config } = this.#options;
     if (this.#closed) waiter.failed({ kind: 'draining' });
     else if (this.#isOutOfReach()) waiter.failed(this.#unavailable());
@@ -131,8 +137,7 @@ export class UpstreamPool implements ConnectionOwner {
   }
 
   onGoaway(connection: Connection): void {
-    this.#connections.delete(connection);
-    this.#replace();
+    this.#lost(connection, 'went away before it took a call');
   }
 
   onCapacity(connection: Connection): void {
@@ -140,8 +145,9 @@ export class UpstreamPool implements ConnectionOwner {
     if (opening?.at !== 'settings' || opening.connection !== connection) return this.#serve(connection);
     clearTimeout(opening.timer);
     this.#opening = undefined;
-    this.#failures = 0;
+    if (connection.availableStreams > 0) this.#failures = 0;
     this.#connections.add(connection);
+    this.#unused.add(connection);
     this.#serve(connection);
     if (this.#waiting.size > 0 || this.#isBelowMinimum()) this.#grow();
   }
@@ -150,6 +156,7 @@ export class UpstreamPool implements ConnectionOwner {
     for (const waiter of this.#waiting) {
       if (connection.availableStreams <= 0) return;
       this.#waiting.delete(waiter);
+      this.#unused.delete(connection);
       waiter.connected(connection);
     }
     this.#closeIfIdle(connection);
@@ -166,8 +173,17 @@ export class UpstreamPool implements ConnectionOwner {
       // Whoever accepts and hangs up, or is no HTTP/2 server, is no more reachable than whoever refuses.
       return this.#failed(whyEnded(end) ?? 'closed before it said anything');
     }
-    this.#connections.delete(connection);
     this.#lastError = whyEnded(end) ?? this.#lastError;
+    this.#lost(connection, whyEnded(end) ?? 'closed before it took a call');
+  }
+
+  /** One that comes and goes while calls wait, and takes none, is no more reachable than whoever refuses. */
+  #lost(connection: Connection, why: string): void {
+    this.#connections.delete(connection);
+    if (this.#unused.delete(connection) && this.#waiting.size > 0) {
+      this.#lastError = why;
+      this.#backOff();
+    }
     this.#replace();
   }
 

@@ -10,7 +10,7 @@ import { Turn } from '../../../src/kernel/turn.ts';
 import { UpstreamPool, type Waiter } from '../../../src/proxy/upstream-pool.ts';
 import { attachSharedState, createSharedState } from '../../../src/quota/shared-state.ts';
 import { eventually } from '../../fakes/hostile-ground.ts';
-import { RawUpstream, type RawUpstreamOptions } from '../../fakes/raw-upstream.ts';
+import { RawUpstream, type RawUpstreamConnection, type RawUpstreamOptions } from '../../fakes/raw-upstream.ts';
 
 const REQUEST = [':method', 'POST', ':scheme', 'http', ':path', '/a.B/C', ':authority', 'a'];
 const SILENT: StreamOwner = {
@@ -168,6 +168,35 @@ describe('an upstream that cannot be reached', () => {
     const later = call();
     await eventually('the next refusal', () => later.denial !== undefined);
     expect(accepted).toBe(2);
+  });
+
+  it.each([
+    ['goes away', 'went away before it took a call', (up: RawUpstreamConnection) => up.goaway(0, 0)],
+    ['hangs up', 'closed before it took a call', (up: RawUpstreamConnection) => up.socket.end()],
+  ])('is one that allows no stream and then %s, too', async (_name, why, leave) => {
+    await start({}, { maxConcurrentStreams: 0 });
+    upstream.onConnection = (up) => setImmediate(() => leave(up));
+    const first = call();
+    await eventually('the refusal', () => first.denial !== undefined);
+    expect(first.denial).toMatchObject({ kind: 'upstream_unavailable', why });
+    expect(call().denial).toMatchObject({ kind: 'upstream_unavailable', why });
+    // However many calls come, it is tried a few times at most: after 100 ms, and then twice as long each time.
+    for (const began = performance.now(); performance.now() - began < 300; ) {
+      const next = call();
+      await eventually('another refusal', () => next.denial !== undefined);
+    }
+    expect(upstream.connections.length).toBeLessThan(12);
+  });
+
+  it('is not one that goes away while no call waits', async () => {
+    await start({ minConnections: 1 });
+    await eventually('one', () => upstream.connections.length === 1);
+    await delay(20);
+    upstream.connections[0]?.goaway(0, 0);
+    await delay(20);
+    const next = call();
+    await eventually('another', () => next.connection !== undefined);
+    expect(next.denial).toBeUndefined();
   });
 
   it('is one that does not answer within the time', async () => {
