@@ -1,14 +1,11 @@
 /**
  * Options that the commands of `bulkhead pki` share, and how each is read.
  */
-import { readFileSync, statSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { KeyAlgorithm } from '../identity/issue.ts';
 import { parseTenantId, type TenantId } from '../kernel/ids.ts';
 import { parseDurationMs } from '../kernel/units.ts';
-import type { Passphrases } from '../pki/issuing.ts';
-import { MAX_PASSPHRASE_BYTES, Passphrase } from '../pki/private-key.ts';
-import { PkiProblem, refused } from '../pki/problem.ts';
+import { PkiProblem } from '../pki/problem.ts';
 import type { CliIo } from './io.ts';
 
 export interface CommonOptions {
@@ -40,42 +37,11 @@ export function keyAlgorithmOption(text: string): Option {
   return new Option('--key-algorithm <algorithm>', text).choices(['P-256', 'Ed25519'] satisfies KeyAlgorithm[]);
 }
 
-/** The passphrase that the user gave, if any. Throws a PkiProblem. */
-export function passphraseOf(options: Pick<CommonOptions, 'passphraseFile'>): Passphrase | undefined {
-  const { passphraseFile } = options;
-  if (passphraseFile !== undefined) return passphraseFromFile(passphraseFile);
-  const variable = process.env[PASSPHRASE_VARIABLE];
-  return variable === undefined || variable === '' ? undefined : Passphrase.from(variable, PASSPHRASE_VARIABLE);
-}
-
-/** Reads a passphrase file, which may be a pipe. Throws a PkiProblem. */
-export function passphraseFromFile(file: string): Passphrase {
-  let text: string;
-  try {
-    // A line end more than the longest one.
-    if (statSync(file).size > MAX_PASSPHRASE_BYTES + 2) throw new RangeError('it is too large for one');
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw refused(`cannot read the passphrase: ${why}`, 'name a file that holds it and nothing else');
-  }
-  return Passphrase.from(text, file);
-}
-
 /** Adds a passphrase for the keys of leafs, which is never that of the CA. */
 export const KEY_PASSPHRASE = [
   '--key-passphrase-file <file>',
   'encrypt the new private keys with this; a sidecar reads them only in clear',
 ] as const;
-
-/** The passphrases of both kinds. Throws a PkiProblem. */
-export function passphrasesOf(options: CommonOptions & { readonly keyPassphraseFile?: string }): Passphrases {
-  const { keyPassphraseFile } = options;
-  return {
-    authority: passphraseOf(options),
-    leaf: keyPassphraseFile === undefined ? undefined : passphraseFromFile(keyPassphraseFile),
-  };
-}
 
 export function durationOption(text: string): number {
   const ms = parseDurationMs(text);

@@ -3,19 +3,8 @@
  */
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { type DerElement, der } from './der.ts';
+import { REVOCATION_REASON, type RevocationReason } from './revocation-reason.ts';
 import { authorityKeyIdentifier, extension, signatureAlgorithm, signStructure, subjectOf } from './signed-structure.ts';
-
-/** CRLReason, RFC 5280 §5.3.1, as far as a CA of leafs has use for it. `unspecified` is written by leaving it out. */
-export const REVOCATION_REASON = {
-  unspecified: 0,
-  keyCompromise: 1,
-  affiliationChanged: 3,
-  superseded: 4,
-  cessationOfOperation: 5,
-  privilegeWithdrawn: 9,
-} as const;
-
-export type RevocationReason = keyof typeof REVOCATION_REASON;
 
 export interface RevokedCertificate {
   /** As it stands in the certificate: big-endian, two's complement. */

@@ -3,7 +3,7 @@
  * its file is written; one that is in no ledger was not issued here.
  */
 import type { KeyAlgorithm, LeafUse } from '../identity/issue.ts';
-import { REVOCATION_REASON, type RevocationReason } from '../identity/revocation-list.ts';
+import { REVOCATION_REASON, type RevocationReason } from '../identity/revocation-reason.ts';
 import { parseTenantId, type TenantId } from '../kernel/ids.ts';
 import { damaged } from './problem.ts';
 

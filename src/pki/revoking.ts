@@ -2,7 +2,7 @@
  * Revokes a certificate that was issued here: entered in the ledger, and on a new revocation list of its CA.
  */
 import { existsSync } from 'node:fs';
-import type { RevocationReason } from '../identity/revocation-list.ts';
+import type { RevocationReason } from '../identity/revocation-reason.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import { readCertificate, serialOf, sha256Of } from './authorities.ts';
 import type { PkiDirectory } from './directory.ts';

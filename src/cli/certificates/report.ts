@@ -1,11 +1,11 @@
 /**
  * What `bulkhead pki` says about certificates, to people and to machines.
  */
-import type { PkiDirectory } from '../pki/directory.ts';
-import type { IssuedLeaf } from '../pki/issuing.ts';
-import type { Ledger } from '../pki/ledger.ts';
-import { durationText } from '../pki/lifetimes.ts';
-import type { CliIo } from './io.ts';
+import type { PkiDirectory } from '../../pki/directory.ts';
+import type { IssuedLeaf } from '../../pki/issuing.ts';
+import type { Ledger } from '../../pki/ledger.ts';
+import { durationText } from '../../pki/lifetimes.ts';
+import type { CliIo } from '../io.ts';
 
 /** `2026-11-25T12:00:00Z`. */
 export function timeText(ms: number): string {
