@@ -19,6 +19,8 @@ export interface AuthorizableMethod {
   readonly fullName: string;
   /** Its messages name a model, so a permit for the method alone is not enough. */
   readonly readsModel: boolean;
+  /** Only a role that names the method itself has it; `package.Service/*` does not include it. */
+  readonly sensitive: boolean;
 }
 
 /** Decisions remembered for one caller (methods) and for one permit (models with versions). */
@@ -165,7 +167,7 @@ export class Authorizer {
     }
     const standings = this.#table
       .grantsOf(caller)
-      .filter(({ grant }) => grant.role.hasMethod(fullName))
+      .filter(({ grant }) => grant.role.hasMethod(method))
       .map((held) => standing(held, caller, now));
     const usable = standings.filter(({ lacks }) => lacks === undefined);
     const [first, ...rest] = [...usable, ...standings.filter(({ lacks }) => lacks !== undefined)];

@@ -47,9 +47,10 @@ export class Role {
     this.#anyModel = config.models.includes('*');
   }
 
-  /** `package.Service/Method`. */
-  hasMethod(fullName: string): boolean {
-    return this.#methods.has(fullName) || this.#services.has(fullName.slice(0, fullName.lastIndexOf('/')));
+  /** A sensitive method has to be named: `package.Service/*` is what anybody may be given. */
+  hasMethod({ fullName, sensitive }: { readonly fullName: string; readonly sensitive: boolean }): boolean {
+    if (this.#methods.has(fullName)) return true;
+    return !sensitive && this.#services.has(fullName.slice(0, fullName.lastIndexOf('/')));
   }
 
   /**

@@ -4,6 +4,7 @@
  * Everything in it has passed the schema and the checks of `load.ts`; code that receives it trusts it. Files (certificates,
  * keys, CAs, JWKS) are inlined as text. Durations are milliseconds, sizes bytes, as the names say.
  */
+import type { ProtocolName } from '../inspection/protocols.ts';
 import type { TenantId } from '../kernel/ids.ts';
 
 export interface Generation {
@@ -145,7 +146,11 @@ export interface TenantConfig {
   readonly byteAccountBytes: number;
   readonly upstream: UpstreamConfig;
   readonly trace: { readonly clientContext: 'link' | 'parent' };
-  /** Services beyond the KServe V2 protocol that are passed through without reading their messages. */
+  /** What the model server speaks; absent: Triton's protocol. */
+  readonly protocols?: readonly ProtocolName[];
+  /** The model of a server whose protocol names none; absent: requests name it. */
+  readonly servedModel?: string;
+  /** Services beyond these protocols that are passed through without reading their messages. */
   readonly opaqueServices: readonly string[];
 }
 

@@ -1,20 +1,52 @@
 /**
  * What the configuration must know of the methods that are read: their names, and which of them name a model. Derived from the
- * table that the data plane uses, so that a role cannot name what a call would not find.
+ * tables that the data plane uses, so that a role cannot name what a call would not find.
  */
-import { INFERENCE_METHODS, INFERENCE_SERVICE } from '../inspection/method-table.ts';
+import type { MethodRow, ServiceRows } from '../inspection/method-row.ts';
+import { type ProtocolName, servicesOf } from '../inspection/protocols.ts';
 
-/** The service whose methods a role may write short. */
-export const READ_SERVICE = INFERENCE_SERVICE;
+/** The methods of one tenant's protocols. */
+export class KnownMethods {
+  readonly #services: ReadonlyMap<string, ServiceRows>;
 
-export const READ_METHODS: readonly string[] = [...INFERENCE_METHODS.keys()];
+  constructor(protocols: readonly ProtocolName[]) {
+    this.#services = servicesOf(protocols);
+  }
 
-/** Methods that reach beyond the models that a caller may use: for administrators. */
-export const SENSITIVE_METHODS: readonly string[] = READ_METHODS.filter(
-  (method) => INFERENCE_METHODS.get(method)?.sensitive === true,
-);
+  /** `package.Service` of each. */
+  get services(): readonly string[] {
+    return [...this.#services.keys()];
+  }
 
-/** Whether a request of this method (short name) names a model, so that a role must name models too; `*` has some. */
-export function readsModel(method: string): boolean {
-  return method === '*' || INFERENCE_METHODS.get(method)?.plan !== undefined;
+  /** Short names, which a role may write where only one service has the method. */
+  get shortNames(): readonly string[] {
+    return [...this.#services.values()].flatMap((rows) => [...rows.keys()]);
+  }
+
+  /** A service's method names; undefined: the service is not one of these. */
+  methodsOf(service: string): readonly string[] | undefined {
+    const rows = this.#services.get(service);
+    return rows && [...rows.keys()];
+  }
+
+  /** Full names of the methods with this short name. */
+  named(short: string): readonly string[] {
+    return this.services
+      .filter((service) => this.#services.get(service)?.has(short))
+      .map((service) => `${service}/${short}`);
+  }
+
+  /** Methods of a service that reach beyond the models that a caller may use: a role has to name each of them. */
+  sensitiveOf(service: string): readonly string[] {
+    return [...(this.#services.get(service) ?? [])].filter(([, row]) => row.sensitive).map(([method]) => method);
+  }
+
+  /** Whether a request of this method (`package.Service/Method`) is about a model, so that a role must name models too; `*` has some. */
+  readsModel(fullName: string): boolean {
+    const slash = fullName.indexOf('/');
+    const rows = this.#services.get(fullName.slice(0, slash));
+    const method = fullName.slice(slash + 1);
+    const reads = (row: MethodRow | undefined) => row !== undefined && (row.plan !== undefined || row.servedModel);
+    return method === '*' ? [...(rows?.values() ?? [])].some(reads) : reads(rows?.get(method));
+  }
 }

@@ -1,9 +1,11 @@
 /**
  * Roles and bindings of one tenant: short method names made full, and every name checked against what it refers to.
  */
+
+import { protocolOf } from '../inspection/protocols.ts';
 import type { FileScope } from './file-scope.ts';
 import type { BindingConfig, RoleConfig, StepUpConfig } from './generation.ts';
-import { READ_METHODS, READ_SERVICE, readsModel, SENSITIVE_METHODS } from './known-methods.ts';
+import { KnownMethods } from './known-methods.ts';
 import type { TenantSource } from './schema-tenant.ts';
 import { nearest } from './suggestion.ts';
 
@@ -15,9 +17,10 @@ export function buildRoles(
 ): { readonly roles: readonly RoleConfig[]; readonly bindings: readonly BindingConfig[] } {
   const at = (list: string, index: number): string =>
     `${displayFile}:${scope.document.position({ path: [list, index] }).line} ${list}[${index}]`;
+  const known = new KnownMethods(source.protocols);
   const roles = source.roles.map((role, index): RoleConfig => {
     const methods = role.methods.map((method, position) =>
-      expandMethod(scope, source, method, ['roles', index, 'methods', position]),
+      expandMethod(scope, source, known, method, ['roles', index, 'methods', position]),
     );
     const { name, models, versions, scopes, stepUp } = role;
     return {
@@ -31,7 +34,7 @@ export function buildRoles(
   const bindings = source.bindings.map(
     (binding, index): BindingConfig => ({ ...binding, source: at('bindings', index) }),
   );
-  judgeRoles(scope, source);
+  judgeRoles(scope, source, roles, known);
   judgeStrength(scope, source);
   judgeBindings(scope, source);
   return { roles, bindings };
@@ -41,34 +44,66 @@ export function buildRoles(
 function expandMethod(
   scope: FileScope,
   source: TenantSource,
+  known: KnownMethods,
   method: string,
   path: readonly (string | number)[],
 ): string {
   const slash = method.indexOf('/');
-  const service = slash < 0 ? READ_SERVICE : method.slice(0, slash);
+  if (slash < 0) return expandShort(scope, known, method, path);
+  const service = method.slice(0, slash);
   const short = method.slice(slash + 1);
-  const full = `${service}/${short}`;
-  if (service === READ_SERVICE) {
-    if (short === '*') {
-      const message = `includes methods that reach beyond the role’s models: ${SENSITIVE_METHODS.join(', ')}`;
-      scope.report({ path }, message, 'name the methods one by one, unless the role is for administrators', 'warning');
-      return full;
-    }
-    if (READ_METHODS.includes(short)) return full;
-    const near = nearest(short, READ_METHODS);
-    const fix = near === undefined ? `write one of: ${READ_METHODS.join(', ')}` : `did you mean ${near}?`;
-    scope.report({ path }, `${READ_SERVICE} has no method ${short}`, fix);
-    return full;
-  }
-  if (!source.services.includes(service)) {
-    const near = nearest(service, [READ_SERVICE, ...source.services]);
-    const fix = `${near === undefined ? '' : `did you mean ${near}? Else `}add ${service} to services, to pass it through unread`;
+  const methods = known.methodsOf(service);
+  if (methods !== undefined) {
+    if (short === '*') judgeWhole(scope, known.sensitiveOf(service), path);
+    else if (!methods.includes(short)) reportMethod(scope, `${service} has no method ${short}`, short, methods, path);
+  } else if (!source.services.includes(service)) {
+    const protocol = protocolOf(service);
+    const near = nearest(service, [...known.services, ...source.services]);
+    const fix =
+      protocol === undefined
+        ? `${near === undefined ? '' : `did you mean ${near}? Else `}add ${service} to services, to pass it through unread`
+        : `add ${protocol} to protocols`;
     scope.report({ path }, `the service ${service} is not known`, fix);
   }
-  return full;
+  return method;
 }
 
-function judgeRoles(scope: FileScope, source: TenantSource): void {
+function expandShort(scope: FileScope, known: KnownMethods, short: string, path: readonly (string | number)[]): string {
+  const [first, second] = known.named(short);
+  if (first === undefined) {
+    const [only, ...others] = known.services;
+    const whose = only !== undefined && others.length === 0 ? only : 'the model server’s protocols';
+    const has = whose === only ? 'has' : 'have';
+    reportMethod(scope, `${whose} ${has} no method ${short}`, short, known.shortNames, path);
+    return `${only ?? ''}/${short}`;
+  }
+  if (second !== undefined)
+    scope.report(
+      { path },
+      `${short} may be ${first} or ${second}`,
+      'write it with its service: package.Service/Method',
+    );
+  return first;
+}
+
+function reportMethod(
+  scope: FileScope,
+  message: string,
+  short: string,
+  methods: readonly string[],
+  path: readonly (string | number)[],
+): void {
+  const near = nearest(short, methods);
+  scope.report({ path }, message, near === undefined ? `write one of: ${methods.join(', ')}` : `did you mean ${near}?`);
+}
+
+function judgeWhole(scope: FileScope, sensitive: readonly string[], path: readonly (string | number)[]): void {
+  if (sensitive.length === 0) return;
+  const message = `does not include the methods that reach beyond the role’s models: ${sensitive.join(', ')}`;
+  scope.report({ path }, message, 'name those that the role is to have, one by one beside it', 'warning');
+}
+
+function judgeRoles(scope: FileScope, source: TenantSource, roles: readonly RoleConfig[], known: KnownMethods): void {
   const first = new Map<string, number>();
   const given = new Set(source.bindings.map((binding) => binding.role));
   for (const [index, role] of source.roles.entries()) {
@@ -90,7 +125,7 @@ function judgeRoles(scope: FileScope, source: TenantSource): void {
         'warning',
       );
     }
-    if (role.models.length === 0 && role.methods.some(needsModel)) {
+    if (role.models.length === 0 && roles[index]?.methods.some((method) => known.readsModel(method)) === true) {
       const message = `the role ${role.name} has methods that use a model, but no models: it allows none`;
       scope.report({ path: ['roles', index] }, message, 'add models: [name, …] or models: ["*"]', 'warning');
     }
@@ -118,12 +153,6 @@ function judgeStrength(scope: FileScope, source: TenantSource): void {
       scope.report({ path: ['roles', index, 'scopes'] }, message, 'add them to an API key, or remove them', 'warning');
     }
   }
-}
-
-function needsModel(method: string): boolean {
-  const slash = method.indexOf('/');
-  const service = slash < 0 ? READ_SERVICE : method.slice(0, slash);
-  return service === READ_SERVICE && readsModel(method.slice(slash + 1));
 }
 
 function judgeBindings(scope: FileScope, source: TenantSource): void {

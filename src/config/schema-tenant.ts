@@ -2,6 +2,7 @@
  * What a tenant's file may say. Every key has its description here, which is also what the editor shows.
  */
 import { z } from 'zod';
+import { PROTOCOL_NAMES } from '../inspection/protocols.ts';
 import {
   count,
   discreet,
@@ -300,6 +301,12 @@ export const tenantSchema = z
       })
       .prefault({})
       .meta({ description: 'Tracing.' }),
+    protocols: list(
+      z.enum(PROTOCOL_NAMES),
+      'What the model server speaks: `triton` (KServe V2 with Triton’s extension), `tensorflow-serving`, `torchserve`, `vllm`. Default: triton.',
+      PROTOCOL_NAMES.length,
+    ).default(['triton']),
+    model: name('a model', 'The server’s only model, for a protocol whose requests name none (`vllm`).').optional(),
     services: list(
       text('a service (package.Service)', /^[A-Za-z_][A-Za-z0-9_.]*$/, 'grpc.health.v1.Health', 'A service.'),
       'Further gRPC services that are passed through without reading their messages.',

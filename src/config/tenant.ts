@@ -8,7 +8,7 @@ import { FileScope, type PlacedValidity } from './file-scope.ts';
 import type { Finding } from './finding.ts';
 import type { CredentialKind, IssuerConfig, TenantConfig } from './generation.ts';
 import { judgeKeySet } from './key-set.ts';
-import { READ_SERVICE } from './known-methods.ts';
+import { judgeProtocols } from './protocols.ts';
 import { buildRoles } from './roles.ts';
 import { checkSchema } from './schema-check.ts';
 import { type TenantSource, tenantSchema } from './schema-tenant.ts';
@@ -107,6 +107,8 @@ function build(
     upstream,
     trace: source.trace,
     opaqueServices: source.services,
+    protocols: source.protocols,
+    ...(source.model === undefined ? {} : { servedModel: source.model }),
   };
   return { draft, facts };
 }
@@ -215,9 +217,5 @@ function judgeServices(scope: FileScope, source: TenantSource): void {
       scope.report({ path: ['serverNames', index] }, `${serverName} stands twice`, 'remove one');
     names.add(serverName);
   }
-  const service = source.services.indexOf(READ_SERVICE);
-  if (service >= 0) {
-    const fix = 'remove it: its messages are read, so that models can be told apart';
-    scope.report({ path: ['services', service] }, `${READ_SERVICE} cannot be passed through unread`, fix);
-  }
+  judgeProtocols(scope, source);
 }

@@ -2,39 +2,20 @@
  * The requests of the KServe V2 service that name a model, as the wire scanner must know them. A test holds every number and
  * wire type against the proto.
  */
-import { type FieldShape, type MessageShape, type NumberWireType, planFields } from '../protobuf/field-plan.ts';
-
-/** Slot of the model's name in what the scanner yields. */
-export const MODEL_SLOT = 0;
-/** Slot of the model's version, in plans that have one. */
-export const VERSION_SLOT = 1;
-
-const VARINT = 0;
-const FIXED64 = 1;
-const FIXED32 = 5;
-
-const PAYLOAD: FieldShape = { kind: 'payload' };
-
-function captured(slot: number, name: string): FieldShape {
-  return { kind: 'captured', slot, name };
-}
-
-function message(shape: MessageShape): FieldShape {
-  return { kind: 'message', shape };
-}
-
-function number(wireType: NumberWireType): FieldShape {
-  return { kind: 'number', wireType, repeated: false };
-}
-
-function numbers(wireType: NumberWireType): FieldShape {
-  return { kind: 'number', wireType, repeated: true };
-}
-
-/** A map's entry: the key is a string in all of these. */
-function entry(value: MessageShape): FieldShape {
-  return message({ 1: PAYLOAD, 2: message(value) });
-}
+import { type MessageShape, planFields } from '../protobuf/field-plan.ts';
+import {
+  captured,
+  entry,
+  FIXED32,
+  FIXED64,
+  MODEL_SLOT,
+  message,
+  number,
+  numbers,
+  PAYLOAD,
+  VARINT,
+  VERSION_SLOT,
+} from './shape.ts';
 
 const INFER_PARAMETER: MessageShape = {
   1: number(VARINT),

@@ -8,8 +8,8 @@ import type { Denial } from '../kernel/denial.ts';
 import type { Standing } from '../kernel/standing.ts';
 import { WireScanner } from '../protobuf/scanner.ts';
 import { GzipMessage } from './gzip-message.ts';
-import { MODEL_SLOT, VERSION_SLOT } from './inference-shapes.ts';
 import type { MethodEntry } from './method-table.ts';
+import { MODEL_SLOT, VERSION_SLOT } from './shape.ts';
 
 /**
  * What `scan` found in `chunk` from `offset` on:
@@ -22,6 +22,19 @@ import type { MethodEntry } from './method-table.ts';
  */
 export type ScanOutcome = 'more' | 'message' | 'inflating' | 'reject';
 
+/** What a request asks for. */
+export interface ModelTarget {
+  /** Empty when it names none. */
+  readonly model: string;
+  /** Empty when it leaves the choice to the server. */
+  readonly version: string;
+}
+
+/** All that a request asks for: the first, and what it names besides. */
+export interface RequestedModels extends ModelTarget {
+  readonly further: readonly ModelTarget[];
+}
+
 export interface InspectionLimits {
   /** One message as declared by its length prefix, compressed or not. */
   readonly maxMessageBytes: number;
@@ -29,8 +42,8 @@ export interface InspectionLimits {
   readonly maxInflatedBytes: number;
 }
 
-/** One call's inspector. No more than one chunk is referred to at a time, and nothing is allocated per chunk. */
-export class MessageInspector {
+/** One call's inspector, and after `message` what that asks for. No more than one chunk is referred to at a time, and nothing is allocated per chunk. */
+export class MessageInspector implements RequestedModels {
   readonly #entry: MethodEntry;
   readonly #encoding: 'identity' | 'gzip';
   readonly #limits: InspectionLimits;
@@ -48,6 +61,7 @@ export class MessageInspector {
   #messages = 0;
   #model = '';
   #version = '';
+  #further: readonly ModelTarget[] = NO_TARGETS;
   #denial: Denial | undefined;
 
   /** `standing` pays for the inflaters of compressed messages. */
@@ -72,6 +86,11 @@ export class MessageInspector {
   /** After `message`: the version it names; empty when it leaves the choice to the server. */
   get version(): string {
     return this.#version;
+  }
+
+  /** After `message`: what it asks for besides; a message may name several models. */
+  get further(): readonly ModelTarget[] {
+    return this.#further;
   }
 
   /** After `reject`. */
@@ -186,6 +205,9 @@ export class MessageInspector {
       if (!scanner.finish()) return this.#rejectScan(scanner);
       this.#model = scanner.value(MODEL_SLOT);
       this.#version = scanner.value(VERSION_SLOT);
+      this.#further = scanner.targets === 1 ? NO_TARGETS : furtherTargets(scanner);
+    } else {
+      this.#model = this.#entry.servedModel;
     }
     this.#inMessage = false;
     this.#messages += 1;
@@ -202,6 +224,15 @@ export class MessageInspector {
   #reject(why: string, field = 'message'): void {
     this.#denial = { kind: 'payload_rejected', field, why };
   }
+}
+
+const NO_TARGETS: readonly ModelTarget[] = [];
+
+function furtherTargets(scanner: WireScanner): readonly ModelTarget[] {
+  return Array.from({ length: scanner.targets - 1 }, (_, index) => ({
+    model: scanner.value(MODEL_SLOT, index + 1),
+    version: scanner.value(VERSION_SLOT, index + 1),
+  }));
 }
 
 /** Compressed-Flag and Message-Length (gRPC over HTTP/2, Length-Prefixed-Message). */

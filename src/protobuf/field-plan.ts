@@ -7,18 +7,65 @@
  * they could read differently is refused; that takes knowing the wire types, all the way down.
  */
 
-/** A message type, by field number. Every field that the type declares must be in it. */
-export type MessageShape = Readonly<Record<number, FieldShape>>;
+/** A message type, by field number. Every field that the type declares must be in it. May refer to itself. */
+export interface MessageShape {
+  readonly [number: number]: FieldShape;
+}
+
+/**
+ * A field that a message may have only one of, with others or alone: the members of a oneof share a claim, a message with
+ * captured fields in it has one of its own. Parsers differ on a second one (most merge two messages of a singular field, some
+ * take the last; most forget a oneof's earlier member, some keep both), so it is refused. Numbers from 0 up, one plan's own.
+ */
+export type Claim = number;
+
+/** What an integer field holds, as its text. All are varints. */
+export type IntegerForm = 'int32' | 'int64' | 'uint32' | 'uint64';
 
 export type FieldShape =
-  /** A string that is read into a slot; fields may share one, and the last on the wire wins. Not repeated, not in a oneof. */
-  | { readonly kind: 'captured'; readonly slot: number; readonly name: string }
+  /**
+   * A string that is read into a slot, behind `prefix`; fields may share one, and the last on the wire wins. `each`: it is
+   * repeated, and every element is a target of its own.
+   */
+  | {
+      readonly kind: 'captured';
+      readonly slot: number;
+      readonly name: string;
+      readonly prefix?: string;
+      readonly each?: boolean;
+      readonly claim?: Claim;
+    }
+  /** An integer that is read into a slot, in decimal; `zero` is what 0 is read as, which may say the same as no field at all. */
+  | {
+      readonly kind: 'integer';
+      readonly slot: number;
+      readonly name: string;
+      readonly form: IntegerForm;
+      readonly zero: '' | '0';
+      readonly claim?: Claim;
+    }
   /** A string or bytes field that is stepped over unseen. */
-  | { readonly kind: 'payload' }
-  /** A message or a map's entry. */
-  | { readonly kind: 'message'; readonly shape: MessageShape }
+  | { readonly kind: 'payload'; readonly claim?: Claim }
+  /**
+   * A message or a map's entry. `each`: it is repeated, and every element with captured fields in it is a target of its own.
+   * `fresh`: repeated, with such an element further in. `present` is what its presence puts into a slot.
+   */
+  | {
+      readonly kind: 'message';
+      readonly shape: MessageShape;
+      readonly claim?: Claim;
+      readonly repeats?: 'each' | 'fresh';
+      readonly present?: { readonly slot: number; readonly text: string };
+    }
+  /** A group (proto2), or a message field with delimited encoding (editions). */
+  | { readonly kind: 'group'; readonly shape: MessageShape; readonly claim?: Claim }
   /** A number, boolean or enum. A repeated one may come packed. */
-  | { readonly kind: 'number'; readonly wireType: NumberWireType; readonly repeated: boolean };
+  | {
+      readonly kind: 'number';
+      readonly wireType: NumberWireType;
+      readonly repeated: boolean;
+      readonly claim?: Claim;
+    };
 
 /** Varint, fixed64, fixed32. */
 export type NumberWireType = 0 | 1 | 5;
@@ -26,44 +73,107 @@ export type NumberWireType = 0 | 1 | 5;
 /** A compiled plan. Immutable, shared by all scanners of its message type. */
 export interface FieldPlan {
   readonly root: PlanNode;
-  /** How many values the scanner yields. */
+  /** How many values the scanner yields for each target. */
   readonly slots: number;
+  /** Whether a message may have several targets, one for each element of a repeated field. */
+  readonly repeated: boolean;
+  /** How many claims its fields make. */
+  readonly claims: number;
 }
 
 export interface PlanNode {
-  /** By field number; a number beyond the end is an unknown field. */
+  /** By field number; a number beyond the end is an unknown field, unless it is in `high`. */
   readonly fields: readonly PlannedField[];
+  /** Fields with numbers above `MAX_PLANNED_FIELD`. */
+  readonly high: ReadonlyMap<number, PlannedField> | undefined;
 }
 
 export type PlannedField =
-  | { readonly kind: 'unknown' }
-  | { readonly kind: 'captured'; readonly slot: number; readonly name: string }
-  | { readonly kind: 'payload' }
-  | { readonly kind: 'message'; readonly node: PlanNode }
-  | { readonly kind: 'number'; readonly wireType: NumberWireType; readonly repeated: boolean };
+  | { readonly kind: 'unknown'; readonly claim?: undefined }
+  | Exclude<FieldShape, { readonly kind: 'message' | 'group' }>
+  | { readonly kind: 'group'; readonly node: PlanNode; readonly claim?: Claim }
+  | PlannedMessage;
+
+export interface PlannedMessage {
+  readonly kind: 'message';
+  readonly node: PlanNode;
+  readonly claim?: Claim;
+  readonly repeats?: 'each' | 'fresh';
+  /** Claims inside, which each element of a repeated one makes anew. */
+  readonly inside: readonly Claim[];
+  readonly present?: { readonly slot: number; readonly text: string };
+}
 
 /** Compiles a plan. Throws a RangeError when the shape contradicts itself: plans are written by us. */
 export function planFields(shape: MessageShape): FieldPlan {
-  const slots = new Set<number>();
-  const root = compile(shape, slots);
-  for (let slot = 0; slot < slots.size; slot++) if (!slots.has(slot)) throw new RangeError(`slot ${slot} is not used`);
-  return { root, slots: slots.size };
+  const compiler = new Compiler();
+  const root = compiler.compile(shape);
+  for (let slot = 0; slot < compiler.slots.size; slot++)
+    if (!compiler.slots.has(slot)) throw new RangeError(`slot ${slot} is not used`);
+  return { root, slots: compiler.slots.size, repeated: compiler.repeated, claims: compiler.claims };
 }
 
-/** Highest field number that a plan may name: plans are arrays. */
+/** Highest field number that stands in a plan's arrays. */
 const MAX_PLANNED_FIELD = 255;
+/** Protobuf's highest field number. */
+const MAX_FIELD = 2 ** 29 - 1;
 
 const UNKNOWN: PlannedField = { kind: 'unknown' };
 
-function compile(shape: MessageShape, slots: Set<number>): PlanNode {
-  const fields: PlannedField[] = [UNKNOWN];
-  for (const [key, field] of Object.entries(shape)) {
-    const number = Number(key);
-    if (!(Number.isInteger(number) && number >= 1 && number <= MAX_PLANNED_FIELD))
-      throw new RangeError(`field ${key} cannot be planned`);
-    while (fields.length <= number) fields.push(UNKNOWN);
-    if (field.kind === 'captured') slots.add(field.slot);
-    fields[number] = field.kind === 'message' ? { kind: 'message', node: compile(field.shape, slots) } : field;
+class Compiler {
+  readonly slots = new Set<number>();
+  repeated = false;
+  claims = 0;
+  /** A type that contains itself is compiled once. */
+  readonly #nodes = new Map<MessageShape, PlanNode>();
+
+  compile(shape: MessageShape): PlanNode {
+    const known = this.#nodes.get(shape);
+    if (known !== undefined) return known;
+    const fields: PlannedField[] = [UNKNOWN];
+    const high = new Map<number, PlannedField>();
+    const keys = Object.keys(shape).map(Number);
+    const node: PlanNode = { fields, high: keys.some((key) => key > MAX_PLANNED_FIELD) ? high : undefined };
+    this.#nodes.set(shape, node);
+    for (const number of keys) {
+      const field = shape[number];
+      if (field === undefined || !(Number.isInteger(number) && number >= 1 && number <= MAX_FIELD))
+        throw new RangeError(`field ${number} cannot be planned`);
+      const planned = this.#plan(field);
+      if (number > MAX_PLANNED_FIELD) {
+        high.set(number, planned);
+        continue;
+      }
+      while (fields.length <= number) fields.push(UNKNOWN);
+      fields[number] = planned;
+    }
+    return node;
   }
-  return { fields };
+
+  #plan(field: FieldShape): PlannedField {
+    if (field.claim !== undefined) this.claims = Math.max(this.claims, field.claim + 1);
+    if (field.kind === 'group') return { kind: 'group', node: this.compile(field.shape), ...claimOf(field) };
+    if (field.kind !== 'message') {
+      if (field.kind === 'captured' || field.kind === 'integer') this.slots.add(field.slot);
+      if (field.kind === 'captured' && field.each === true) this.repeated = true;
+      return field;
+    }
+    const { shape, ...rest } = field;
+    if (field.repeats === 'each') this.repeated = true;
+    return { ...rest, node: this.compile(shape), inside: [...claimsIn(shape)] };
+  }
+}
+
+function claimOf(field: FieldShape): { readonly claim?: Claim } {
+  return field.claim === undefined ? {} : { claim: field.claim };
+}
+
+function claimsIn(shape: MessageShape, claims = new Set<Claim>(), seen = new Set<MessageShape>()): ReadonlySet<Claim> {
+  if (seen.has(shape)) return claims;
+  seen.add(shape);
+  for (const field of Object.values(shape)) {
+    if (field.claim !== undefined) claims.add(field.claim);
+    if (field.kind === 'message' || field.kind === 'group') claimsIn(field.shape, claims, seen);
+  }
+  return claims;
 }

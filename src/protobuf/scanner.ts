@@ -1,11 +1,12 @@
 /**
- * Reads a few string fields out of a protobuf message while it streams by, in any pieces, with constant memory.
+ * Reads a few strings and integers out of a protobuf message while it streams by, in any pieces, with constant memory.
  *
  * The values are those that a full decode would end up with: the last occurrence wins, wherever it stands. Strings and bytes
  * of other fields are stepped over without being looked at. Hostile input is the normal case here: whatever parsers are known
- * to read differently from each other is refused, so that the server cannot see another value than we did.
+ * to read differently from each other is refused, so that the server cannot see another value than we did. Where a plan reads
+ * from a repeated field, every element is a target with values of its own.
  */
-import type { FieldPlan, PlanNode, PlannedField } from './field-plan.ts';
+import type { FieldPlan, IntegerForm, PlanNode, PlannedField, PlannedMessage } from './field-plan.ts';
 import type { TextCache } from './text-cache.ts';
 
 /** Why a message was refused. */
@@ -21,11 +22,20 @@ export const MAX_CAPTURED_BYTES = 1_024;
 /** Deepest nesting of groups and messages: below every parser's own limit (100 and more). */
 export const MAX_NESTING = 64;
 
+/** Most different targets of one message. */
+export const MAX_TARGETS = 64;
+
 /** Reads one message at a time: `begin`, any number of `push`, `finish`; then `begin` again. */
 export class WireScanner {
   readonly #plan: FieldPlan;
   readonly #texts: TextCache;
   readonly #values: string[] = [];
+  /** Number of the field that has made each claim in the message; 0: none yet. */
+  readonly #claims: number[] = [];
+  /** Values of the targets that have ended, `slots` after `slots`. */
+  readonly #targets: string[] = [];
+  /** Whether the innermost message is inside an element that is a target, and how deep that is. */
+  #targetDepth = NO_TARGET;
   #state: State = State.Tag;
   /** Message bytes before the current chunk. */
   #consumed = 0;
@@ -42,6 +52,9 @@ export class WireScanner {
   readonly #outerGroups: number[] = [];
   #varint = 0;
   #varintBytes = 0;
+  /** A captured integer's low and high 32 bits. */
+  #low = 0;
+  #high = 0;
   /** The field whose length or payload comes next. */
   #field: PlannedField = UNKNOWN;
   /** Bytes of its payload still to come. */
@@ -58,6 +71,9 @@ export class WireScanner {
   /** Begins a message of `bytes` bytes; Infinity when only its end will tell. */
   begin(bytes: number): void {
     for (let slot = 0; slot < this.#plan.slots; slot++) this.#values[slot] = '';
+    for (let claim = 0; claim < this.#plan.claims; claim++) this.#claims[claim] = 0;
+    this.#targets.length = 0;
+    this.#targetDepth = NO_TARGET;
     this.#state = State.Tag;
     this.#consumed = 0;
     this.#limit = bytes;
@@ -87,12 +103,20 @@ export class WireScanner {
   finish(): boolean {
     if (this.#state !== State.Tag || this.#varintBytes > 0 || this.#depth > 0)
       this.#refuse('message', 'ends inside a field');
+    // A message without elements names nothing; it has one target all the same, so that somebody decides on it.
+    else if (this.#plan.repeated && this.#targets.length === 0) this.#clearValues();
     return this.#refusal === undefined;
   }
 
+  /** How many targets the message has: one, unless its plan is `repeated`. Final after `finish`. */
+  get targets(): number {
+    return this.#targets.length === 0 ? 1 : this.#targets.length / this.#plan.slots;
+  }
+
   /** The value of a slot, empty when the field is absent. Final after `finish`. */
-  value(slot: number): string {
-    return this.#values[slot] ?? '';
+  value(slot: number, target = 0): string {
+    const values = this.#targets.length === 0 ? this.#values : this.#targets;
+    return values[target * this.#plan.slots + slot] ?? '';
   }
 
   get refusal(): ScanRefusal | undefined {
@@ -108,8 +132,10 @@ export class WireScanner {
     while (at < stop) {
       const byte = chunk[at++] ?? 0;
       const index = this.#varintBytes++;
-      if (this.#state === State.Integer) {
+      if (this.#state === State.Integer || this.#state === State.CapturedInteger) {
+        if (this.#state === State.CapturedInteger) this.#addBits(byte, index);
         if (byte < 0x80) {
+          if (this.#state === State.CapturedInteger) this.#keepInteger();
           this.#state = State.Tag;
           this.#varintBytes = 0;
           return at;
@@ -130,7 +156,11 @@ export class WireScanner {
   #onByte(byte: number, at: number, origin: number): number {
     if (this.#state === State.Length) this.#onLength(byte, origin + at);
     else if (this.#state === State.Integer) this.#state = State.Tag;
-    else this.#onTag(byte >>> 3, byte & 7, origin + at);
+    else if (this.#state === State.CapturedInteger) {
+      this.#addBits(byte, 0);
+      this.#keepInteger();
+      this.#state = State.Tag;
+    } else this.#onTag(byte >>> 3, byte & 7, origin + at);
     return at;
   }
 
@@ -148,14 +178,18 @@ export class WireScanner {
       this.#refuse('message', 'field number 0');
       return;
     }
-    const field = this.#node?.fields[number] ?? UNKNOWN;
+    const field = this.#node?.fields[number] ?? this.#node?.high?.get(number) ?? UNKNOWN;
     if (field.kind !== 'unknown' && !allows(field, wireType)) {
-      this.#refuse(field.kind === 'captured' ? field.name : 'message', 'a known field in another wire type');
+      this.#refuse(nameOf(field), 'a known field in another wire type');
       return;
     }
+    if (field.claim !== undefined && !this.#claim(field, field.claim, number)) return;
     switch (wireType) {
       case WireType.Varint:
-        this.#state = State.Integer;
+        this.#field = field;
+        this.#low = 0;
+        this.#high = 0;
+        this.#state = field.kind === 'integer' ? State.CapturedInteger : State.Integer;
         return;
       case WireType.Fixed64:
         return this.#beginPayload(State.Payload, 8, position);
@@ -164,7 +198,7 @@ export class WireScanner {
         this.#state = State.Length;
         return;
       case WireType.GroupStart:
-        return this.#enter(undefined, this.#limit, number);
+        return this.#enter(field.kind === 'group' ? field.node : undefined, this.#limit, number);
       case WireType.GroupEnd:
         if (this.#group === number) this.#leave();
         else this.#refuse('message', 'a group ends that did not begin');
@@ -179,19 +213,24 @@ export class WireScanner {
   #onLength(bytes: number, position: number): void {
     const field = this.#field;
     switch (field.kind) {
+      case 'integer':
+      case 'group':
+        // Never with a length: `allows` has seen to it.
+        this.#refuse('message', 'a known field in another wire type');
+        return;
       case 'unknown':
       case 'payload':
         return this.#beginPayload(State.Payload, bytes, position);
       case 'message':
         this.#state = State.Tag;
         if (position + bytes > this.#limit) this.#refuse('message', OVERLONG);
-        else this.#enter(field.node, position + bytes, 0);
+        else this.#enterMessage(field, position + bytes);
         return;
       case 'captured':
         this.#capturedBytes = 0;
         if (bytes > MAX_CAPTURED_BYTES) this.#refuse(field.name, 'too long');
         else this.#beginPayload(State.Capture, bytes, position);
-        if (bytes === 0) this.#values[field.slot] = '';
+        if (bytes === 0 && this.#refusal === undefined) this.#keepText(field, '');
         return;
       case 'number':
         // A packed list that ends inside an element: some parsers read that element to its end, behind the list's.
@@ -233,7 +272,72 @@ export class WireScanner {
     if (field.kind !== 'captured') return;
     const text = this.#texts.read(bytes, start, end);
     if (text === undefined) this.#refuse(field.name, 'not a text: invalid UTF-8 or a control character');
-    else this.#values[field.slot] = text;
+    else this.#keepText(field, text);
+  }
+
+  #keepText(field: CapturedField, text: string): void {
+    this.#values[field.slot] = field.prefix === undefined ? text : field.prefix + text;
+    if (field.each === true) this.#endTarget();
+  }
+
+  /** Takes seven more bits of a captured integer. */
+  #addBits(byte: number, index: number): void {
+    const bits = byte & 0x7f;
+    if (index < 4) this.#low += bits * 2 ** (7 * index);
+    else if (index === 4) {
+      this.#low += (bits & 0x0f) * 2 ** 28;
+      this.#high += bits >>> 4;
+    } else if (index < 9) this.#high += bits * 2 ** (7 * index - 32);
+    // Parsers drop the bits above the 64th, or refuse the integer.
+    else if (bits > 1) this.#refuse(nameOf(this.#field), 'an integer does not fit 64 bits');
+    else this.#high += bits * 2 ** 31;
+  }
+
+  #keepInteger(): void {
+    const field = this.#field;
+    if (field.kind !== 'integer') return;
+    const text = integerText(field.form, this.#low, this.#high);
+    if (text === undefined) this.#refuse(field.name, 'an integer does not fit its type');
+    else this.#values[field.slot] = text === '0' ? field.zero : text;
+  }
+
+  /** Whether this field may come: it is the first with its claim, or the same field again where the last one wins. */
+  #claim(field: PlannedField, claim: number, number: number): boolean {
+    const holder = this.#claims[claim] ?? 0;
+    this.#claims[claim] = number;
+    if (holder === 0 || (holder === number && field.kind !== 'message' && field.kind !== 'group')) return true;
+    this.#refuse(nameOf(field), holder === number ? TWICE : TWO_MEMBERS);
+    return false;
+  }
+
+  #enterMessage(field: PlannedMessage, limit: number): void {
+    if (field.repeats !== undefined) for (const claim of field.inside) this.#claims[claim] = 0;
+    this.#enter(field.node, limit, 0);
+    if (field.repeats === 'each') {
+      this.#clearValues();
+      this.#targetDepth = this.#depth;
+    }
+    if (field.present !== undefined) this.#values[field.present.slot] = field.present.text;
+  }
+
+  #clearValues(): void {
+    for (let slot = 0; slot < this.#plan.slots; slot++) this.#values[slot] = '';
+  }
+
+  /** Puts the values down as a target, unless an earlier one has the same. */
+  #endTarget(): void {
+    const { slots } = this.#plan;
+    const targets = this.#targets;
+    for (let at = 0; at < targets.length; at += slots) {
+      let slot = 0;
+      while (slot < slots && targets[at + slot] === this.#values[slot]) slot += 1;
+      if (slot === slots) return;
+    }
+    if (targets.length === MAX_TARGETS * slots) {
+      this.#refuse('message', 'names too many models');
+      return;
+    }
+    for (let slot = 0; slot < slots; slot++) targets.push(this.#values[slot] ?? '');
   }
 
   #enter(node: PlanNode | undefined, limit: number, group: number): void {
@@ -259,6 +363,10 @@ export class WireScanner {
   }
 
   #leave(): void {
+    if (this.#depth === this.#targetDepth) {
+      this.#endTarget();
+      this.#targetDepth = NO_TARGET;
+    }
     this.#depth -= 1;
     this.#node = this.#outerNodes[this.#depth];
     this.#limit = this.#outerLimits[this.#depth] ?? 0;
@@ -272,7 +380,7 @@ export class WireScanner {
 }
 
 /** What the next byte belongs to; from `Payload` on it is a payload of known length. */
-const State = { Tag: 0, Length: 1, Integer: 2, Payload: 3, Integers: 4, Capture: 5 } as const;
+const State = { Tag: 0, Length: 1, Integer: 2, CapturedInteger: 3, Payload: 4, Integers: 5, Capture: 6 } as const;
 type State = (typeof State)[keyof typeof State];
 
 const WireType = { Varint: 0, Fixed64: 1, Length: 2, GroupStart: 3, GroupEnd: 4, Fixed32: 5 } as const;
@@ -280,10 +388,38 @@ const WireType = { Varint: 0, Fixed64: 1, Length: 2, GroupStart: 3, GroupEnd: 4,
 const UNKNOWN: PlannedField = { kind: 'unknown' };
 const OVERLONG = 'a field is longer than the message around it';
 const UNEVEN = 'a packed list ends inside an element';
+const TWICE = 'a message that says which model stands twice';
+const TWO_MEMBERS = 'two members of a oneof';
+/** No depth is this. */
+const NO_TARGET = -1;
 const MAX_INTEGER_BYTES = 10;
 const POWERS: readonly number[] = [1, 2 ** 7, 2 ** 14, 2 ** 21, 2 ** 28];
 
+type CapturedField = Extract<PlannedField, { readonly kind: 'captured' }>;
+
+function nameOf(field: PlannedField): string {
+  return field.kind === 'captured' || field.kind === 'integer' ? field.name : 'message';
+}
+
+/** In decimal; undefined when the type cannot hold it: parsers drop the bits that are too many, or refuse. */
+function integerText(form: IntegerForm, low: number, high: number): string | undefined {
+  switch (form) {
+    case 'uint32':
+      return high === 0 ? String(low) : undefined;
+    case 'int32':
+      if (high === 0 && low < 2 ** 31) return String(low);
+      return high === 2 ** 32 - 1 && low >= 2 ** 31 ? String(low - 2 ** 32) : undefined;
+    case 'uint64':
+      return high < 2 ** 21 ? String(high * 2 ** 32 + low) : String((BigInt(high) << 32n) | BigInt(low));
+    case 'int64':
+      if (high < 2 ** 21) return String(high * 2 ** 32 + low);
+      return String(BigInt.asIntN(64, (BigInt(high) << 32n) | BigInt(low)));
+  }
+}
+
 function allows(field: PlannedField, wireType: number): boolean {
+  if (field.kind === 'integer') return wireType === WireType.Varint;
+  if (field.kind === 'group') return wireType === WireType.GroupStart;
   if (field.kind !== 'number') return wireType === WireType.Length;
   return wireType === field.wireType || (wireType === WireType.Length && field.repeated);
 }

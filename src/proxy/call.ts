@@ -5,6 +5,7 @@
 import type { Permit } from '../authz/authorizer.ts';
 import type { HeaderBlock, Stream } from '../http2/contract.ts';
 import type { Peer } from '../identity/peer.ts';
+import type { RequestedModels } from '../inspection/message-inspector.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
 import type { Result } from '../kernel/result.ts';
 import type { CallServices } from './call-services.ts';
@@ -102,7 +103,7 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
     return this.#request.messages;
   }
 
-  permit(admission: Admission, message: { readonly model: string; readonly version: string }): Result<Permit, Denial> {
+  permit(admission: Admission, message: RequestedModels): Result<Permit, Denial> {
     return permitMessage(admission, message, this.#tenant.gates, this.trail);
   }
 

@@ -11,6 +11,7 @@ import type { MethodPermit, Permit } from '../authz/authorizer.ts';
 import { withoutModel } from '../authz/authorizer.ts';
 import type { HeaderBlock } from '../http2/contract.ts';
 import type { Peer } from '../identity/peer.ts';
+import type { ModelTarget, RequestedModels } from '../inspection/message-inspector.ts';
 import type { MethodEntry } from '../inspection/method-table.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
 import { ok, type Result } from '../kernel/result.ts';
@@ -81,19 +82,28 @@ function admitCaller(
 }
 
 /**
- * Decides on one request message, whose model the inspector has read from its whole length, before its last byte moves on.
+ * Decides on one request message, whose models the inspector has read from its whole length, before its last byte moves on.
  */
 export function permitMessage(
   admission: Admission,
-  message: { readonly model: string; readonly version: string },
+  message: RequestedModels,
   gates: Gates,
   trail: Trail,
 ): Result<Permit, Denial> {
   const { permit, method } = admission;
   if (!method.readsModel) return withoutModel(permit);
-  trail.model = message.model;
-  trail.modelVersion = message.version;
-  const verdict = gates.model(permit, message.model, message.version);
+  // All that it names must be allowed. The first goes last: it is what the record says of a message that may pass.
+  for (const target of message.further) {
+    const verdict = permitTarget(permit, target, gates, trail);
+    if (!verdict.ok) return verdict;
+  }
+  return permitTarget(permit, message, gates, trail);
+}
+
+function permitTarget(permit: MethodPermit, target: ModelTarget, gates: Gates, trail: Trail): Result<Permit, Denial> {
+  trail.model = target.model;
+  trail.modelVersion = target.version;
+  const verdict = gates.model(permit, target.model, target.version);
   if (!verdict.ok) return trail.fail('inspect', verdict);
   trail.rule = verdict.value.rule;
   trail.passOnce('inspect');

@@ -6,7 +6,7 @@
 import type { Permit } from '../authz/authorizer.ts';
 import type { LimitsConfig } from '../config/generation.ts';
 import { SendQueue } from '../http2/send-queue.ts';
-import { MessageInspector } from '../inspection/message-inspector.ts';
+import { MessageInspector, type RequestedModels } from '../inspection/message-inspector.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { Result } from '../kernel/result.ts';
 import type { Standing } from '../kernel/standing.ts';
@@ -16,7 +16,7 @@ import type { UpstreamLeg } from './upstream-leg.ts';
 /** The call. */
 export interface RequestSideOwner {
   /** Decides on the message whose end the inspector has reached. */
-  permit(admission: Admission, message: { readonly model: string; readonly version: string }): Result<Permit, Denial>;
+  permit(admission: Admission, message: RequestedModels): Result<Permit, Denial>;
   /** The way upstream, opened when first asked for; undefined when it is closed. */
   openLeg(admission: Admission): UpstreamLeg | undefined;
   refuse(denial: Denial): void;

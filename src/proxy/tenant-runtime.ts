@@ -10,6 +10,7 @@ import type { Pressure } from '../buffers/pressure.ts';
 import { type SlabReserve, Slabs } from '../buffers/slabs.ts';
 import type { LimitsConfig, TenantConfig, UpstreamConfig } from '../config/generation.ts';
 import { MethodTable } from '../inspection/method-table.ts';
+import { servicesOf } from '../inspection/protocols.ts';
 import type { Turn } from '../kernel/turn.ts';
 import { QuotaGate } from '../quota/quota-gate.ts';
 import type { SharedTables } from '../quota/shared-state.ts';
@@ -105,7 +106,10 @@ export function poolSource(
 
 /** Compiles the gates that a configuration stands for. */
 export function gatesOf(config: TenantConfig, resources: Pick<TenantResources, 'tables' | 'directory'>): Gates {
-  const methods = new MethodTable(config.opaqueServices);
+  const methods = new MethodTable(config.opaqueServices, {
+    services: servicesOf(config.protocols ?? ['triton']),
+    model: config.servedModel ?? '',
+  });
   const authenticator = new Authenticator(config, resources.directory);
   const authorizer = new Authorizer(config);
   const quota = new QuotaGate(resources.tables, config);

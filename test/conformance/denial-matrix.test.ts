@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RoleConfig, TenantConfig } from '../../src/config/generation.ts';
-import { INFERENCE_METHODS, INFERENCE_SERVICE } from '../../src/inspection/method-table.ts';
+import { INFERENCE_METHODS, INFERENCE_SERVICE } from '../../src/inspection/inference-methods.ts';
 import { FakeUpstream } from '../fakes/fake-upstream.ts';
 import { generationOf, InProcessSidecar } from '../fakes/in-process-sidecar.ts';
 import { type Access, type Answer, field, frame, RawGrpcClient } from '../fakes/raw-grpc-client.ts';
@@ -17,6 +17,8 @@ import { boundTo, FakeIssuer } from '../fakes/tokens.ts';
 import { type FakeTenant, fakeTenant } from '../fakes/trust.ts';
 
 const METHODS = [...INFERENCE_METHODS.keys()];
+/** One by one: what is sensitive has to be named. */
+const FULL_NAMES = METHODS.map((method) => `${INFERENCE_SERVICE}/${method}`);
 const PERMITTED = 'digits';
 /** Field numbers of the model's name, of methods that have it elsewhere than in field 1. */
 const MODEL_FIELD: Readonly<Record<string, number>> = {
@@ -37,9 +39,7 @@ function acmeConfig(changes: Partial<TenantConfig> = {}): TenantConfig {
   return {
     ...acme.config,
     upstream: upstream.config,
-    roles: [
-      { name: 'all', methods: [`${INFERENCE_SERVICE}/*`], models: [PERMITTED], versions: ['*'], source: 'acme.yaml:1' },
-    ],
+    roles: [{ name: 'all', methods: FULL_NAMES, models: [PERMITTED], versions: ['*'], source: 'acme.yaml:1' }],
     bindings: [{ role: 'all', subjects: ['*'], keys: ['*'], certificates: ['*'], source: 'acme.yaml:2' }],
     digest: `${acme.config.digest}-${JSON.stringify(changes)}`,
     ...changes,
@@ -48,7 +48,7 @@ function acmeConfig(changes: Partial<TenantConfig> = {}): TenantConfig {
 
 /** acme's role, when it asks for something of credentials. */
 function roleAsking(demands: Pick<RoleConfig, 'scopes' | 'stepUp'>): RoleConfig {
-  const role = { name: 'all', methods: [`${INFERENCE_SERVICE}/*`], models: [PERMITTED], versions: ['*'] };
+  const role = { name: 'all', methods: FULL_NAMES, models: [PERMITTED], versions: ['*'] };
   return { ...role, source: 'acme.yaml:1', ...demands };
 }
 
@@ -203,9 +203,7 @@ const ROWS: readonly Row[] = [
     strict: () => [acmeConfig()],
     lax: () => [
       acmeConfig({
-        roles: [
-          { name: 'all', methods: [`${INFERENCE_SERVICE}/*`], models: ['*'], versions: ['*'], source: 'acme.yaml:1' },
-        ],
+        roles: [{ name: 'all', methods: FULL_NAMES, models: ['*'], versions: ['*'], source: 'acme.yaml:1' }],
       }),
     ],
     attack: (sidecar, method) => attempt(sidecar, method, bearer(acme.issuer.token(fresh)), { model: 'globex-secret' }),
@@ -416,7 +414,7 @@ describe('the matrix', () => {
     );
     const listed = readFileSync(fileURLToPath(new URL('uncovered.txt', import.meta.url)), 'utf8')
       .split('\n')
-      .filter((line) => line !== '' && !line.startsWith('#'));
+      .filter((line) => line !== '' && !line.startsWith('#') && !line.includes('/'));
     expect(uncovered.toSorted()).toEqual(listed.toSorted());
   });
 

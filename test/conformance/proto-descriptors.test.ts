@@ -14,13 +14,26 @@ import {
   type FileRegistry,
   fromBinary,
 } from '@bufbuild/protobuf';
-import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import {
+  type FileDescriptorProto,
+  FileDescriptorProtoSchema,
+  FileDescriptorSetSchema,
+  file_google_protobuf_any,
+  file_google_protobuf_timestamp,
+  file_google_protobuf_wrappers,
+} from '@bufbuild/protobuf/wkt';
 import { describe, expect, it } from 'vitest';
-import { INFERENCE_SERVICE } from '../../src/inspection/method-table.ts';
+import { INFERENCE_SERVICE } from '../../src/inspection/inference-methods.ts';
+import { differences } from '../fakes/plan-of-type.ts';
 import { loadRegistry } from '../fakes/proto-registry.ts';
+import { SERVICES } from '../fakes/protocol-protos.ts';
 
 const files = (process.env['BULKHEAD_PEER_DESCRIPTORS'] ?? '').split(':').filter((file) => file !== '');
 const ours = loadRegistry('inference/grpc_inference_service.proto');
+
+const WELL_KNOWN = [file_google_protobuf_any, file_google_protobuf_timestamp, file_google_protobuf_wrappers].map(
+  ({ proto }) => proto,
+);
 
 /** Messages of which we describe a part on purpose; every other one has to be complete. */
 const PARTIAL = new Set(['inference.ModelConfig']);
@@ -66,6 +79,24 @@ describe('the inference proto', () => {
   });
 });
 
+describe.each(SERVICES)('the table of $service', ({ service, rows }) => {
+  it.skipIf(files.length === 0)('is compatible with the client that has it', (context) => {
+    const theirs = loadPeer().getService(service);
+    if (theirs === undefined) return context.skip(`no file of ${service}`);
+    expect([...rows.keys()].sort()).toEqual(theirs.methods.map(({ name }) => name).sort());
+    for (const method of theirs.methods) {
+      const row = rows.get(method.name);
+      const streams = method.methodKind === 'client_streaming' || method.methodKind === 'bidi_streaming';
+      const found = row?.plan === undefined ? [] : differences(row.plan.root, method.input);
+      expect({ name: method.name, streams, found }).toEqual({
+        name: method.name,
+        streams: row?.requestStreaming,
+        found: [],
+      });
+    }
+  });
+});
+
 function loadPeer(): FileRegistry {
   const protos = files.flatMap((file) => {
     const bytes = readFileSync(file);
@@ -75,9 +106,18 @@ function loadPeer(): FileRegistry {
     return [set, single].find((found) => found.some((proto) => proto.messageType.length > 0)) ?? [];
   });
   if (protos.length === 0) throw new Error(`no descriptors in ${files.join(', ')}`);
-  // Imports have to come before their importers.
-  protos.sort((a, b) => a.dependency.length - b.dependency.length);
-  return createFileRegistry(create(FileDescriptorSetSchema, { file: protos }));
+  // Imports have to come before their importers; one that is not there is a well-known type's, or nobody's.
+  const byName = new Map([...WELL_KNOWN, ...protos].map((proto) => [proto.name, proto]));
+  const ordered = new Set<FileDescriptorProto>();
+  const place = (proto: FileDescriptorProto): void => {
+    for (const name of proto.dependency) {
+      const imported = byName.get(name);
+      if (imported !== undefined && !ordered.has(imported)) place(imported);
+    }
+    ordered.add(proto);
+  };
+  for (const proto of protos) place(proto);
+  return createFileRegistry(create(FileDescriptorSetSchema, { file: [...ordered] }));
 }
 
 function tryDecode<T>(decode: () => T[]): T[] {

@@ -7,7 +7,7 @@ import type { CallRecord } from '../../src/audit/record.ts';
 import type { SegmentFiles } from '../../src/audit/segment-files.ts';
 import type { Generation, LimitsConfig, TenantConfig } from '../../src/config/generation.ts';
 import type { ConnectionLimits } from '../../src/http2/limits.ts';
-import { INFERENCE_SERVICE } from '../../src/inspection/method-table.ts';
+import { INFERENCE_SERVICE } from '../../src/inspection/inference-methods.ts';
 import { tenantUsage } from '../../src/quota/shared-state.ts';
 import { FakeUpstream } from './fake-upstream.ts';
 import { generationOf, InProcessSidecar } from './in-process-sidecar.ts';

@@ -8,8 +8,8 @@ import { issueClient } from '../../../src/identity/issue.ts';
 import { TEST_NOW_SECONDS } from '../../fakes/tokens.ts';
 import { type FakeTenant, fakeTenant, micros } from '../../fakes/trust.ts';
 
-const INFER = { fullName: 'inference.GRPCInferenceService/ModelInfer', readsModel: true };
-const LIVE = { fullName: 'inference.GRPCInferenceService/ServerLive', readsModel: false };
+const INFER = { fullName: 'inference.GRPCInferenceService/ModelInfer', readsModel: true, sensitive: false };
+const LIVE = { fullName: 'inference.GRPCInferenceService/ServerLive', readsModel: false, sensitive: false };
 const NOW = micros(TEST_NOW_SECONDS);
 const acme = fakeTenant('acme');
 
@@ -101,6 +101,15 @@ describe('a method', () => {
     ['GRPCInferenceService/*', false],
   ])('of a role that lists %s: %s', (method, permitted) => {
     expect(authorizer([role({ methods: [method] })]).method(alice, INFER, NOW).ok).toBe(permitted);
+  });
+
+  test('that is sensitive is not in its service’s whole, and has to be named', () => {
+    const load = { fullName: 'inference.GRPCInferenceService/RepositoryModelLoad', readsModel: true, sensitive: true };
+    const of = (method: string) => authorizer([role({ methods: [method] })]).method(alice, load, NOW).ok;
+    expect(of('inference.GRPCInferenceService/*')).toBe(false);
+    expect(of(load.fullName)).toBe(true);
+    const harmless = authorizer([role({ methods: ['inference.GRPCInferenceService/*'] })]);
+    expect(harmless.method(alice, { ...load, sensitive: false }, NOW).ok).toBe(true);
   });
 
   test('is denied to the caller of another tenant, whatever the roles say', async () => {
@@ -300,7 +309,7 @@ describe('a repeated decision', () => {
   test('is remembered for 256 methods of a caller, and then the oldest is forgotten', () => {
     const remembered = (count: number): boolean => {
       const by = authorizer([role({ methods: ['a.B/*'] })]);
-      const method = (index: number) => ({ fullName: `a.B/M${String(index)}`, readsModel: false });
+      const method = (index: number) => ({ fullName: `a.B/M${String(index)}`, readsModel: false, sensitive: false });
       const first = by.method(alice, method(0), NOW);
       for (let index = 1; index < count; index += 1) by.method(alice, method(index), NOW);
       return by.method(alice, method(0), NOW) === first;

@@ -108,6 +108,7 @@ describe('a tenant’s file', () => {
         authority: '127.0.0.1:8001',
       },
       trace: { clientContext: 'link' },
+      protocols: ['triton'],
       opaqueServices: [],
     });
   });

@@ -1,13 +1,8 @@
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
-import { MODEL_SLOT, VERSION_SLOT } from '../../../src/inspection/inference-shapes.ts';
-import {
-  INFERENCE_METHODS,
-  INFERENCE_SERVICE,
-  MAX_OPAQUE_ENTRIES,
-  MAX_OPAQUE_METHOD_LENGTH,
-  MethodTable,
-} from '../../../src/inspection/method-table.ts';
+import { INFERENCE_METHODS, INFERENCE_SERVICE } from '../../../src/inspection/inference-methods.ts';
+import { MAX_OPAQUE_ENTRIES, MAX_OPAQUE_METHOD_LENGTH, MethodTable } from '../../../src/inspection/method-table.ts';
+import { MODEL_SLOT, VERSION_SLOT } from '../../../src/inspection/shape.ts';
 import type { PlanNode } from '../../../src/protobuf/field-plan.ts';
 import { loadRegistry } from '../../fakes/proto-registry.ts';
 
