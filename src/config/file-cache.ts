@@ -12,6 +12,11 @@ const MAX_FILE_BYTES = 4 * 1024 ** 2;
 /** A file written less than so long before it was read may change again without its times telling. */
 const YOUNG_MS = 50;
 
+/** Whether it may. Its own time anybody can set (`cp -p`, `tar`); the time of that the kernel notes. */
+function isYoung({ mtimeMs, ctimeMs }: Stats): boolean {
+  return Date.now() - Math.max(mtimeMs, ctimeMs) < YOUNG_MS;
+}
+
 export interface SourceFile {
   readonly path: string;
   readonly text: string;
@@ -132,7 +137,7 @@ export class FileCache {
       const stat = statSync(path);
       const identity = identify(stat);
       if (known !== undefined && known.identity === identity && !known.young) return known;
-      const young = Date.now() - stat.mtimeMs < YOUNG_MS;
+      const young = isYoung(stat);
       return { identity, young, content: stat.isFile() ? readText(path, stat.size) : err('is not a file') };
     } catch (cause) {
       return { identity: ABSENT, young: false, content: err(reason(cause)) };
@@ -146,7 +151,7 @@ function currentListing(directory: string, known: Listing | undefined): Listing 
     const identity = identify(stat);
     const same = known?.directory === directory && known.identity === identity;
     if (same && !known.young) return known;
-    const young = Date.now() - stat.mtimeMs < YOUNG_MS;
+    const young = isYoung(stat);
     const names = readdirSync(directory).toSorted();
     return {
       directory,
