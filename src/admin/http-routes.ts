@@ -12,10 +12,10 @@ interface Answer {
   readonly body: string;
 }
 
-type Route = (state: AdminState) => Answer | Promise<Answer>;
+type Route = (state: AdminState, query: URLSearchParams) => Answer | Promise<Answer>;
 
 const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
-  ['/', () => text(200, `Bulkhead admin\n\n${[...ROUTES.keys()].filter((path) => path !== '/').join('\n')}\n`)],
+  ['/', () => text(200, index())],
   ['/healthz', () => text(200, 'ok\n')],
   ['/readyz', (state) => readiness(state)],
   [
@@ -24,7 +24,21 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ],
   ['/config', (state) => json(200, state.describe())],
   ['/tenants', (state) => json(200, { tenants: state.tenants() })],
+  ['/explain', (state, query) => explanation(state, query)],
 ]);
+
+/** What the index says of routes that take parameters. */
+const PARAMETERS: ReadonlyMap<string, string> = new Map([
+  [
+    '/explain',
+    '?tenant=…&method=…[&model=…][&version=…][&subject=…[&scope=…]][&key=…][&certificate=…]  why a call would be let through or refused',
+  ],
+]);
+
+function index(): string {
+  const lines = [...ROUTES.keys()].filter((path) => path !== '/').map((path) => `${path}${PARAMETERS.get(path) ?? ''}`);
+  return `Bulkhead admin\n\n${lines.join('\n')}\n`;
+}
 
 /** Answers one request and closes its connection. Rejects only when the answer cannot be written. */
 export async function answerHttp(
@@ -47,11 +61,12 @@ export async function answerHttp(
 async function answerTo(request: IncomingMessage, options: AdminServerOptions): Promise<Answer> {
   if (!isAllowedHost(request.headers.host, options.hostNames ?? [])) return text(421, 'unknown host\n');
   if (request.method !== 'GET' && request.method !== 'HEAD') return text(405, 'only GET and HEAD\n');
-  const path = (request.url ?? '').replace(/\?.*$/s, '');
+  const url = request.url ?? '';
+  const path = url.replace(/\?.*$/s, '');
   const route = ROUTES.get(path);
   if (route === undefined) return text(404, 'not found; GET / lists what there is\n');
   try {
-    return await route(options.state);
+    return await route(options.state, new URLSearchParams(url.slice(path.length)));
   } catch (cause) {
     options.onError?.(cause);
     return text(500, 'internal error; the log has the cause\n');
@@ -61,6 +76,11 @@ async function answerTo(request: IncomingMessage, options: AdminServerOptions): 
 function readiness(state: AdminState): Answer {
   const { ready, reasons } = state.ready();
   return json(ready ? 200 : 503, { ready, reasons });
+}
+
+async function explanation(state: AdminState, query: URLSearchParams): Promise<Answer> {
+  const explained = await state.explain(query);
+  return explained.ok ? json(200, explained.value) : json(400, { error: explained.error });
 }
 
 function text(status: number, body: string): Answer {

@@ -1,6 +1,7 @@
 /**
  * What the admin port asks of the process that it belongs to.
  */
+import type { Result } from '../kernel/result.ts';
 
 /** What the admin port shows of the process: functions, so that every answer is of its moment. Nothing secret is in them. */
 export interface AdminState {
@@ -11,6 +12,8 @@ export interface AdminState {
   /** The configuration in force and the last refused change. */
   describe(): object;
   tenants(): readonly object[];
+  /** Why a call would be let through or refused, or what is wrong with the question; `query` names who would call what. */
+  explain(query: URLSearchParams): Promise<Result<object, string>>;
 }
 
 export interface Readiness {

@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { registerAudit } from './audit.ts';
 import { registerCheck } from './check.ts';
 import { registerConfigSchema } from './config-schema.ts';
+import { registerExplain } from './explain.ts';
 import { registerHealth } from './health.ts';
 import { registerInject } from './inject.ts';
 import { type CliIo, processIo } from './io.ts';
@@ -28,6 +29,7 @@ Examples:
   $ bulkhead check --config bulkhead.yaml        what is wrong with a configuration, and how to mend it
   $ bulkhead run --config bulkhead.yaml          run the sidecar
   $ bulkhead health                              ask a running sidecar whether it is ready
+  $ bulkhead explain --config … --tenant acme …  why a call is refused, and what would allow it
   $ bulkhead inject -f deployment.yaml           add the sidecar to a manifest
   $ bulkhead pki list                            the tenants' certificates, and until when
   $ bulkhead config schema --tenant              the JSON Schema of a tenant's file
@@ -40,6 +42,7 @@ Examples:
   registerHealth(program, io);
   registerInject(program, io);
   registerAudit(program, io);
+  registerExplain(program, io);
   registerPki(program, io);
   registerVersion(program, io);
   return program;

@@ -79,6 +79,12 @@ export class YamlDocument {
     return { line, column: col };
   }
 
+  /** Whether the mapping at the top has this key. */
+  has(key: string): boolean {
+    const { contents } = (this.#tree ?? this.#parse()).document;
+    return isMap(contents) && contents.has(key);
+  }
+
   /** Lets go of the tree, which weighs many times the text. */
   release(): void {
     this.#tree = undefined;

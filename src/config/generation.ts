@@ -126,6 +126,8 @@ export interface TenantConfig {
   readonly slot: number;
   /** The file it came from. */
   readonly file: string;
+  /** Where in it these keys stand, from 1; a key that is not there has no line. Absent: it was not read from a file. */
+  readonly lines?: Readonly<Partial<Record<TenantSection, number>>>;
   /** SHA-256 (hex) of everything this tenant's configuration was made from: unchanged means nothing to rebuild. */
   readonly digest: string;
   /** Lower-case DNS names (SNI) that belong to this tenant, exact. */
@@ -153,6 +155,9 @@ export interface TenantConfig {
   /** Services beyond these protocols that are passed through without reading their messages. */
   readonly opaqueServices: readonly string[];
 }
+
+/** Keys of a tenant's file that an explanation points to. */
+export type TenantSection = 'clientCa' | 'accept' | 'issuers' | 'apiKeys' | 'roles' | 'bindings' | 'quota';
 
 export type CredentialKind = 'certificate' | 'token' | 'api-key';
 

@@ -6,7 +6,7 @@ import type { YamlDocument } from './document.ts';
 import type { FileCache } from './file-cache.ts';
 import { FileScope, type PlacedValidity } from './file-scope.ts';
 import type { Finding } from './finding.ts';
-import type { CredentialKind, IssuerConfig, TenantConfig } from './generation.ts';
+import type { CredentialKind, IssuerConfig, TenantConfig, TenantSection } from './generation.ts';
 import { judgeKeySet } from './key-set.ts';
 import { judgeProtocols } from './protocols.ts';
 import { buildRoles } from './roles.ts';
@@ -82,6 +82,7 @@ function build(
   const draft: TenantDraft = {
     id: source.tenant,
     file: displayFile,
+    lines: sectionLines(scope),
     digest: scope.digest(displayFile),
     serverNames: source.serverNames,
     certificate: certificate.pair,
@@ -106,11 +107,18 @@ function build(
     byteAccountBytes: source.byteAccount,
     upstream,
     trace: source.trace,
-    opaqueServices: source.services,
     protocols: source.protocols,
     ...(source.model === undefined ? {} : { servedModel: source.model }),
+    opaqueServices: source.services,
   };
   return { draft, facts };
+}
+
+const SECTIONS: readonly TenantSection[] = ['clientCa', 'accept', 'issuers', 'apiKeys', 'roles', 'bindings', 'quota'];
+
+function sectionLines({ document }: FileScope): Partial<Record<TenantSection, number>> {
+  const present = SECTIONS.filter((section) => document.has(section));
+  return Object.fromEntries(present.map((key) => [key, document.position({ path: [key], at: 'key' }).line]));
 }
 
 function keyFingerprint(key: { export(options: { type: 'spki'; format: 'der' }): Buffer }): string {

@@ -54,7 +54,7 @@ export class TenantRuntime {
     this.account = previous?.account ?? this.#newAccount(resources);
     this.account.setLimit(config.byteAccountBytes);
     this.slabs = previous?.slabs ?? new Slabs(resources.slabReserve, undefined, this.account);
-    this.clientCas = certificatesOf(config.clientCaPem).map((pem) => new X509Certificate(pem));
+    this.clientCas = trustedCas(config.clientCaPem);
     this.#poolSource = poolSource(config.upstream, resources.limits);
     this.pool = this.#keptPool(previous) ?? this.#newPool(resources);
     // After the new one is there: a health check that both have goes on.
@@ -125,6 +125,6 @@ export function gatesOf(config: TenantConfig, resources: Pick<TenantResources, '
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 /** The certificates of a bundle; `X509Certificate` itself reads only the first. */
-function certificatesOf(bundle: string): readonly string[] {
-  return bundle.match(PEM_CERTIFICATE) ?? [];
+export function trustedCas(bundle: string): readonly X509Certificate[] {
+  return (bundle.match(PEM_CERTIFICATE) ?? []).map((pem) => new X509Certificate(pem));
 }

@@ -6,6 +6,7 @@ import type { EgressConfig, TenantConfig } from '../config/generation.ts';
 import { healthKeyOf } from '../proxy/health-probes.ts';
 import type { Health } from '../proxy/upstream-health.ts';
 import { attachSharedState, SUPERVISOR, tenantUsage } from '../quota/shared-state.ts';
+import { explainQuery } from './admin-explain.ts';
 import type { Supervisor } from './supervisor.ts';
 
 /** A scrape waits so long for the workers' counts; a worker that is busier than that is counted in the next one. */
@@ -52,6 +53,7 @@ export function adminState(supervisor: Supervisor): AdminState {
       refusedChange: supervisor.findings,
       tenants: supervisor.generation.tenants.map(describeTenant),
     }),
+    explain: (query) => explainQuery(query, supervisor.generation),
     tenants: () =>
       supervisor.generation.tenants.map((tenant) => ({
         id: tenant.id,

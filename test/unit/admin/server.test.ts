@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { isAllowedHost } from '../../../src/admin/host-check.ts';
 import type { AdminState, Readiness } from '../../../src/admin/server.ts';
 import { AdminServer } from '../../../src/admin/server.ts';
+import { err, ok } from '../../../src/kernel/result.ts';
 
 class FakeState implements AdminState {
   readiness: Readiness = { ready: true, reasons: [] };
@@ -18,6 +19,8 @@ class FakeState implements AdminState {
     this.failing ? Promise.reject(new Error('secret inside')) : Promise.resolve('# TYPE up gauge\nup 1\n');
   describe = (): object => ({ generation: 7, digest: 'abc', tenants: [{ id: 'acme' }] });
   tenants = (): readonly object[] => [{ id: 'acme', callsInProgress: 0 }];
+  explain = (query: URLSearchParams): ReturnType<AdminState['explain']> =>
+    Promise.resolve(query.has('tenant') ? ok({ asked: Object.fromEntries(query) }) : err('tenant is needed'));
 }
 
 let state: FakeState;
@@ -47,6 +50,13 @@ describe('the admin port over HTTP/1.1', () => {
   it('says that it lives, whether or not it is ready', async () => {
     state.readiness = { ready: false, reasons: ['draining'] };
     expect(await get('/healthz')).toMatchObject({ status: 200, body: 'ok\n' });
+  });
+
+  it('explains a call, with the names in the query', async () => {
+    const { status, body } = await get('/explain?tenant=acme&subject=a%20b');
+    expect([status, JSON.parse(body)]).toEqual([200, { asked: { tenant: 'acme', subject: 'a b' } }]);
+    expect(await get('/explain')).toMatchObject({ status: 400, body: '{\n  "error": "tenant is needed"\n}\n' });
+    expect((await get('/')).body).toContain('/explain?tenant=…&method=…[&model=…]');
   });
 
   it('says whether it is ready, with the reasons', async () => {

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { AdminServer } from '../../../src/admin/server.ts';
+import { err } from '../../../src/kernel/result.ts';
 
 /** Runs the probe as a container does: the file itself, in a process of its own. */
 function probe(...args: string[]): Promise<{ code: number; out: string; err: string }> {
@@ -26,6 +27,7 @@ async function adminThatIs(ready: boolean): Promise<string> {
     metrics: () => Promise.resolve(''),
     describe: () => ({}),
     tenants: () => [],
+    explain: () => Promise.resolve(err('not asked here')),
   };
   const server = new AdminServer({ address: '127.0.0.1', port: 0, state });
   open.push(server);

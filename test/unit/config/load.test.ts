@@ -50,6 +50,7 @@ describe('a tenant’s file', () => {
       id: 'acme',
       slot: 0,
       file: 'tenants/acme.yaml',
+      lines: { clientCa: 6, accept: 8, issuers: 9, apiKeys: 15, roles: 18, bindings: 22, quota: 26 },
       digest: expect.stringMatching(/^[0-9a-f]{64}$/),
       serverNames: ['acme.test', 'alt.acme.test'],
       certificate: { chainPem: text('pki/acme/server.pem'), keyPem: text('pki/acme/server-key.pem') },

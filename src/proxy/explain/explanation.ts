@@ -1,0 +1,321 @@
+/**
+ * Why a call would be let through or refused, gate by gate.
+ *
+ * The call is put together and handed to the pipeline with the gates that the configuration compiles to: nothing is decided here.
+ * Quota is decided with full buckets: how much of it is left depends on the calls before.
+ */
+import type { X509Certificate } from 'node:crypto';
+import { GATES } from '../../audit/codec.ts';
+import type { GateName } from '../../audit/record.ts';
+import type { Caller } from '../../authn/authenticator.ts';
+import { Directory } from '../../authn/directory.ts';
+import type { Permit } from '../../authz/authorizer.ts';
+import { parseCertificates } from '../../config/certificates.ts';
+import type { Generation, TenantConfig } from '../../config/generation.ts';
+import { viewDenial } from '../../grpc/denial-table.ts';
+import { statusName } from '../../grpc/status.ts';
+import { acceptPeer, type Peer } from '../../identity/peer.ts';
+import type { Denial } from '../../kernel/denial.ts';
+import { err, ok, type Result } from '../../kernel/result.ts';
+import { attachSharedState, createSharedState } from '../../quota/shared-state.ts';
+import { describe } from '../describe-denial.ts';
+import { type Admission, admit, permitMessage } from '../pipeline.ts';
+import { gatesOf, trustedCas } from '../tenant-runtime.ts';
+import { Trail } from '../trail.ts';
+import { type Assumed, assumeCertificate, assumeKey, assumeToken } from './assumed-credentials.ts';
+import { fullMethodName, type Question } from './question.ts';
+import { place, remedyOf } from './remedy.ts';
+
+export interface Explanation {
+  readonly tenant: string;
+  /** `package.Service/Method`. */
+  readonly method: string;
+  readonly model: string;
+  readonly modelVersion: string;
+  /** `token:<sub>`, `key:<id>`, `cert:<name>`; empty when nobody was authenticated. */
+  readonly caller: string;
+  readonly verdict: 'allowed' | 'denied';
+  readonly gates: readonly GateExplanation[];
+  /** Present when it is denied. */
+  readonly refusal: RefusalExplanation | undefined;
+  /** What was taken for granted. */
+  readonly assumed: readonly string[];
+}
+
+export interface GateExplanation {
+  /** `request`: what comes before all gates, that the headers make sense. */
+  readonly gate: GateName | 'request';
+  readonly verdict: 'pass' | 'deny' | 'not reached';
+  /** What decides, with file and line; empty where nothing did. */
+  readonly rule: string;
+  readonly detail: string;
+}
+
+export interface RefusalExplanation {
+  /** `Denial.kind`, as on record. */
+  readonly kind: Denial['kind'];
+  /** What the caller sees. */
+  readonly status: string;
+  readonly reason: string;
+  readonly message: string;
+  /** What the operator may know. */
+  readonly why: string;
+  readonly allow: readonly string[];
+}
+
+/** Explains a call under a configuration, or says why it cannot be asked. A key set by URL is fetched, as for a call. */
+export async function explain(
+  { tenants }: Pick<Generation, 'tenants'>,
+  question: Question,
+): Promise<Result<Explanation, string>> {
+  const tenant = tenants.find(({ id }) => id === question.tenant);
+  if (tenant === undefined) return err(noTenant(question.tenant, tenants));
+  const presented = present({ ...tenant, slot: 0 }, question);
+  if (!presented.ok) return presented;
+  const others = tenants.filter((other) => other !== tenant);
+  return ok(await run(presented.value, others, question));
+}
+
+function noTenant(id: string, tenants: readonly TenantConfig[]): string {
+  const some = tenants.slice(0, 5).map((tenant) => tenant.id);
+  const more = tenants.length > some.length ? ', …' : '';
+  return `there is no tenant ${id}; there ${some.length === 0 ? 'is none' : `are: ${some.join(', ')}${more}`}`;
+}
+
+/** A call as it would come: what its connection has shown, and its headers. */
+interface PresentedCall {
+  /** As configured, with trust in what is assumed. */
+  readonly tenant: TenantConfig;
+  readonly peer: Result<Peer, Denial>;
+  readonly headers: readonly string[];
+  readonly assumed: readonly string[];
+}
+
+function present(configured: TenantConfig, question: Question): Result<PresentedCall, string> {
+  const { credentials, now } = question;
+  let tenant = configured;
+  const assumed: string[] = [];
+  const take = <T>(one: Assumed<T>): T => {
+    tenant = one.tenant;
+    assumed.push(one.note);
+    return one.value;
+  };
+  const { certificate, token, apiKey } = credentials;
+  const leaf =
+    certificate.kind === 'presented' ? readChain(certificate.pem) : assume(tenant, certificate.name, question);
+  if (!leaf.ok) return leaf;
+  const client = 'value' in leaf.value ? take(leaf.value) : leaf.value;
+  const headers = [':method', 'POST', ':scheme', 'https', ':path', `/${fullMethodName(question.method)}`];
+  headers.push('content-type', 'application/grpc', 'te', 'trailers');
+  if (token !== undefined) {
+    const sha256 = client.fingerprint256.replaceAll(':', '');
+    const text = token.kind === 'presented' ? token.text : take(assumeToken(tenant, token, sha256, now));
+    headers.push('authorization', `Bearer ${text}`);
+  }
+  if (apiKey !== undefined) {
+    headers.push('x-api-key', apiKey.kind === 'presented' ? apiKey.text : take(assumeKey(tenant, apiKey)));
+  }
+  const claim = { id: tenant.id, slot: tenant.slot, by: 'sni' } as const;
+  const trust = { trustDomain: tenant.trustDomain, clientCas: trustedCas(tenant.clientCaPem) };
+  const peer = acceptPeer(claim, client, { address: '127.0.0.1', port: 0 }, trust, now);
+  return ok({ tenant, peer, headers, assumed });
+}
+
+function assume(
+  tenant: TenantConfig,
+  name: string | undefined,
+  { now }: Question,
+): Result<Assumed<X509Certificate>, string> {
+  try {
+    return ok(assumeCertificate(tenant, name, now));
+  } catch (cause) {
+    return err(
+      `no certificate can have the name ${name ?? ''}: ${cause instanceof Error ? cause.message : String(cause)}`,
+    );
+  }
+}
+
+/** The leaf of a file, with the intermediates that follow it where a handshake would have put them. */
+function readChain(pem: string): Result<X509Certificate, string> {
+  const parsed = parseCertificates(pem);
+  if (!parsed.ok) return err(`the certificate ${parsed.error.message}`);
+  const [leaf, ...above] = parsed.value;
+  if (leaf === undefined) return err('the certificate’s file holds none');
+  let below = leaf;
+  for (const issuer of above) {
+    Object.defineProperty(below, 'issuerCertificate', { value: issuer });
+    below = issuer;
+  }
+  return ok(leaf);
+}
+
+/** What a call came to. */
+interface Outcome {
+  readonly denial: Denial | undefined;
+  readonly caller: Caller | undefined;
+  readonly admission: Admission | undefined;
+  readonly permit: Permit | undefined;
+  readonly trail: Trail;
+}
+
+async function run(
+  { tenant, peer, headers, assumed }: PresentedCall,
+  others: readonly TenantConfig[],
+  question: Question,
+): Promise<Explanation> {
+  const state = createSharedState({ tenantSlots: 1, workers: 1, epoch: question.now });
+  const tables = attachSharedState(state, 0);
+  const gates = gatesOf(tenant, { tables, directory: new Directory([tenant, ...others]) });
+  const fullName = fullMethodName(question.method);
+  const method = gates.method(`/${fullName}`);
+  const target = {
+    model: question.model ?? method?.servedModel ?? '',
+    version: question.modelVersion ?? '',
+    further: [],
+  };
+  const trail = new Trail({
+    tenantId: tenant.id,
+    peer: peer.ok ? peer.value : NOBODY,
+    generation: 0,
+    clientContext: 'link',
+    sampleRatio: 0,
+    now: () => question.now,
+  });
+  const outcome: Outcome = { denial: undefined, caller: undefined, admission: undefined, permit: undefined, trail };
+  const settled = await decide();
+  const refused = { tenant, caller: trail.caller, method, model: target.model, modelVersion: target.version };
+  return {
+    tenant: tenant.id,
+    method: fullName,
+    model: method?.readsModel === true ? target.model : '',
+    modelVersion: method?.readsModel === true ? target.version : '',
+    caller: trail.caller?.id ?? '',
+    verdict: settled.denial === undefined ? 'allowed' : 'denied',
+    gates: gatesIn(settled, tenant, peer),
+    refusal: settled.denial === undefined ? undefined : refusalOf(settled.denial),
+    assumed,
+  };
+
+  async function decide(): Promise<Outcome> {
+    if (!peer.ok) {
+      trail.fail('identify', peer);
+      return { ...outcome, denial: peer.error };
+    }
+    const admission = await admit(headers, peer.value, gates, trail);
+    if (!admission.ok) return { ...outcome, denial: admission.error, caller: trail.caller };
+    admission.value.lease.settle();
+    const known = { ...outcome, caller: trail.caller, admission: admission.value };
+    const permit = permitMessage(admission.value, target, gates, trail);
+    return permit.ok ? { ...known, permit: permit.value } : { ...known, denial: permit.error };
+  }
+
+  function refusalOf(denial: Denial): RefusalExplanation {
+    const seen = viewDenial(denial, trail.caller === undefined ? '' : tenant.id);
+    const { reason, message } = seen;
+    return { kind: denial.kind, status: statusName(seen.status), reason, message, ...remedyOf(denial, refused) };
+  }
+}
+
+const NOBODY = { address: '127.0.0.1', port: 0, certificate: { sha256: '' } };
+
+/** The gates that the pipeline went through, in its order, and those that it did not come to. */
+function gatesIn(outcome: Outcome, tenant: TenantConfig, peer: Result<Peer, Denial>): readonly GateExplanation[] {
+  const { denial, trail } = outcome;
+  const noted = trail.record(NO_END).gates;
+  const gates: GateExplanation[] = [];
+  for (const { gate, verdict } of noted) {
+    const denied = verdict === 'deny' && denial !== undefined;
+    const { rule, detail } = gateText(gate, outcome, tenant, peer);
+    gates.push({ gate, verdict: denied ? 'deny' : 'pass', rule, detail: denied ? describe(denial) : detail });
+  }
+  if (denial !== undefined && !noted.some(({ verdict }) => verdict === 'deny')) {
+    gates.push({ gate: 'request', verdict: 'deny', rule: '', detail: describe(denial) });
+  }
+  const reads = outcome.admission === undefined || outcome.admission.method.readsModel;
+  for (const gate of GATES) {
+    if (gate === 'upstream' || gates.some((one) => one.gate === gate) || (gate === 'inspect' && !reads)) continue;
+    gates.push({ gate, verdict: 'not reached', rule: '', detail: '' });
+  }
+  return gates;
+}
+
+const NO_END = {
+  outcome: 'ok',
+  grpcStatus: 0,
+  reason: '',
+  detail: '',
+  requestBytes: 0,
+  responseBytes: 0,
+  requestMessages: 0,
+  responseMessages: 0,
+  upstream: '',
+  path: '',
+} as const;
+
+function gateText(
+  gate: GateName,
+  { caller, admission, permit, denial }: Outcome,
+  tenant: TenantConfig,
+  peer: Result<Peer, Denial>,
+): Pick<GateExplanation, 'rule' | 'detail'> {
+  switch (gate) {
+    case 'identify':
+      return {
+        rule: `${place(tenant, 'clientCa')} clientCa`,
+        detail: peer.ok ? `certificate ${peer.value.certificateId}` : '',
+      };
+    case 'authenticate':
+      return { rule: credentialRule(tenant, caller, denial), detail: caller?.id ?? '' };
+    case 'authorize':
+      // Of a refusal there is no rule: it is that no role among these has the method.
+      return {
+        rule: admission?.permit.rule ?? `${place(tenant, 'roles')} roles`,
+        detail: admission?.method.fullName ?? '',
+      };
+    case 'reserve':
+      return { rule: `${place(tenant, 'quota')} quota`, detail: quotaText(tenant) };
+    case 'inspect':
+      // Of a refusal: the first that has the method.
+      return {
+        rule: permit?.rule ?? admission?.permit.rule ?? '',
+        detail: permit === undefined ? '' : modelText(permit),
+      };
+    case 'upstream':
+      return { rule: '', detail: '' };
+  }
+}
+
+/** Where the credential stands by which somebody is who they are, or the list that it is not in. */
+function credentialRule(tenant: TenantConfig, caller: Caller | undefined, denial: Denial | undefined): string {
+  const issuers = `${place(tenant, 'issuers')} issuers`;
+  const keys = `${place(tenant, 'apiKeys')} apiKeys`;
+  if (caller !== undefined) {
+    if (caller.issuer !== undefined)
+      return `${issuers}[${tenant.issuers.findIndex((one) => one.issuer === caller.issuer)}]`;
+    if (caller.keyId === undefined) return `${place(tenant, 'accept')} accept`;
+    return `${keys}[${tenant.apiKeys.findIndex((one) => one.id === caller.keyId)}]`;
+  }
+  switch (denial?.kind) {
+    case 'api_key_invalid':
+      return keys;
+    case 'credentials_missing':
+      return `${place(tenant, 'accept')} accept`;
+    case 'certificate_unacceptable':
+      return `${place(tenant, 'clientCa')} clientCa`;
+    default:
+      return issuers;
+  }
+}
+
+function quotaText({ quota: { perTenant, perCaller, maxConcurrentCalls } }: TenantConfig): string {
+  const limits = [
+    ...(perTenant === undefined ? [] : [`tenant ${perTenant.callsPerSecond}/s, burst ${perTenant.burst}`]),
+    ...(perCaller === undefined ? [] : [`caller ${perCaller.callsPerSecond}/s, burst ${perCaller.burst}`]),
+    ...(maxConcurrentCalls === undefined ? [] : [`${maxConcurrentCalls} calls at once`]),
+  ];
+  return limits.length === 0 ? 'no limits' : `${limits.join('; ')} (what is left of it now is not asked)`;
+}
+
+function modelText({ model, version }: Permit): string {
+  return `model ${model === '' ? '(none named)' : model}, version ${version === '' ? 'latest' : version}`;
+}
