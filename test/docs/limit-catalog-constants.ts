@@ -166,6 +166,12 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     test: ['unit/protobuf/scanner.test.ts', 'nests as deep as the limit and not one deeper'],
   },
   {
+    file: 'src/protobuf/scanner.ts',
+    name: 'MAX_TARGETS',
+    attack: 'One message that names a million models',
+    test: ['unit/inspection/message-inspector.test.ts', 'names as many models as the limit and not one more'],
+  },
+  {
     file: 'src/inspection/method-table.ts',
     name: 'MAX_OPAQUE_ENTRIES',
     attack: 'Method names without end fill the memory',

@@ -206,10 +206,7 @@ const SCHEMA: readonly Case[] = [
   ],
   [
     'a misspelt key of a health check',
-    acme(
-      '  address: http://127.0.0.1:8001\n',
-      '  address: http://127.0.0.1:8001\n  healthCheck: { intervall: 1s }\n',
-    ),
+    acme('  address: http://127.0.0.1:8001\n', '  address: http://127.0.0.1:8001\n  healthCheck: { intervall: 1s }\n'),
     '31:18 upstream.healthCheck.intervall',
     /not a known key/,
     /mean interval\?/,
@@ -562,6 +559,59 @@ const UPSTREAM: readonly Case[] = [
     /remove it/,
   ],
 ];
+
+const PROTOCOLS: readonly Case[] = [
+  [
+    'a protocol that is none',
+    acme('bindings:', 'protocols: [tfserving]\nbindings:'),
+    '22:13 protocols[0]',
+    /"tfserving" is not known/,
+    /tensorflow-serving/,
+  ],
+  [
+    'a protocol twice',
+    acme('bindings:', 'protocols: [triton, triton]\nbindings:'),
+    '22:21 protocols[1]',
+    /triton stands twice/,
+    /remove one/,
+  ],
+  [
+    'a protocol whose requests name no model, without a model',
+    acme('bindings:', 'protocols: [triton, vllm]\nbindings:'),
+    '22:12 protocols',
+    /vllm name no model/,
+    /model: NAME/,
+  ],
+  ['a model that no protocol needs', acme('bindings:', 'model: llama\nbindings:'), '22:8 model', /no meaning/, /vllm/],
+  [
+    'a service of a protocol among those that pass unread',
+    acme('bindings:', 'services: [tensorflow.serving.PredictionService]\nbindings:'),
+    '22:12 services[0]',
+    /cannot be passed through unread/,
+    /add tensorflow-serving to protocols/,
+  ],
+  [
+    'a method of a protocol that the server does not speak',
+    acme('ModelInfer]', 'tensorflow.serving.PredictionService/Predict]'),
+    '20:27 roles[0].methods[1]',
+    /PredictionService is not known/,
+    /add tensorflow-serving to protocols/,
+  ],
+  [
+    'a misspelt method of a protocol',
+    acme(
+      '    models: [fraud-*]\nbindings:',
+      '    models: [fraud-*]\n  - { name: tfs, methods: [tensorflow.serving.PredictionService/Predikt], models: ["*"] }\nprotocols: [triton, tensorflow-serving]\nbindings:',
+    ),
+    '22:28 roles[1].methods[0]',
+    /has no method Predikt/,
+    /mean Predict\?/,
+  ],
+];
+
+describe('the protocols', () => {
+  test.each(PROTOCOLS)('finds %s at its place', (...found) => expectFinding('error', found));
+});
 
 describe('the upstream', () => {
   test.each(UPSTREAM)('finds %s at its place', (...found) => expectFinding('error', found));

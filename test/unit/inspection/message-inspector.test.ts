@@ -3,7 +3,9 @@ import protoLoader from '@grpc/proto-loader';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { MessageInspector, type ScanOutcome } from '../../../src/inspection/message-inspector.ts';
 import { MethodTable } from '../../../src/inspection/method-table.ts';
+import { PROTOCOL_NAMES, servicesOf } from '../../../src/inspection/protocols.ts';
 import type { Denial } from '../../../src/kernel/denial.ts';
+import { MAX_TARGETS } from '../../../src/protobuf/scanner.ts';
 
 const LIMITS = { maxMessageBytes: 1 << 20, maxInflatedBytes: 1 << 20 };
 const SERVICE = '/inference.GRPCInferenceService';
@@ -331,3 +333,54 @@ function withName(gzip: Buffer): Buffer {
   header[3] = 8;
   return Buffer.concat([header, Buffer.from('name\0'), gzip.subarray(10)]);
 }
+
+describe('a message of several models', () => {
+  const table = new MethodTable([], { services: servicesOf(PROTOCOL_NAMES), model: 'llama' });
+  const inspect = (path: string, message: Buffer) => {
+    const entry = table.find(path);
+    if (entry === undefined) throw new Error(`unknown method ${path}`);
+    const subject = new MessageInspector(entry, 'identity', LIMITS);
+    return { subject, outcome: subject.scan(frame(message), 0) };
+  };
+  const nested = (bytes: Buffer): Buffer => Buffer.concat([Buffer.from([0x0a, bytes.length]), bytes]);
+  /** A MultiInferenceRequest with a task for each. */
+  const tasks = (...models: readonly string[]): Buffer =>
+    Buffer.concat(models.map((model) => nested(nested(nested(Buffer.from(model))))));
+  const MULTI = '/tensorflow.serving.PredictionService/MultiInference';
+
+  it('has the first and those that differ from it', () => {
+    const { subject, outcome } = inspect(MULTI, tasks('a', 'b', 'a', ''));
+    expect(outcome).toBe('message');
+    expect([subject.model, subject.version]).toEqual(['a', '']);
+    expect(subject.further).toEqual([
+      { model: 'b', version: '' },
+      { model: '', version: '' },
+    ]);
+  });
+
+  it('has none of them left for the next message', () => {
+    const predict = table.find('/tensorflow.serving.PredictionService/Predict');
+    expect(predict?.plan?.repeated).toBe(false);
+    const { subject } = inspect('/tensorflow.serving.PredictionService/Predict', nested(nested(Buffer.from('a'))));
+    expect([subject.model, subject.further]).toEqual(['a', []]);
+    expect(inspect(MULTI, tasks()).subject).toMatchObject({ model: '', further: [] });
+  });
+
+  it('names as many models as the limit and not one more', () => {
+    const names = (count: number) => Array.from({ length: count }, (_, index) => `m${String(index)}`);
+    const whole = inspect(MULTI, tasks(...names(MAX_TARGETS), 'm0'));
+    expect([whole.outcome, whole.subject.further.length]).toEqual(['message', MAX_TARGETS - 1]);
+    const over = inspect(MULTI, tasks(...names(MAX_TARGETS + 1)));
+    expect(over.outcome).toBe('reject');
+    expect(over.subject.denial).toEqual({
+      kind: 'payload_rejected',
+      field: 'message',
+      why: 'names too many models',
+    });
+  });
+
+  it('that names none has the server’s only one', () => {
+    const { subject } = inspect('/vllm.grpc.engine.VllmEngine/Generate', Buffer.from('whatever it is'));
+    expect([subject.model, subject.version, subject.further]).toEqual(['llama', '', []]);
+  });
+});
