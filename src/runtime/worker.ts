@@ -228,7 +228,7 @@ supervisor.on('message', (message: ToWorker) => {
       void started.then(() => bind(message.listen));
       return;
     case 'unbind':
-      void ingress.abandon();
+      void started.then(() => ingress.abandon());
       return;
     case 'metrics':
       tellMetrics(message.id);

@@ -220,6 +220,22 @@ describe('another address', () => {
   });
 });
 
+describe('an address that is not moved to after all', () => {
+  it('is not kept by whoever was being born while it was prepared', async () => {
+    make(1);
+    const before = await pool.start();
+    await pool.prepare(LISTEN);
+    crash(0);
+    await eventually('its death', () => deaths.length === 1);
+    await eventually('its successor’s birth', () => pool.workers.length === 1);
+    // Its thread has not even begun.
+    pool.abandon();
+    await eventually('its successor', () => pool.listening === 1);
+    await pool.apply({ ...generation, number: 2 });
+    expect([pool.port, await accepted(before ?? 0)]).toEqual([before, true]);
+  });
+});
+
 describe('a drain', () => {
   it('ends who is being born, and lets nobody be born afterwards', async () => {
     make(1);
