@@ -10,12 +10,20 @@ import { ok, type Result } from '../kernel/result.ts';
 import type { PresentedKey } from './credentials.ts';
 import type { CredentialDirectory } from './directory.ts';
 
-/** A configured key. Each key has exactly one such object, so it may serve as a key of maps. */
+/** A secret of a configured key. Each has exactly one such object, so it may serve as a key of maps. */
 export interface KnownKey {
   readonly config: ApiKeyConfig;
+  /** The key's id, marked when it is the secret before: two secrets of a key have two ends. No other key has it. */
+  readonly name: string;
   readonly digest: Buffer;
   /** Infinity: never. */
   readonly expiresAtMicros: number;
+}
+
+/** A key with the secrets that are good at once while its users change over. */
+interface KnownSecrets {
+  readonly current: KnownKey;
+  readonly previous: KnownKey | undefined;
 }
 
 /** Compared with when the id is nobody's, so that an unknown id takes the time of a known one. */
@@ -24,36 +32,44 @@ const NOBODY = randomBytes(32);
 export class ApiKeys {
   readonly #tenant: TenantConfig;
   readonly #directory: CredentialDirectory;
-  readonly #byId: ReadonlyMap<string, KnownKey>;
+  readonly #byId: ReadonlyMap<string, KnownSecrets>;
 
   constructor(tenant: TenantConfig, directory: CredentialDirectory) {
     this.#tenant = tenant;
     this.#directory = directory;
-    this.#byId = new Map(tenant.apiKeys.map((config) => [config.id, knownKey(config)]));
+    this.#byId = new Map(tenant.apiKeys.map((config) => [config.id, knownSecrets(config)]));
   }
 
   /** Verifies a presented key. What a caller sees of all failures within the tenant is the same. */
   verify(presented: PresentedKey, now: EpochMicros): Result<KnownKey, Denial> {
     const known = this.#byId.get(presented.id);
     // The secret first, always: only who has it may learn that the key was revoked or has expired, even by time.
-    const matches = timingSafeEqual(hash('sha256', presented.secret, 'buffer'), known?.digest ?? NOBODY);
+    // One hash and two comparisons, whether the key is known, has a secret before, or not.
+    const digest = hash('sha256', presented.secret, 'buffer');
+    const isCurrent = timingSafeEqual(digest, known?.current.digest ?? NOBODY);
+    const isPrevious = timingSafeEqual(digest, known?.previous?.digest ?? NOBODY);
     if (known === undefined) {
       const other = this.#directory.tenantOfKey(presented.id);
       if (other === undefined || other === this.#tenant.id) return deny({ kind: 'api_key_invalid', why: 'unknown' });
       return deny({ kind: 'tenant_mismatch', claimed: this.#tenant.id, presented: other, by: 'api key' });
     }
-    if (!matches) return deny({ kind: 'api_key_invalid', why: 'wrong_secret' });
-    if (known.config.revoked) return deny({ kind: 'api_key_invalid', why: 'revoked' });
-    if (now >= known.expiresAtMicros) return deny({ kind: 'api_key_invalid', why: 'expired' });
-    return ok(known);
+    const matched = isCurrent ? known.current : isPrevious ? known.previous : undefined;
+    if (matched === undefined) return deny({ kind: 'api_key_invalid', why: 'wrong_secret' });
+    if (matched.config.revoked) return deny({ kind: 'api_key_invalid', why: 'revoked' });
+    if (now >= matched.expiresAtMicros) return deny({ kind: 'api_key_invalid', why: 'expired' });
+    return ok(matched);
   }
 }
 
-function knownKey(config: ApiKeyConfig): KnownKey {
-  const { expiresAtSeconds } = config;
+function knownSecrets(config: ApiKeyConfig): KnownSecrets {
+  const { id, sha256, expiresAtSeconds = Number.POSITIVE_INFINITY, previous } = config;
   return {
-    config,
-    digest: Buffer.from(config.sha256, 'hex'),
-    expiresAtMicros: expiresAtSeconds === undefined ? Number.POSITIVE_INFINITY : expiresAtSeconds * 1_000_000,
+    current: { config, name: id, digest: Buffer.from(sha256, 'hex'), expiresAtMicros: expiresAtSeconds * 1_000_000 },
+    previous: previous && {
+      config,
+      name: `${id} before`,
+      digest: Buffer.from(previous.sha256, 'hex'),
+      expiresAtMicros: previous.expiresAtSeconds * 1_000_000,
+    },
   };
 }

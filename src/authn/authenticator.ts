@@ -174,7 +174,7 @@ export class Authenticator {
   #caller(peer: Peer, callers: SecondChanceCache<Success>, evidence: Evidence, now: EpochMicros): Authenticated {
     const { sha256 } = peer.certificate;
     const both = evidence.token !== undefined && evidence.key !== undefined;
-    const name = both ? `${evidence.key.config.id} ${sha256}` : sha256;
+    const name = both ? `${evidence.key.name} ${sha256}` : sha256;
     const known = callers.get(name);
     if (known !== undefined && now < known.value.expiresAt) return known;
     const made = this.#makeCaller(peer, evidence, now);

@@ -9,6 +9,7 @@ import { registerExplain } from './explain.ts';
 import { registerHealth } from './health.ts';
 import { registerInject } from './inject.ts';
 import { type CliIo, processIo } from './io.ts';
+import { registerKeys } from './keys.ts';
 import { registerPki } from './pki.ts';
 import { registerRun } from './run.ts';
 import { packageVersion, registerVersion } from './version.ts';
@@ -32,6 +33,7 @@ Examples:
   $ bulkhead explain --config … --tenant acme …  why a call is refused, and what would allow it
   $ bulkhead inject -f deployment.yaml           add the sidecar to a manifest
   $ bulkhead pki list                            the tenants' certificates, and until when
+  $ bulkhead keys list tenants/acme.yaml         a tenant's API keys, and until when
   $ bulkhead config schema --tenant              the JSON Schema of a tenant's file
 
 \`bulkhead COMMAND --help\` says more about a command.`,
@@ -44,6 +46,7 @@ Examples:
   registerAudit(program, io);
   registerExplain(program, io);
   registerPki(program, io);
+  registerKeys(program, io);
   registerVersion(program, io);
   return program;
 }

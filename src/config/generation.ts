@@ -185,6 +185,8 @@ export interface ApiKeyConfig {
   /** Unix seconds. */
   readonly expiresAtSeconds: number | undefined;
   readonly revoked: boolean;
+  /** The secret before this one, while its users change over; absent: there is none. */
+  readonly previous?: { readonly sha256: string; readonly expiresAtSeconds: number };
   /** Absent: none. */
   readonly scopes?: readonly string[];
 }

@@ -91,6 +91,14 @@ const scopes = (description: string, max: number) =>
     max,
   );
 
+const secretHash = (description: string) =>
+  discreet(
+    'is not a SHA-256 hash in lower-case hex',
+    'write the hash of the secret part: printf %s SECRET | sha256sum',
+    /^[0-9a-f]{64}$/,
+    description,
+  );
+
 const apiKey = z.strictObject({
   id: text(
     'an API key’s id (1 to 64 letters, digits and hyphens)',
@@ -98,13 +106,14 @@ const apiKey = z.strictObject({
     'nightly-batch',
     'Public middle part of `bk_<id>_<secret>`.',
   ),
-  sha256: discreet(
-    'is not a SHA-256 hash in lower-case hex',
-    'write the hash of the secret part: printf %s SECRET | sha256sum',
-    /^[0-9a-f]{64}$/,
-    'SHA-256 of the secret part, lower-case hex. The secret itself is never written down.',
-  ),
+  sha256: secretHash('SHA-256 of the secret part, lower-case hex. The secret itself is never written down.'),
   expires: timestamp.optional(),
+  previous: z
+    .strictObject({ sha256: secretHash('SHA-256 of the secret before this one.'), expires: timestamp })
+    .optional()
+    .meta({
+      description: 'The secret before this one, which is good until its end: `bulkhead keys rotate` writes it.',
+    }),
   scopes: scopes('Scopes that calls with this key have. Default: none.', 64).optional(),
   revoked: z.boolean().default(false).meta({ description: 'Refused from now on; kept so that the record says so.' }),
 });

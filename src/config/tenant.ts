@@ -95,6 +95,9 @@ function build(
       sha256: key.sha256,
       expiresAtSeconds: key.expires,
       revoked: key.revoked,
+      ...(key.previous === undefined
+        ? {}
+        : { previous: { sha256: key.previous.sha256, expiresAtSeconds: key.previous.expires } }),
       ...(key.scopes === undefined ? {} : { scopes: key.scopes }),
     })),
     roles,

@@ -52,6 +52,15 @@ function roleAsking(demands: Pick<RoleConfig, 'scopes' | 'stepUp'>): RoleConfig 
   return { ...role, source: 'acme.yaml:1', ...demands };
 }
 
+/** acme's keys after a rotation: the secret that a client has is the one before, which ends then. */
+function rotatedKeys(previousEndsAtSeconds: number): TenantConfig['apiKeys'] {
+  return acme.config.apiKeys.map((key) => ({
+    ...key,
+    sha256: '0'.repeat(64),
+    previous: { sha256: key.sha256, expiresAtSeconds: previousEndsAtSeconds },
+  }));
+}
+
 function globexConfig(changes: Partial<TenantConfig> = {}): TenantConfig {
   return { ...globex.config, upstream: upstream.config, ...changes };
 }
@@ -179,6 +188,40 @@ const ROWS: readonly Row[] = [
     status: 16,
     reason: 'API_KEY_INVALID',
     strict: () => [acmeConfig({ apiKeys: acme.config.apiKeys.map((key) => ({ ...key, revoked: true })) })],
+    lax: () => [acmeConfig()],
+    attack: (sidecar, method) => attempt(sidecar, method, { 'x-api-key': acme.apiKey }),
+  },
+  {
+    name: 'an expired key',
+    status: 16,
+    reason: 'API_KEY_INVALID',
+    strict: () => [
+      acmeConfig({ apiKeys: acme.config.apiKeys.map((key) => ({ ...key, expiresAtSeconds: nowSeconds - 1 })) }),
+    ],
+    lax: () => [acmeConfig()],
+    attack: (sidecar, method) => attempt(sidecar, method, { 'x-api-key': acme.apiKey }),
+  },
+  {
+    name: 'the secret before of a key, after its end',
+    status: 16,
+    reason: 'API_KEY_INVALID',
+    strict: () => [acmeConfig({ apiKeys: rotatedKeys(nowSeconds - 1) })],
+    lax: () => [acmeConfig({ apiKeys: rotatedKeys(nowSeconds + 3600) })],
+    attack: (sidecar, method) => attempt(sidecar, method, { 'x-api-key': acme.apiKey }),
+  },
+  {
+    name: 'a key of another secret',
+    status: 16,
+    reason: 'API_KEY_INVALID',
+    strict: () => [acmeConfig({ apiKeys: acme.config.apiKeys.map((key) => ({ ...key, sha256: '0'.repeat(64) })) })],
+    lax: () => [acmeConfig()],
+    attack: (sidecar, method) => attempt(sidecar, method, { 'x-api-key': acme.apiKey }),
+  },
+  {
+    name: 'a key that nobody has',
+    status: 16,
+    reason: 'API_KEY_INVALID',
+    strict: () => [acmeConfig({ apiKeys: acme.config.apiKeys.map((key) => ({ ...key, id: 'another' })) })],
     lax: () => [acmeConfig()],
     attack: (sidecar, method) => attempt(sidecar, method, { 'x-api-key': acme.apiKey }),
   },
