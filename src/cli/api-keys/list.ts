@@ -1,42 +1,19 @@
 /**
  * `bulkhead keys list`: which API keys a tenant has, and until when.
  */
-import type { Command } from 'commander';
-import type { CliIo } from './io.ts';
-import { sayProblem, TenantFile, type WrittenKey } from './keys-file.ts';
-import { durationOption } from './pki-options.ts';
-import { printJson, timeText } from './pki-report.ts';
+import { printJson, timeText } from '../certificates/report.ts';
+import type { CliIo } from '../io.ts';
+import { sayProblem, TenantFile, type WrittenKey } from './tenant-file.ts';
 
-interface ListOptions {
+export interface ListOptions {
   readonly expiring?: number;
   readonly json?: true;
 }
 
 type KeyState = 'active' | 'rotating' | 'expired' | 'revoked';
 
-/** Adds `keys list`. */
-export function registerKeysList(keys: Command, io: CliIo): void {
-  keys
-    .command('list')
-    .description('list keys: what ends when, what is revoked')
-    .argument('<tenant-file>', 'the tenant’s YAML file')
-    .option('--expiring <duration>', 'only what is not revoked and ends within so long, or has ended', durationOption)
-    .option('--json', 'print the result as one JSON object')
-    .addHelpText(
-      'after',
-      `
-rotating: the secret before is good, too. No secret and no hash is printed.
-
-Exit code: 3 when --expiring found something, so that a script can act on it.
-
-Examples:
-  $ bulkhead keys list tenants/acme.yaml
-  $ bulkhead keys list tenants/acme.yaml --expiring 14d --json | jq '.keys[].id'`,
-    )
-    .action((file: string, options: ListOptions) => list(file, options, io));
-}
-
-function list(name: string, { expiring, json }: ListOptions, io: CliIo): void {
+/** Prints the keys of a tenant's file. */
+export function list(name: string, { expiring, json }: ListOptions, io: CliIo): void {
   const now = Date.now();
   const file = TenantFile.read(name);
   if (!file.ok) return sayProblem(io, file.error);

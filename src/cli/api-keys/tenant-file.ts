@@ -2,13 +2,13 @@
  * A tenant's file as the commands of `bulkhead keys` read and change it.
  */
 import { readFileSync, realpathSync, statSync } from 'node:fs';
-import { YamlDocument } from '../config/document.ts';
-import { editKeys, type KeyFields } from '../config/key-edit.ts';
-import { checkSchema } from '../config/schema-check.ts';
-import { type TenantSource, tenantSchema } from '../config/schema-tenant.ts';
-import { err, ok, type Result } from '../kernel/result.ts';
-import { writeFileDurably } from '../pki/files.ts';
-import type { CliIo } from './io.ts';
+import { YamlDocument } from '../../config/document.ts';
+import { editKeys, type KeyFields } from '../../config/key-edit.ts';
+import { checkSchema } from '../../config/schema-check.ts';
+import { type TenantSource, tenantSchema } from '../../config/schema-tenant.ts';
+import { err, ok, type Result } from '../../kernel/result.ts';
+import { writeFileDurably } from '../../pki/files.ts';
+import type { CliIo } from '../io.ts';
 
 /** Why a command is not done, and what would be right. */
 export interface KeysProblem {
