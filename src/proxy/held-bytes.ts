@@ -39,7 +39,13 @@ export class HeldBytes implements Standing {
 
   /** The call begins, with these headers. */
   began(block: HeaderBlock): void {
-    let bytes = CALL_BYTES;
+    this.hold(CALL_BYTES);
+    this.holdHeaders(block);
+  }
+
+  /** Headers that stay as long as the call: the request's, and the answer's, which wait for a client that may not read them. */
+  holdHeaders(block: HeaderBlock): void {
+    let bytes = 0;
     for (let at = 0; at < block.length; at++) bytes += block[at]?.length ?? 0;
     this.hold(bytes);
   }

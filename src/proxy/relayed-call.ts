@@ -65,6 +65,7 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
     const response = readResponse(block, endStream, this.headersSent, this.upstream);
     if (response.kind === 'informational') return;
     if (response.kind === 'invalid') return this.#reject(response.denial);
+    this.held.holdHeaders(response.block);
     this.headersSent = true;
     if (endStream) return this.end(response.block, response.status);
     this.stream.sendHeaders(response.block, false);

@@ -5,6 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { FrameType } from '../../src/http2/frame.ts';
+import { CALL_BYTES } from '../../src/proxy/held-bytes.ts';
 import { totalHeldBytes } from '../../src/quota/shared-state.ts';
 import { respond } from '../fakes/fake-upstream.ts';
 import { FrameClient } from '../fakes/frame-client.ts';
@@ -163,6 +164,20 @@ describe('the ceiling on what all tenants hold', () => {
     await eventually('calls are ended', () => clients.flatMap(endsOf).length > 0);
     await eventually('the sum is below', () => held() <= MIB);
     expect(new Set(await quiet.stop())).toEqual(new Set([0]));
+  });
+
+  it('counts the headers of answers, which may wait for a client that does not read', async () => {
+    await start();
+    ground.upstream.answer = (stream) => {
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc', 'x-long': 'x'.repeat(9_000) });
+    };
+    const { client, ids } = await hog(100);
+    await eventually('the answers', () => ids.every((id) => client.stream(id).fields.length > 0));
+    const each = CALL_BYTES + 9_000;
+    await eventually('what is held', () => held() >= 100 * each);
+    expect(held()).toBeLessThan(100 * (each + KIB) + 16 * 64 * KIB);
+    client.close();
+    expect(await ground.balanced()).toEqual(BALANCED);
   });
 
   it('ends connections whose output is not read, when there are no calls left to end', async () => {
