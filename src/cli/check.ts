@@ -11,6 +11,7 @@ import type { CliIo } from './io.ts';
 interface CheckOptions {
   readonly config: string;
   readonly json?: true;
+  readonly strict?: true;
 }
 
 /** Adds `check` to the program. */
@@ -19,6 +20,7 @@ export function registerCheck(program: Command, io: CliIo): void {
     .command('check')
     .description('check the configuration and everything it names, and print every finding')
     .requiredOption('-c, --config <file>', 'main configuration file; tenants are read from the directory it names')
+    .option('--strict', 'exit with code 1 for warnings too')
     .option('--json', 'print the result as one JSON object')
     .addHelpText(
       'after',
@@ -26,10 +28,14 @@ export function registerCheck(program: Command, io: CliIo): void {
 Nothing is started, and nothing is asked of the network. Every finding has its file, line, column and path, and says
 what would be right. OpenTelemetry's OTEL_* variables are read as \`bulkhead run\` would read them here.
 
-Exit code: 0 when it can be run (there may be warnings), 1 when it cannot.
+A warning is about something that can be run and can hardly be meant: a role that nobody has or that another one makes needless,
+a key that never expires, a certificate near its end.
+
+Exit code: 0 when it can be run (there may be warnings), 1 when it cannot; with --strict, 1 also when there are warnings.
 
 Examples:
   $ bulkhead check --config /etc/bulkhead/bulkhead.yaml
+  $ bulkhead check --config bulkhead.yaml --strict
   $ bulkhead check --config bulkhead.yaml --json | jq '.findings[] | select(.severity == "error")'`,
     )
     .action((options: CheckOptions) => check(options, io));
@@ -39,7 +45,7 @@ async function check(options: CheckOptions, io: CliIo): Promise<void> {
   const loader = new ConfigurationLoader();
   const loaded = await loader.load(options.config, undefined);
   const findings = loaded.ok ? loader.warnings : loaded.error;
-  if (!loaded.ok) io.exit(1);
+  if (!loaded.ok || (options.strict === true && findings.length > 0)) io.exit(1);
   if (options.json === true) {
     io.out(`${JSON.stringify(report(loaded.ok ? loaded.value : undefined, findings), null, 2)}\n`);
     return;

@@ -8,6 +8,8 @@ import { FileScope, type PlacedValidity } from './file-scope.ts';
 import type { Finding } from './finding.ts';
 import type { CredentialKind, IssuerConfig, TenantConfig, TenantSection } from './generation.ts';
 import { judgeKeySet } from './key-set.ts';
+import { KnownMethods } from './known-methods.ts';
+import { judgeMeaning } from './meaning.ts';
 import { judgeProtocols } from './protocols.ts';
 import { buildRoles } from './roles.ts';
 import { checkSchema } from './schema-check.ts';
@@ -69,6 +71,7 @@ function build(
   const { roles, bindings } = buildRoles(scope, source, displayFile);
   const upstream = buildUpstream(scope, ['upstream'], source.upstream);
   judgeCredentials(scope, source);
+  judgeMeaning(scope, source, { roles, bindings }, new KnownMethods(source.protocols));
   judgeServices(scope, source);
   const facts: TenantFacts = {
     id: source.tenant,

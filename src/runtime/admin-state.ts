@@ -23,6 +23,9 @@ const OWNED_GAUGES = [
   'bulkhead_egress_bytes_in_flight',
 ] as const;
 
+/** Thousands of tenants may have the same one. */
+const MAX_SHOWN_WARNINGS = 1_000;
+
 /** The admin server's view of the supervisor. Secrets are not masked here: they are never taken along. */
 export function adminState(supervisor: Supervisor): AdminState {
   return {
@@ -51,6 +54,8 @@ export function adminState(supervisor: Supervisor): AdminState {
       draining: supervisor.draining,
       telemetry: supervisor.telemetry.status ?? 'off',
       refusedChange: supervisor.findings,
+      warnings: supervisor.warnings.slice(0, MAX_SHOWN_WARNINGS),
+      warningCount: supervisor.warnings.length,
       tenants: supervisor.generation.tenants.map(describeTenant),
     }),
     explain: (query) => explainQuery(query, supervisor.generation),

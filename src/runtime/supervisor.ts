@@ -16,6 +16,7 @@ import { capacityFor, createSharedState, type SharedState, workerCapacityFor } f
 import { MetricsRegistry } from '../telemetry/metrics.ts';
 import { AdminPort } from './admin-port.ts';
 import { adminState } from './admin-state.ts';
+import { logWarnings } from './configuration-warnings.ts';
 import { HealthBoard, type HealthChange } from './health-board.ts';
 import { type ChangeProblem, enforceable, prepareChange, whatDoesNotFit } from './live-change.ts';
 import { TelemetryHandle } from './telemetry-handle.ts';
@@ -43,6 +44,7 @@ export class Supervisor {
   });
   #generation: Generation;
   #findings: readonly Finding[] = [];
+  #warnings: readonly Finding[] = [];
   readonly #shared: SharedState;
   readonly #audit: AuditLog;
   readonly #pool: WorkerPool;
@@ -112,6 +114,11 @@ export class Supervisor {
     return this.#findings;
   }
 
+  /** What can be run in the present configuration, and can hardly be meant. */
+  get warnings(): readonly Finding[] {
+    return this.#warnings;
+  }
+
   get pool(): WorkerPool {
     return this.#pool;
   }
@@ -136,6 +143,7 @@ export class Supervisor {
   /** Starts everything; resolves when calls are served. */
   async start(): Promise<{ readonly port: number | undefined; readonly adminPort: number }> {
     this.#event('start', `version ${this.#options.version}, configuration ${this.#generation.digest}`);
+    this.#warn();
     this.#telemetry.start();
     await this.#pool.start();
     const adminPort = await this.#admin.start();
@@ -186,6 +194,7 @@ export class Supervisor {
     // Not before: what the admin port calls the present generation is in use by every worker.
     this.#generation = next;
     log.level = next.log.level;
+    this.#warn();
     this.metrics.count('bulkhead_config_reloads_total');
     this.#event('configuration_applied', `generation ${next.number}, ${next.digest}`);
     const { number, tenants, workers } = next;
@@ -194,6 +203,12 @@ export class Supervisor {
       'the changed configuration is applied',
     );
     if (waiting.length > 0) log.warn({ settings: waiting }, 'these settings take effect at the next start');
+  }
+
+  /** Takes over the warnings of the generation that has just been loaded, and says them once. */
+  #warn(): void {
+    this.#warnings = this.#loader.warnings;
+    logWarnings(this.#warnings, this.#options.log);
   }
 
   #refuse(why: string, findings: readonly Finding[]): void {

@@ -56,8 +56,8 @@ issuers:
       file: ../jwks/acme.json
     algorithms: [ES256]
 apiKeys:
-  - id: batch
-    sha256: 8a5edab282632443219e051e4ade2d1d5bbc671c781051bf1437897cbdfea0f1
+  - { id: batch, expires: 2035-01-01T00:00:00Z,
+    sha256: 8a5edab282632443219e051e4ade2d1d5bbc671c781051bf1437897cbdfea0f1 }
 roles:
   - name: predictor
     methods: [ServerLive, ModelInfer]

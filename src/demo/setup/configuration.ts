@@ -53,7 +53,7 @@ export function tenantFile({ credentials, models, quota }: TenantPlan, upstream:
     issuers: [
       { issuer: credentials.issuer, audience: AUDIENCE, jwks: { file: `../jwks/${id}.json` }, algorithms: ['ES256'] },
     ],
-    apiKeys: [{ id: credentials.apiKeyId, sha256: credentials.apiKeySha256 }],
+    apiKeys: [{ id: credentials.apiKeyId, sha256: credentials.apiKeySha256, expires: '2099-01-01T00:00:00Z' }],
     roles: [{ name: 'scientist', methods: CALLABLE, models: [...models] }],
     bindings: [{ role: 'scientist', subjects: [credentials.subject], keys: [credentials.apiKeyId] }],
     quota: {

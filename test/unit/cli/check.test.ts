@@ -44,6 +44,15 @@ Next: bulkhead run --config bulkhead.yaml
     expect(short(out)).toContain('\n1 warning in 1 file\nbulkhead.yaml is good.\n');
   });
 
+  test('with a warning, and told to be strict, it has exit code 1', async () => {
+    expect((await check('--strict')).code).toBe(0);
+    edit(join(directory, 'tenants/acme.yaml'), ', expires: 2035-01-01T00:00:00Z', '');
+    const { code, out } = await check('--strict');
+    expect(code).toBe(1);
+    expect(short(out)).toContain('tenants/acme.yaml:16:11 apiKeys[0].id: warning: the API key batch never expires\n');
+    expect((await check()).code).toBe(0);
+  });
+
   test('as JSON it lists the tenants', async () => {
     const { code, out } = await check('--json');
     expect(code).toBe(0);

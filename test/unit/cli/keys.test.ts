@@ -107,7 +107,7 @@ describe('keys rotate', () => {
 
   test('never lets the secret before outlive its own end', async () => {
     const end = new Date(Date.now() + DAY_MS).toISOString().replace(/\.\d+/, '');
-    edit(file, '  - id: batch\n', `  - id: batch\n    expires: ${end}\n`);
+    edit(file, '2035-01-01T00:00:00Z', end);
     await keys('rotate', file, 'batch', '--overlap', '7d', '--expires', '30d');
     const [key] = await loaded();
     expect(key?.previous?.expiresAtSeconds).toBe(Date.parse(end) / 1000);
@@ -158,6 +158,7 @@ test('keys revoke takes a key back with all its secrets, and says when that was 
 
 describe('keys list', () => {
   test('says of each key its state, its end and its scopes, and no hash', async () => {
+    edit(file, ', expires: 2035-01-01T00:00:00Z', '');
     await keys('create', file, 'rotated', '--scope', 'infer');
     await keys('rotate', file, 'rotated');
     await keys('create', file, 'gone', '--expires', '1d');

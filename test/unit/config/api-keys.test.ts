@@ -18,7 +18,7 @@ function withKey(line: string): string {
   const directory = emptyDirectory();
   directories.push(directory);
   writeSmall(directory);
-  edit(join(directory, 'tenants/acme.yaml'), '  - id: batch\n', `  - id: batch\n    ${line}\n`);
+  edit(join(directory, 'tenants/acme.yaml'), '{ id: batch,', `{ id: batch, ${line},`);
   return directory;
 }
 

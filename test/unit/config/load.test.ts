@@ -72,7 +72,7 @@ describe('a tenant’s file', () => {
         {
           id: 'batch',
           sha256: '8a5edab282632443219e051e4ade2d1d5bbc671c781051bf1437897cbdfea0f1',
-          expiresAtSeconds: undefined,
+          expiresAtSeconds: Date.UTC(2035, 0) / 1000,
           revoked: false,
         },
       ],

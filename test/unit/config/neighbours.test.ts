@@ -54,11 +54,11 @@ test('a server name belongs to one tenant, however it is written', async () => {
 
 test('an API key’s id names one tenant’s key', async () => {
   const findings = await found((directory) => {
-    globex('- id: batch-globex', '- id: batch')(directory);
+    globex('id: batch-globex', 'id: batch')(directory);
     globex('keys: [batch-globex]', 'keys: [batch]')(directory);
   });
   expect(findings).toEqual([
-    ['tenants/globex.yaml:16:9 apiKeys[0].id', 'the API key id batch is already used by tenants/acme.yaml'],
+    ['tenants/globex.yaml:16:11 apiKeys[0].id', 'the API key id batch is already used by tenants/acme.yaml'],
   ]);
 });
 

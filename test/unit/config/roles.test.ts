@@ -39,7 +39,7 @@ describe('a role', () => {
   test('asks for what its file says', async () => {
     const directory = withRole(
       '    scopes: [models:infer, https://acme.test/read]\n    stepUp: { acr: [gold, urn:acme:silver], maxAge: 5m, amr: [mfa] }\n',
-      [['    sha256', '    scopes: [models:infer]\n    sha256']],
+      [['    sha256', '    scopes: [models:infer],\n    sha256']],
     );
     const loaded = await new ConfigurationLoader({ environment: {} }).load(join(directory, 'bulkhead.yaml'), undefined);
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.error));
@@ -91,9 +91,9 @@ describe('a role', () => {
       (await findingsOf(withRole(`    ${text}\n`, changes))).lines.map(({ message, severity }) => [severity, message]);
     const [stepUp] = await warned('stepUp: { acr: [gold] }');
     expect(stepUp).toEqual(['warning', expect.stringMatching(/only a token shows how somebody signed in/)]);
-    const [scopes] = await warned('scopes: [a, b]', [...NO_ISSUERS, ['    sha256', '    scopes: [a]\n    sha256']]);
+    const [scopes] = await warned('scopes: [a, b]', [...NO_ISSUERS, ['    sha256', '    scopes: [a],\n    sha256']]);
     expect(scopes).toEqual(['warning', expect.stringMatching(/no API key has these scopes/)]);
-    expect(await warned('scopes: [a, b]', [...NO_ISSUERS, ['    sha256', '    scopes: [b, a]\n    sha256']])).toEqual(
+    expect(await warned('scopes: [a, b]', [...NO_ISSUERS, ['    sha256', '    scopes: [b, a],\n    sha256']])).toEqual(
       [],
     );
     expect(await warned('scopes: [a]', [])).toEqual([]);

@@ -332,15 +332,15 @@ const SCHEMA: readonly Case[] = [
   ],
   [
     'a time without zone',
-    acme(sha, `${sha}\n    expires: 2030-01-01`),
-    '18:14 apiKeys[0].expires',
+    acme('2035-01-01T00:00:00Z', '2030-01-01'),
+    '16:27 apiKeys[0].expires',
     /not a time/,
     /RFC 3339/,
   ],
   [
     'a day that is none',
-    acme(sha, `${sha}\n    expires: 2031-02-29T00:00:00Z`),
-    '18:14 apiKeys[0].expires',
+    acme('2035-01-01T00:00:00Z', '2031-02-29T00:00:00Z'),
+    '16:27 apiKeys[0].expires',
     /not a time/,
     /2030/,
   ],
@@ -497,7 +497,7 @@ describe('what names something else', () => {
   test('API keys that are accepted and not there are found', async () => {
     const { lines } = await findingsOf(
       spoilt((directory) => {
-        acme(`apiKeys:\n  - id: batch\n    ${sha}\n`, '')(directory);
+        acme(`apiKeys:\n  - { id: batch, expires: 2035-01-01T00:00:00Z,\n    ${sha} }\n`, '')(directory);
         acme('    keys: [batch]\n', '')(directory);
       }),
     );

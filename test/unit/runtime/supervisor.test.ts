@@ -287,3 +287,34 @@ describe('what waits for the next start', () => {
     expect(lines.filter(({ level }) => level === 40)).toEqual([]);
   });
 });
+
+describe('a warning about the configuration', () => {
+  const TENANT = 'tenants/acme.yaml';
+  const tenant = (before: string, after: string): void => {
+    const path = join(directory, TENANT);
+    writeFileSync(path, readFileSync(path, 'utf8').replace(before, after));
+  };
+  const END = ', expires: 2035-01-01T00:00:00Z';
+  const warned = (): readonly string[] =>
+    lines.filter(({ msg }) => msg.startsWith('configuration: ')).map(({ msg }) => msg);
+  const shown = async (): Promise<{ readonly warnings: readonly object[]; readonly warningCount: number }> =>
+    (await fetch(`http://127.0.0.1:${adminPort}/config`)).json() as never;
+
+  it('is logged once for each generation, and is on the admin port as long as it holds', async () => {
+    tenant(END, '');
+    await start({});
+    expect(warned()).toEqual(['configuration: the API key batch never expires']);
+    expect(await shown()).toMatchObject({ warnings: [{ path: 'apiKeys[0].id', line: 16 }], warningCount: 1 });
+    await supervisor.reload('a test');
+    expect(warned()).toHaveLength(1);
+
+    tenant('id: batch', `id: batch${END}`);
+    await supervisor.reload('a test');
+    expect(warned()).toHaveLength(1);
+    expect(await shown()).toMatchObject({ warnings: [], warningCount: 0 });
+
+    tenant('burst: 200', 'burst: 2');
+    await supervisor.reload('a test');
+    expect(warned()).toHaveLength(2);
+  });
+});
