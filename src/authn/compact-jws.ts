@@ -12,6 +12,8 @@ export interface UnverifiedJws {
   readonly token: string;
   readonly algorithm: string;
   readonly keyId: string | undefined;
+  /** It says that it is an access token by RFC 9068, and not just a JWT. */
+  readonly saysAccessToken: boolean;
   readonly payload: Buffer;
 }
 
@@ -32,11 +34,12 @@ export function parseCompactJws(token: string, maxBytes: number): Result<Unverif
   if (!header.ok) return invalid(`header: ${header.error}`);
   const problem = headerProblem(header.value);
   if (problem !== undefined) return invalid(`header: ${problem}`);
-  const { alg, kid } = header.value;
+  const { alg, kid, typ } = header.value;
   return ok({
     token,
     algorithm: String(alg),
     keyId: typeof kid === 'string' ? kid : undefined,
+    saysAccessToken: typeof typ === 'string' && /^(application\/)?at\+jwt$/i.test(typ),
     payload,
   });
 }

@@ -26,6 +26,9 @@ const MAX_SUBJECT_LENGTH = 256;
 /** NumericDate up to the year 9999; beyond it microseconds stop being exact, and no issuer means it. */
 const MAX_NUMERIC_DATE = 253_402_300_799;
 
+/** RFC 9068 §2.2, beyond those that every token must have. */
+const ACCESS_TOKEN_CLAIMS = ['iat', 'jti', 'client_id'];
+
 /** Checks the claims of a token of this issuer for this tenant. */
 export function checkClaims(
   claims: JsonObject,
@@ -41,6 +44,10 @@ export function checkClaims(
   const { sub, exp } = claims;
   if (typeof sub !== 'string' || !isSubject(sub)) return invalid('sub is not a name');
   if (!isNumericDate(exp)) return invalid('exp is not a time');
+  if (issuer.profile === 'at+jwt') {
+    const absent = ACCESS_TOKEN_CLAIMS.find((claim) => claims[claim] === undefined);
+    if (absent !== undefined) return invalid(`no ${absent}`);
+  }
   const skewMicros = issuer.clockSkewMs * 1000;
   for (const claim of ['nbf', 'iat']) {
     const time = claims[claim];

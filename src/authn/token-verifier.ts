@@ -90,6 +90,7 @@ export class TokenVerifier {
         by: 'token issuer',
       });
     }
+    if (trusted.config.profile === 'at+jwt' && !jws.saysAccessToken) return invalid('typ is not at+jwt');
     return trusted.algorithms.includes(jws.algorithm) ? ok(trusted) : invalid('alg is not one of the issuer');
   }
 

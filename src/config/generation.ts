@@ -175,6 +175,8 @@ export interface IssuerConfig {
   readonly tenantClaim: string | undefined;
   /** Tokens must be bound to the client's certificate (RFC 8705); one that says it is bound must match in any case. */
   readonly requireBound: boolean;
+  /** `at+jwt`: tokens must be access tokens by RFC 9068, and say so; absent: any JWT that does not say that it is something else. */
+  readonly profile?: 'jwt' | 'at+jwt';
 }
 
 export interface ApiKeyConfig {

@@ -76,6 +76,10 @@ const issuer = z.strictObject({
     'a claim',
     'Claim that must equal the tenant’s id. Needed when the issuer serves more than one tenant.',
   ).optional(),
+  profile: z.enum(['jwt', 'at+jwt']).default('jwt').meta({
+    description:
+      '`at+jwt`: only access tokens by RFC 9068 (`typ: at+jwt`, with `client_id`, `iat` and `jti`), so that no ID token passes for one.',
+  }),
   requireBound: z.boolean().default(false).meta({
     description:
       'Refuse tokens that are not bound to the client’s certificate (RFC 8705, `cnf.x5t#S256`). A token that is bound must match in any case.',

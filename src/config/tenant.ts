@@ -157,6 +157,7 @@ function buildIssuer(scope: FileScope, source: TenantSource, index: number): Iss
     clockSkewMs: issuer.clockSkew,
     tenantClaim: issuer.tenantClaim,
     requireBound: issuer.requireBound,
+    profile: issuer.profile,
   };
 }
 

@@ -92,3 +92,11 @@ test('an issuer of several tenants must say which one', () => {
   // Counter-proof: an issuer that is not asked for the claim lets the other tenant's token through.
   expect(verdict({ tenant: 'globex' }, issuer)).toBe('accepted');
 });
+
+test.each(['iat', 'jti', 'client_id'])('an access token by RFC 9068 has %s, where that is asked for', (claim) => {
+  const whole = { iat: NOW, jti: 'one', client_id: 'batch' };
+  const profile: IssuerConfig = { ...issuer, profile: 'at+jwt' };
+  expect(verdict(whole, profile)).toBe('accepted');
+  expect(verdict({ ...whole, [claim]: undefined }, profile)).toBe(`no ${claim}`);
+  expect(verdict({ ...whole, [claim]: undefined }, issuer)).toBe('accepted');
+});

@@ -66,6 +66,7 @@ describe('a tenant’s file', () => {
           clockSkewMs: 30_000,
           tenantClaim: undefined,
           requireBound: false,
+          profile: 'jwt',
         },
       ],
       apiKeys: [
