@@ -7,9 +7,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { GATES } from '../../audit/codec.ts';
 import type { GateName } from '../../audit/record.ts';
-import type { Caller } from '../../authn/authenticator.ts';
 import { Directory } from '../../authn/directory.ts';
-import type { Permit } from '../../authz/authorizer.ts';
 import { parseCertificates } from '../../config/certificates.ts';
 import type { Generation, TenantConfig } from '../../config/generation.ts';
 import { viewDenial } from '../../grpc/denial-table.ts';
@@ -19,12 +17,13 @@ import type { Denial } from '../../kernel/denial.ts';
 import { err, ok, type Result } from '../../kernel/result.ts';
 import { attachSharedState, createSharedState } from '../../quota/shared-state.ts';
 import { describe } from '../describe-denial.ts';
-import { type Admission, admit, permitMessage } from '../pipeline.ts';
+import { admit, permitMessage } from '../pipeline.ts';
 import { gatesOf, trustedCas } from '../tenant-runtime.ts';
 import { Trail } from '../trail.ts';
 import { type Assumed, assumeCertificate, assumeKey, assumeToken } from './assumed-credentials.ts';
+import { gateText, type Outcome } from './gate-text.ts';
 import { fullMethodName, type Question } from './question.ts';
-import { place, remedyOf } from './remedy.ts';
+import { remedyOf } from './remedy.ts';
 
 export interface Explanation {
   readonly tenant: string;
@@ -105,7 +104,7 @@ function present(configured: TenantConfig, question: Question): Result<Presented
     certificate.kind === 'presented' ? readChain(certificate.pem) : assume(tenant, certificate.name, question);
   if (!leaf.ok) return leaf;
   const client = 'value' in leaf.value ? take(leaf.value) : leaf.value;
-  const headers = [':method', 'POST', ':scheme', 'https', ':path', `/${fullMethodName(question.method)}`];
+  const headers = [':method', 'POST', ':scheme', 'https', ':path', `/${fullMethodName(question.method, tenant)}`];
   headers.push('content-type', 'application/grpc', 'te', 'trailers');
   if (token !== undefined) {
     const sha256 = client.fingerprint256.replaceAll(':', '');
@@ -149,15 +148,6 @@ function readChain(pem: string): Result<X509Certificate, string> {
   return ok(leaf);
 }
 
-/** What a call came to. */
-interface Outcome {
-  readonly denial: Denial | undefined;
-  readonly caller: Caller | undefined;
-  readonly admission: Admission | undefined;
-  readonly permit: Permit | undefined;
-  readonly trail: Trail;
-}
-
 async function run(
   { tenant, peer, headers, assumed }: PresentedCall,
   others: readonly TenantConfig[],
@@ -166,11 +156,13 @@ async function run(
   const state = createSharedState({ tenantSlots: 1, workers: 1, epoch: question.now });
   const tables = attachSharedState(state, 0);
   const gates = gatesOf(tenant, { tables, directory: new Directory([tenant, ...others]) });
-  const fullName = fullMethodName(question.method);
+  const fullName = fullMethodName(question.method, tenant);
   const method = gates.method(`/${fullName}`);
   const target = {
-    model: question.model ?? method?.servedModel ?? '',
-    version: question.modelVersion ?? '',
+    // Of a server that has one model, requests name none: it is the one that they are about.
+    ...(method === undefined || method.servedModel === ''
+      ? { model: question.model ?? '', version: question.modelVersion ?? '' }
+      : { model: method.servedModel, version: '' }),
     further: [],
   };
   const trail = new Trail({
@@ -251,71 +243,3 @@ const NO_END = {
   upstream: '',
   path: '',
 } as const;
-
-function gateText(
-  gate: GateName,
-  { caller, admission, permit, denial }: Outcome,
-  tenant: TenantConfig,
-  peer: Result<Peer, Denial>,
-): Pick<GateExplanation, 'rule' | 'detail'> {
-  switch (gate) {
-    case 'identify':
-      return {
-        rule: `${place(tenant, 'clientCa')} clientCa`,
-        detail: peer.ok ? `certificate ${peer.value.certificateId}` : '',
-      };
-    case 'authenticate':
-      return { rule: credentialRule(tenant, caller, denial), detail: caller?.id ?? '' };
-    case 'authorize':
-      // Of a refusal there is no rule: it is that no role among these has the method.
-      return {
-        rule: admission?.permit.rule ?? `${place(tenant, 'roles')} roles`,
-        detail: admission?.method.fullName ?? '',
-      };
-    case 'reserve':
-      return { rule: `${place(tenant, 'quota')} quota`, detail: quotaText(tenant) };
-    case 'inspect':
-      // Of a refusal: the first that has the method.
-      return {
-        rule: permit?.rule ?? admission?.permit.rule ?? '',
-        detail: permit === undefined ? '' : modelText(permit),
-      };
-    case 'upstream':
-      return { rule: '', detail: '' };
-  }
-}
-
-/** Where the credential stands by which somebody is who they are, or the list that it is not in. */
-function credentialRule(tenant: TenantConfig, caller: Caller | undefined, denial: Denial | undefined): string {
-  const issuers = `${place(tenant, 'issuers')} issuers`;
-  const keys = `${place(tenant, 'apiKeys')} apiKeys`;
-  if (caller !== undefined) {
-    if (caller.issuer !== undefined)
-      return `${issuers}[${tenant.issuers.findIndex((one) => one.issuer === caller.issuer)}]`;
-    if (caller.keyId === undefined) return `${place(tenant, 'accept')} accept`;
-    return `${keys}[${tenant.apiKeys.findIndex((one) => one.id === caller.keyId)}]`;
-  }
-  switch (denial?.kind) {
-    case 'api_key_invalid':
-      return keys;
-    case 'credentials_missing':
-      return `${place(tenant, 'accept')} accept`;
-    case 'certificate_unacceptable':
-      return `${place(tenant, 'clientCa')} clientCa`;
-    default:
-      return issuers;
-  }
-}
-
-function quotaText({ quota: { perTenant, perCaller, maxConcurrentCalls } }: TenantConfig): string {
-  const limits = [
-    ...(perTenant === undefined ? [] : [`tenant ${perTenant.callsPerSecond}/s, burst ${perTenant.burst}`]),
-    ...(perCaller === undefined ? [] : [`caller ${perCaller.callsPerSecond}/s, burst ${perCaller.burst}`]),
-    ...(maxConcurrentCalls === undefined ? [] : [`${maxConcurrentCalls} calls at once`]),
-  ];
-  return limits.length === 0 ? 'no limits' : `${limits.join('; ')} (what is left of it now is not asked)`;
-}
-
-function modelText({ model, version }: Permit): string {
-  return `model ${model === '' ? '(none named)' : model}, version ${version === '' ? 'latest' : version}`;
-}

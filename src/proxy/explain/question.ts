@@ -1,12 +1,14 @@
 /**
  * What an explanation is asked: who would call what, and by which credentials.
  */
+import type { TenantConfig } from '../../config/generation.ts';
+import { servicesOf } from '../../inspection/protocols.ts';
 import type { EpochMicros } from '../../kernel/ids.ts';
 
 export interface Question {
   /** Id of the tenant that the server name claims. */
   readonly tenant: string;
-  /** `package.Service/Method`, with or without a slash before it, or the bare name of a KServe V2 method. */
+  /** `package.Service/Method`, with or without a slash before it, or the bare name of a method of its protocols. */
   readonly method: string;
   /** As the request names it; undefined: not at all. */
   readonly model: string | undefined;
@@ -46,8 +48,12 @@ export type KeyCredential =
   | { readonly kind: 'presented'; readonly text: string }
   | { readonly kind: 'assumed'; readonly id: string };
 
-/** `inference.GRPCInferenceService/ModelInfer` from any of its spellings. */
-export function fullMethodName(method: string): string {
+/** `package.Service/Method` from any of its spellings: a bare name is that of whichever protocol of the tenant has it. */
+export function fullMethodName(method: string, { protocols }: Pick<TenantConfig, 'protocols'>): string {
   const name = method.startsWith('/') ? method.slice(1) : method;
-  return name.includes('/') ? name : `inference.GRPCInferenceService/${name}`;
+  if (name.includes('/')) return name;
+  const services = servicesOf(protocols ?? ['triton']);
+  const [first] = services.keys();
+  const service = [...services].find(([, rows]) => rows.has(name))?.[0] ?? first;
+  return service === undefined ? name : `${service}/${name}`;
 }

@@ -85,6 +85,20 @@ describe('of a call that is allowed', () => {
     }
   });
 
+  test('a bare method is that of the protocol that the tenant’s server speaks, and a server’s only model is what it is about', async () => {
+    const llama = { protocols: ['vllm'], servedModel: 'llama' } as const;
+    const generate = 'vllm.grpc.engine.VllmEngine/Generate';
+    const roles = [role({ methods: [generate], models: ['llama'] })];
+    const answer = await explained({ ...subject('alice'), method: 'Generate' }, { ...acme.config, ...llama, roles });
+    expect(answer).toMatchObject({ method: generate, model: 'llama', verdict: 'allowed' });
+    const others = [role({ methods: [generate] })];
+    const refused = await explained(
+      { ...subject('alice'), method: 'Generate' },
+      { ...acme.config, ...llama, roles: others },
+    );
+    expect(refused).toMatchObject({ model: 'llama', refusal: { kind: 'model_denied' } });
+  });
+
   test('the limits of its quota are said, and that what is left of them is not asked', async () => {
     const quota = { perTenant: { callsPerSecond: 5, burst: 9 }, perCaller: undefined, maxConcurrentCalls: 3 };
     const answer = await explained(subject('alice'), { ...acme.config, quota });

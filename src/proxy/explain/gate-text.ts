@@ -1,0 +1,91 @@
+/**
+ * What each gate of an explanation went by: the rule with its file and line, and the facts that were held against it.
+ */
+import type { GateName } from '../../audit/record.ts';
+import type { Caller } from '../../authn/authenticator.ts';
+import type { Permit } from '../../authz/authorizer.ts';
+import type { TenantConfig } from '../../config/generation.ts';
+import type { Peer } from '../../identity/peer.ts';
+import type { Denial } from '../../kernel/denial.ts';
+import type { Result } from '../../kernel/result.ts';
+import type { Admission } from '../pipeline.ts';
+import type { Trail } from '../trail.ts';
+import { place } from './remedy.ts';
+
+/** What a call came to. */
+export interface Outcome {
+  readonly denial: Denial | undefined;
+  readonly caller: Caller | undefined;
+  readonly admission: Admission | undefined;
+  readonly permit: Permit | undefined;
+  readonly trail: Trail;
+}
+
+/** Of one gate that the pipeline went through. */
+export function gateText(
+  gate: GateName,
+  { caller, admission, permit, denial }: Outcome,
+  tenant: TenantConfig,
+  peer: Result<Peer, Denial>,
+): { readonly rule: string; readonly detail: string } {
+  switch (gate) {
+    case 'identify':
+      return {
+        rule: `${place(tenant, 'clientCa')} clientCa`,
+        detail: peer.ok ? `certificate ${peer.value.certificateId}` : '',
+      };
+    case 'authenticate':
+      return { rule: credentialRule(tenant, caller, denial), detail: caller?.id ?? '' };
+    case 'authorize':
+      // Of a refusal there is no rule: it is that no role among these has the method.
+      return {
+        rule: admission?.permit.rule ?? `${place(tenant, 'roles')} roles`,
+        detail: admission?.method.fullName ?? '',
+      };
+    case 'reserve':
+      return { rule: `${place(tenant, 'quota')} quota`, detail: quotaText(tenant) };
+    case 'inspect':
+      // Of a refusal: the first that has the method.
+      return {
+        rule: permit?.rule ?? admission?.permit.rule ?? '',
+        detail: permit === undefined ? '' : modelText(permit),
+      };
+    case 'upstream':
+      return { rule: '', detail: '' };
+  }
+}
+
+/** Where the credential stands by which somebody is who they are, or the list that it is not in. */
+function credentialRule(tenant: TenantConfig, caller: Caller | undefined, denial: Denial | undefined): string {
+  const issuers = `${place(tenant, 'issuers')} issuers`;
+  const keys = `${place(tenant, 'apiKeys')} apiKeys`;
+  if (caller !== undefined) {
+    if (caller.issuer !== undefined)
+      return `${issuers}[${tenant.issuers.findIndex((one) => one.issuer === caller.issuer)}]`;
+    if (caller.keyId === undefined) return `${place(tenant, 'accept')} accept`;
+    return `${keys}[${tenant.apiKeys.findIndex((one) => one.id === caller.keyId)}]`;
+  }
+  switch (denial?.kind) {
+    case 'api_key_invalid':
+      return keys;
+    case 'credentials_missing':
+      return `${place(tenant, 'accept')} accept`;
+    case 'certificate_unacceptable':
+      return `${place(tenant, 'clientCa')} clientCa`;
+    default:
+      return issuers;
+  }
+}
+
+function quotaText({ quota: { perTenant, perCaller, maxConcurrentCalls } }: TenantConfig): string {
+  const limits = [
+    ...(perTenant === undefined ? [] : [`tenant ${perTenant.callsPerSecond}/s, burst ${perTenant.burst}`]),
+    ...(perCaller === undefined ? [] : [`caller ${perCaller.callsPerSecond}/s, burst ${perCaller.burst}`]),
+    ...(maxConcurrentCalls === undefined ? [] : [`${maxConcurrentCalls} calls at once`]),
+  ];
+  return limits.length === 0 ? 'no limits' : `${limits.join('; ')} (what is left of it now is not asked)`;
+}
+
+function modelText({ model, version }: Permit): string {
+  return `model ${model === '' ? '(none named)' : model}, version ${version === '' ? 'latest' : version}`;
+}
