@@ -3,6 +3,7 @@
  */
 import { createHash, type X509Certificate } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
+import type { Result } from '../kernel/result.ts';
 import {
   covers,
   type FileProblem,
@@ -82,10 +83,19 @@ export class FileScope {
 
   /** The text of a file that is named at a path of this one. */
   text(path: ValuePath, named: string): string | undefined {
+    return this.#read(path, named, (absolute) => this.#cache.read(absolute))?.text;
+  }
+
+  /** The octets of a file that is named at a path of this one. */
+  bytes(path: ValuePath, named: string): Buffer | undefined {
+    return this.#read(path, named, (absolute) => this.#cache.readBytes(absolute))?.bytes;
+  }
+
+  #read<T>(path: ValuePath, named: string, read: (absolute: string) => Result<T, string>): T | undefined {
     const absolute = this.resolve(named);
     this.dependents.add(absolute);
-    const content = this.#cache.read(absolute);
-    if (content.ok) return content.value.text;
+    const content = read(absolute);
+    if (content.ok) return content.value;
     const where = named === absolute ? '' : `, which is ${absolute},`;
     this.report({ path }, `the file ${named}${where} ${content.error}`, 'correct the path, or make the file readable');
     return undefined;

@@ -5,6 +5,7 @@
  * keys, CAs, JWKS) are inlined as text. Durations are milliseconds, sizes bytes, as the names say.
  */
 import type { ProtocolName } from '../inspection/protocols.ts';
+import type { ProtosetMethod } from '../inspection/protoset.ts';
 import type { TenantId } from '../kernel/ids.ts';
 
 export interface Generation {
@@ -152,12 +153,20 @@ export interface TenantConfig {
   readonly protocols?: readonly ProtocolName[];
   /** The model of a server whose protocol names none; absent: requests name it. */
   readonly servedModel?: string;
-  /** Services beyond these protocols that are passed through without reading their messages. */
+  /** Further services that are read by their descriptors; absent: none. */
+  readonly protoset?: ProtosetConfig;
+  /** Services beyond these that are passed through without reading their messages. */
   readonly opaqueServices: readonly string[];
 }
 
 /** Keys of a tenant's file that an explanation points to. */
 export type TenantSection = 'clientCa' | 'accept' | 'issuers' | 'apiKeys' | 'roles' | 'bindings' | 'quota';
+
+export interface ProtosetConfig {
+  /** A FileDescriptorSet, in base64. */
+  readonly descriptors: string;
+  readonly methods: readonly ProtosetMethod[];
+}
 
 export type CredentialKind = 'certificate' | 'token' | 'api-key';
 

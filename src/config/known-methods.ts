@@ -5,12 +5,13 @@
 import type { MethodRow, ServiceRows } from '../inspection/method-row.ts';
 import { type ProtocolName, servicesOf } from '../inspection/protocols.ts';
 
-/** The methods of one tenant's protocols. */
+/** The methods that one tenant's requests are read of. */
 export class KnownMethods {
   readonly #services: ReadonlyMap<string, ServiceRows>;
 
-  constructor(protocols: readonly ProtocolName[]) {
-    this.#services = servicesOf(protocols);
+  /** `further`: rows of services that are read by their descriptors. */
+  constructor(protocols: readonly ProtocolName[], further: ReadonlyMap<string, ServiceRows> = new Map()) {
+    this.#services = new Map([...servicesOf(protocols), ...further]);
   }
 
   /** `package.Service` of each. */

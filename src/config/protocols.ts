@@ -1,8 +1,11 @@
 /**
  * What a tenant's file says of its model server's protocols, held against itself.
  */
+import { row, type ServiceRows } from '../inspection/method-row.ts';
 import { PROTOCOLS, protocolOf } from '../inspection/protocols.ts';
+import { readProtoset } from '../inspection/protoset.ts';
 import type { FileScope } from './file-scope.ts';
+import type { ProtosetConfig } from './generation.ts';
 import type { TenantSource } from './schema-tenant.ts';
 
 /** Reports protocols that contradict what else the file says. */
@@ -30,4 +33,34 @@ export function judgeProtocols(scope: FileScope, source: Pick<TenantSource, 'pro
     const message = 'has no meaning for these protocols, whose requests name their models';
     scope.report({ path: ['model'] }, message, 'remove it, or add vllm to protocols');
   }
+}
+
+/** Reads the descriptors of further services. `services` has the listed methods also where something is wrong with them. */
+export function buildProtoset(
+  scope: FileScope,
+  source: Pick<TenantSource, 'services'>,
+  { file, methods: listed }: NonNullable<TenantSource['protoset']>,
+): { readonly config: ProtosetConfig | undefined; readonly services: ReadonlyMap<string, ServiceRows> } {
+  const methods = listed.map(({ method, model, version, sensitive }) => ({ method, model, version, sensitive }));
+  const named = new Map<string, Map<string, ReturnType<typeof row>>>();
+  for (const { method, sensitive } of methods) {
+    const slash = method.indexOf('/');
+    const service = method.slice(0, slash);
+    const rows = named.get(service) ?? new Map<string, ReturnType<typeof row>>();
+    named.set(service, rows.set(method.slice(slash + 1), row(undefined, sensitive, '')));
+  }
+  for (const [index, service] of source.services.entries()) {
+    if (!named.has(service)) continue;
+    const fix = 'remove it: its messages are read by protoset';
+    scope.report({ path: ['services', index] }, `${service} cannot be passed through unread`, fix);
+  }
+  const descriptors = scope.bytes(['protoset', 'file'], file);
+  if (descriptors === undefined) return { config: undefined, services: named };
+  const read = readProtoset(descriptors, methods);
+  if (read.ok) return { config: { descriptors: descriptors.toString('base64'), methods }, services: read.value };
+  for (const { at, message, fix } of read.error) {
+    if (at === undefined) scope.report({ path: ['protoset', 'file'] }, `${file} ${message}`, fix);
+    else scope.report({ path: ['protoset', 'methods', at.index, at.key] }, message, fix);
+  }
+  return { config: undefined, services: named };
 }

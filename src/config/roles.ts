@@ -5,7 +5,7 @@
 import { protocolOf } from '../inspection/protocols.ts';
 import type { FileScope } from './file-scope.ts';
 import type { BindingConfig, RoleConfig, StepUpConfig } from './generation.ts';
-import { KnownMethods } from './known-methods.ts';
+import type { KnownMethods } from './known-methods.ts';
 import type { TenantSource } from './schema-tenant.ts';
 import { nearest } from './suggestion.ts';
 
@@ -14,10 +14,10 @@ export function buildRoles(
   scope: FileScope,
   source: TenantSource,
   displayFile: string,
+  known: KnownMethods,
 ): { readonly roles: readonly RoleConfig[]; readonly bindings: readonly BindingConfig[] } {
   const at = (list: string, index: number): string =>
     `${displayFile}:${scope.document.position({ path: [list, index] }).line} ${list}[${index}]`;
-  const known = new KnownMethods(source.protocols);
   const roles = source.roles.map((role, index): RoleConfig => {
     const methods = role.methods.map((method, position) =>
       expandMethod(scope, source, known, method, ['roles', index, 'methods', position]),

@@ -277,6 +277,40 @@ export { upstream as upstreamSchema };
 /** An upstream as the schema leaves it. */
 export type UpstreamSource = z.output<typeof upstream>;
 
+const fieldPath = (description: string) =>
+  text(
+    'a field path (names joined by dots)',
+    /^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,15}$/,
+    'spec.model_name',
+    description,
+  ).optional();
+
+const protoset = z
+  .strictObject({
+    file: filePath('FileDescriptorSet of the services, with all that they import (protoc --include_imports).'),
+    methods: list(
+      z.strictObject({
+        method: text(
+          'a method (package.Service/Method)',
+          /^[A-Za-z_][A-Za-z0-9_.]*\/[A-Za-z_][A-Za-z0-9_]*$/,
+          'acme.v1.Scoring/Score',
+          'A method. Others of its service are not let through.',
+        ),
+        model: fieldPath(
+          'Field of the request that names the model (dataset, resource): a string or an integer. Default: it names none, and no role’s models bound it.',
+        ),
+        version: fieldPath('Field of the request that names the version. Default: it is left open.'),
+        sensitive: z
+          .boolean()
+          .default(false)
+          .meta({ description: 'Only a role that names the method has it; package.Service/* does not include it.' }),
+      }),
+      'Methods that may be called.',
+      256,
+    ).min(1, problem('is empty', 'list at least one method, or remove protoset')),
+  })
+  .meta({ description: 'Further gRPC services, read by their descriptors.' });
+
 export const tenantSchema = z
   .strictObject({
     tenant: tenantId,
@@ -320,6 +354,7 @@ export const tenantSchema = z
       PROTOCOL_NAMES.length,
     ).default(['triton']),
     model: name('a model', 'The server’s only model, for a protocol whose requests name none (`vllm`).').optional(),
+    protoset: protoset.optional(),
     services: list(
       text('a service (package.Service)', /^[A-Za-z_][A-Za-z0-9_.]*$/, 'grpc.health.v1.Health', 'A service.'),
       'Further gRPC services that are passed through without reading their messages.',

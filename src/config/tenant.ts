@@ -10,7 +10,7 @@ import type { CredentialKind, IssuerConfig, TenantConfig, TenantSection } from '
 import { judgeKeySet } from './key-set.ts';
 import { KnownMethods } from './known-methods.ts';
 import { judgeMeaning } from './meaning.ts';
-import { judgeProtocols } from './protocols.ts';
+import { buildProtoset, judgeProtocols } from './protocols.ts';
 import { buildRoles } from './roles.ts';
 import { checkSchema } from './schema-check.ts';
 import { type TenantSource, tenantSchema } from './schema-tenant.ts';
@@ -68,10 +68,12 @@ function build(
   }
   const clientCa = scope.clientAuthorities(['clientCa'], source.clientCa);
   const issuers = source.issuers.map((_, index) => buildIssuer(scope, source, index));
-  const { roles, bindings } = buildRoles(scope, source, displayFile);
+  const protoset = source.protoset === undefined ? undefined : buildProtoset(scope, source, source.protoset);
+  const known = new KnownMethods(source.protocols, protoset?.services);
+  const { roles, bindings } = buildRoles(scope, source, displayFile, known);
   const upstream = buildUpstream(scope, ['upstream'], source.upstream);
   judgeCredentials(scope, source);
-  judgeMeaning(scope, source, { roles, bindings }, new KnownMethods(source.protocols));
+  judgeMeaning(scope, source, { roles, bindings }, known);
   judgeServices(scope, source);
   const facts: TenantFacts = {
     id: source.tenant,
@@ -115,6 +117,7 @@ function build(
     trace: source.trace,
     protocols: source.protocols,
     ...(source.model === undefined ? {} : { servedModel: source.model }),
+    ...(protoset?.config === undefined ? {} : { protoset: protoset.config }),
     opaqueServices: source.services,
   };
   return { draft, facts };

@@ -99,7 +99,7 @@ export interface PlannedMessage {
   readonly node: PlanNode;
   readonly claim?: Claim;
   readonly repeats?: 'each' | 'fresh';
-  /** Claims inside, which each element of a repeated one makes anew. */
+  /** With `repeats`: claims inside, which each element makes anew. */
   readonly inside: readonly Claim[];
   readonly present?: { readonly slot: number; readonly text: string };
 }
@@ -160,7 +160,7 @@ class Compiler {
     }
     const { shape, ...rest } = field;
     if (field.repeats === 'each') this.repeated = true;
-    return { ...rest, node: this.compile(shape), inside: [...claimsIn(shape)] };
+    return { ...rest, node: this.compile(shape), inside: field.repeats === undefined ? [] : [...claimsIn(shape)] };
   }
 }
 

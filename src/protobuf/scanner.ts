@@ -113,8 +113,9 @@ export class WireScanner {
     return this.#targets.length === 0 ? 1 : this.#targets.length / this.#plan.slots;
   }
 
-  /** The value of a slot, empty when the field is absent. Final after `finish`. */
+  /** The value of a slot, empty when the field is absent or the plan has no such slot. Final after `finish`. */
   value(slot: number, target = 0): string {
+    if (slot >= this.#plan.slots) return '';
     const values = this.#targets.length === 0 ? this.#values : this.#targets;
     return values[target * this.#plan.slots + slot] ?? '';
   }

@@ -9,8 +9,10 @@ import { ByteAccount } from '../buffers/byte-account.ts';
 import type { Pressure } from '../buffers/pressure.ts';
 import { type SlabReserve, Slabs } from '../buffers/slabs.ts';
 import type { LimitsConfig, TenantConfig, UpstreamConfig } from '../config/generation.ts';
+import type { ServiceRows } from '../inspection/method-row.ts';
 import { MethodTable } from '../inspection/method-table.ts';
 import { servicesOf } from '../inspection/protocols.ts';
+import { readProtoset } from '../inspection/protoset.ts';
 import type { Turn } from '../kernel/turn.ts';
 import { QuotaGate } from '../quota/quota-gate.ts';
 import type { SharedTables } from '../quota/shared-state.ts';
@@ -107,7 +109,7 @@ export function poolSource(
 /** Compiles the gates that a configuration stands for. */
 export function gatesOf(config: TenantConfig, resources: Pick<TenantResources, 'tables' | 'directory'>): Gates {
   const methods = new MethodTable(config.opaqueServices, {
-    services: servicesOf(config.protocols ?? ['triton']),
+    services: new Map([...servicesOf(config.protocols ?? ['triton']), ...protosetServices(config)]),
     model: config.servedModel ?? '',
   });
   const authenticator = new Authenticator(config, resources.directory);
@@ -120,6 +122,14 @@ export function gatesOf(config: TenantConfig, resources: Pick<TenantResources, '
     model: (permit, model, version) => authorizer.model(permit, model, version),
     reserve: (caller, now) => quota.reserve(caller, now),
   };
+}
+
+/** The services that are read by their descriptors. These have passed the configuration's check, in which they were read already. */
+function protosetServices({ protoset }: TenantConfig): ReadonlyMap<string, ServiceRows> {
+  if (protoset === undefined) return new Map();
+  const read = readProtoset(Buffer.from(protoset.descriptors, 'base64'), protoset.methods);
+  if (!read.ok) throw new Error(`a protoset that was checked cannot be read: ${read.error[0]?.message ?? ''}`);
+  return read.value;
 }
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;

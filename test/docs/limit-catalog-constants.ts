@@ -172,6 +172,24 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     test: ['unit/inspection/message-inspector.test.ts', 'names as many models as the limit and not one more'],
   },
   {
+    file: 'src/inspection/protoset.ts',
+    name: 'MAX_DESCRIPTOR_BYTES',
+    attack: 'A descriptor set that takes minutes to read',
+    test: ['unit/inspection/protoset.test.ts', 'may be as large as the limit and not one byte larger'],
+  },
+  {
+    file: 'src/inspection/protoset.ts',
+    name: 'MAX_DESCRIPTOR_FILES',
+    attack: 'A hundred thousand empty files, each looked for in all',
+    test: ['unit/inspection/protoset.test.ts', 'may have as many files as the limit and not one more'],
+  },
+  {
+    file: 'src/inspection/protoset-path.ts',
+    name: 'MAX_REQUEST_TYPES',
+    attack: 'Types in types until the stack ends',
+    test: ['unit/inspection/protoset.test.ts', 'may have requests of as many types as the limit and not one more'],
+  },
+  {
     file: 'src/inspection/method-table.ts',
     name: 'MAX_OPAQUE_ENTRIES',
     attack: 'Method names without end fill the memory',

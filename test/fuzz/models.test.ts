@@ -13,8 +13,9 @@ import { describe, expect, it } from 'vitest';
 import { MessageInspector } from '../../src/inspection/message-inspector.ts';
 import { MethodTable } from '../../src/inspection/method-table.ts';
 import { PROTOCOL_NAMES, servicesOf } from '../../src/inspection/protocols.ts';
+import { pathShape, readPath } from '../../src/inspection/protoset-path.ts';
 import { MODEL_SLOT, VERSION_SLOT } from '../../src/inspection/shape.ts';
-import type { FieldPlan } from '../../src/protobuf/field-plan.ts';
+import { type FieldPlan, planFields } from '../../src/protobuf/field-plan.ts';
 import { WireScanner } from '../../src/protobuf/scanner.ts';
 import { TextCache } from '../../src/protobuf/text-cache.ts';
 import { SERVICES } from '../fakes/protocol-protos.ts';
@@ -37,6 +38,8 @@ interface Case {
   readonly path: string;
   readonly plan: FieldPlan;
   readonly type: DescMessage;
+  /** Undefined: the method table has the plan; else the path of the version, whose labels nobody reads. */
+  readonly version?: string;
 }
 
 /** One method of each request type that is read. */
@@ -47,6 +50,21 @@ const CASES: readonly Case[] = SERVICES.flatMap(({ service, rows, methods }) =>
     return plan === undefined ? [] : [{ name: method.input.typeName, path, plan, type: method.input }];
   }),
 ).filter((each, index, all) => all.findIndex(({ name }) => name === each.name) === index);
+
+/** The same, by a tenant's descriptors and field paths instead of our tables. */
+const DESCRIBED: readonly Case[] = (
+  [
+    ['PredictRequest', 'model_spec.name', 'model_spec.version'],
+    ['MultiInferenceRequest', 'tasks.model_spec.name', 'tasks.model_spec.version'],
+    ['SessionRunRequest', 'model_spec.name', 'model_spec.version.value'],
+  ] as const
+).map(([name, model, version]) => {
+  const known = CASES.find((each) => each.name === `tensorflow.serving.${name}`);
+  if (known === undefined) throw new Error(`no ${name}`);
+  const { type, path } = known;
+  const shape = pathShape(type, [readPath(type, model, MODEL_SLOT), readPath(type, version, VERSION_SLOT)]);
+  return { name: `${known.name} by ${version}`, path, type, plan: planFields(shape), version };
+});
 
 type Target = readonly [model: string, version: string];
 type Verdict = { readonly targets: readonly Target[] } | { readonly why: string };
@@ -68,7 +86,7 @@ function scan(plan: FieldPlan, message: Buffer, cuts: readonly number[]): Verdic
 }
 
 /** What a full decode finds; undefined when it finds no message. */
-function decode(type: DescMessage, message: Buffer): readonly Target[] | undefined {
+function decode(type: DescMessage, message: Buffer, version?: string): readonly Target[] | undefined {
   let decoded: object;
   try {
     decoded = fromBinary(type, message);
@@ -76,10 +94,16 @@ function decode(type: DescMessage, message: Buffer): readonly Target[] | undefin
     return undefined;
   }
   const tasks = read(decoded, 'tasks');
-  if (!Array.isArray(tasks)) return [targetOf(type, decoded)];
-  const targets = tasks.map((task: unknown) => specOf(read(task, 'modelSpec')));
+  const withPath = ([model, text]: Target): Target => [model, version === undefined ? text : byPath(version, text)];
+  if (!Array.isArray(tasks)) return [withPath(targetOf(type, decoded))];
+  const targets = tasks.map((task: unknown) => withPath(specOf(read(task, 'modelSpec'))));
   if (targets.length === 0) return [['', '']];
   return targets.filter((each, index) => targets.findIndex((other) => other.join('\0') === each.join('\0')) === index);
+}
+
+/** A version as a path to it says it: a label is another field's, and a 0 inside of a message is as none. */
+function byPath(path: string, text: string): string {
+  return text.startsWith('label:') || (path.endsWith('.value') && text === '0') ? '' : text;
 }
 
 function targetOf(type: DescMessage, decoded: object): Target {
@@ -107,15 +131,15 @@ function textOf(value: unknown, key: string): string {
   return typeof found === 'string' ? found : '';
 }
 
-function check({ plan, type }: Case, message: Buffer, cuts: readonly number[]): Verdict {
+function check({ plan, type, version }: Case, message: Buffer, cuts: readonly number[]): Verdict {
   const verdict = scan(plan, message, cuts);
   expect(verdict).toEqual(scan(plan, message, []));
-  const decoded = decode(type, message);
+  const decoded = decode(type, message, version);
   if ('targets' in verdict && decoded !== undefined) expect(verdict.targets).toEqual(decoded);
   return verdict;
 }
 
-describe.each(CASES)('$name', (each) => {
+describe.each([...CASES, ...DESCRIBED])('$name', (each) => {
   const requests = messages(each.type, 4);
   const cuts = fc.array(fc.nat(2_000), { maxLength: 4 });
 
@@ -142,8 +166,9 @@ describe.each(CASES)('$name', (each) => {
   });
 
   it('is inspected the same compressed', async () => {
-    const entry = new MethodTable([], { services: servicesOf(PROTOCOL_NAMES), model: '' }).find(each.path);
-    if (entry === undefined) throw new Error('no entry');
+    const found = new MethodTable([], { services: servicesOf(PROTOCOL_NAMES), model: '' }).find(each.path);
+    if (found === undefined) throw new Error('no entry');
+    const entry = { ...found, plan: each.plan };
     await fc.assert(
       fc.asyncProperty(requests, fc.nat(), async (message, cut) => {
         const plain = scan(each.plan, message, []);
