@@ -3,7 +3,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { err, ok, type Result } from '../kernel/result.ts';
 
 /** Far above any certificate bundle or tenant's file; keeps a mistaken path from filling the memory. */
@@ -17,20 +17,6 @@ function isYoung({ mtimeMs, ctimeMs }: Stats): boolean {
   return Date.now() - Math.max(mtimeMs, ctimeMs) < YOUNG_MS;
 }
 
-/** A file that need not be text. */
-export interface BinaryFile {
-  readonly path: string;
-  readonly bytes: Buffer;
-}
-
-interface Content {
-  readonly path: string;
-  /** Its text; bytes when it is not UTF-8. */
-  readonly data: string | Buffer;
-  /** SHA-256, hex. */
-  readonly sha256: string;
-}
-
 export interface SourceFile {
   readonly path: string;
   readonly text: string;
@@ -41,7 +27,7 @@ export interface SourceFile {
 interface Entry {
   readonly identity: string;
   readonly young: boolean;
-  readonly content: Result<Content, string>;
+  readonly content: Result<SourceFile, string>;
 }
 
 interface Listing {
@@ -101,18 +87,7 @@ export class FileCache {
 
   /** The text of a file, or why it cannot be read. */
   read(path: string): Result<SourceFile, string> {
-    const { content } = this.#look(path);
-    if (!content.ok) return content;
-    const { data, sha256 } = content.value;
-    return typeof data === 'string' ? ok({ path, text: data, sha256 }) : err('is not UTF-8 text');
-  }
-
-  /** The octets of a file, or why it cannot be read. */
-  readBytes(path: string): Result<BinaryFile, string> {
-    const { content } = this.#look(path);
-    if (!content.ok) return content;
-    const { data } = content.value;
-    return ok({ path, bytes: typeof data === 'string' ? Buffer.from(data, 'utf8') : data });
+    return this.#look(path).content;
   }
 
   /**
@@ -163,7 +138,7 @@ export class FileCache {
       const identity = identify(stat);
       if (known !== undefined && known.identity === identity && !known.young) return known;
       const young = isYoung(stat);
-      return { identity, young, content: stat.isFile() ? readContent(path, stat.size) : err('is not a file') };
+      return { identity, young, content: readText(path) };
     } catch (cause) {
       return { identity: ABSENT, young: false, content: err(reason(cause)) };
     }
@@ -218,11 +193,25 @@ export function isDirectory(identity: string): boolean {
   return identity.startsWith(DIRECTORY);
 }
 
-function readContent(path: string, bytes: number): Result<Content, string> {
-  if (bytes > MAX_FILE_BYTES) return err(`is larger than ${MAX_FILE_BYTES / 1024 ** 2} MiB`);
-  const content = readFileSync(path);
-  const data = isUtf8(content) ? content.toString('utf8') : content;
-  return ok({ path, data, sha256: createHash('sha256').update(content).digest('hex') });
+function readText(path: string): Result<SourceFile, string> {
+  const opened = readOpened(path);
+  if (!opened.ok) return opened;
+  const content = opened.value;
+  if (!isUtf8(content)) return err('is not UTF-8 text');
+  return ok({ path, text: content.toString('utf8'), sha256: createHash('sha256').update(content).digest('hex') });
+}
+
+/** What is judged is what was opened: by then another may have its name. And nobody waits for who would write to a pipe. */
+function readOpened(path: string): Result<Buffer, string> {
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const stat = fstatSync(file);
+    if (!stat.isFile()) return err('is not a file');
+    if (stat.size > MAX_FILE_BYTES) return err(`is larger than ${MAX_FILE_BYTES / 1024 ** 2} MiB`);
+    return ok(readFileSync(file));
+  } finally {
+    closeSync(file);
+  }
 }
 
 const REASONS: Readonly<Record<string, string>> = {
