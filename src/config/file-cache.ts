@@ -17,6 +17,20 @@ function isYoung({ mtimeMs, ctimeMs }: Stats): boolean {
   return Date.now() - Math.max(mtimeMs, ctimeMs) < YOUNG_MS;
 }
 
+/** A file that need not be text. */
+export interface BinaryFile {
+  readonly path: string;
+  readonly bytes: Buffer;
+}
+
+interface Content {
+  readonly path: string;
+  /** Its text; bytes when it is not UTF-8. */
+  readonly data: string | Buffer;
+  /** SHA-256, hex. */
+  readonly sha256: string;
+}
+
 export interface SourceFile {
   readonly path: string;
   readonly text: string;
@@ -27,7 +41,7 @@ export interface SourceFile {
 interface Entry {
   readonly identity: string;
   readonly young: boolean;
-  readonly content: Result<SourceFile, string>;
+  readonly content: Result<Content, string>;
 }
 
 interface Listing {
@@ -87,7 +101,18 @@ export class FileCache {
 
   /** The text of a file, or why it cannot be read. */
   read(path: string): Result<SourceFile, string> {
-    return this.#look(path).content;
+    const { content } = this.#look(path);
+    if (!content.ok) return content;
+    const { data, sha256 } = content.value;
+    return typeof data === 'string' ? ok({ path, text: data, sha256 }) : err('is not UTF-8 text');
+  }
+
+  /** The octets of a file, or why it cannot be read. */
+  readBytes(path: string): Result<BinaryFile, string> {
+    const { content } = this.#look(path);
+    if (!content.ok) return content;
+    const { data } = content.value;
+    return ok({ path, bytes: typeof data === 'string' ? Buffer.from(data, 'utf8') : data });
   }
 
   /**
@@ -138,7 +163,7 @@ export class FileCache {
       const identity = identify(stat);
       if (known !== undefined && known.identity === identity && !known.young) return known;
       const young = isYoung(stat);
-      return { identity, young, content: readText(path) };
+      return { identity, young, content: readContent(path) };
     } catch (cause) {
       return { identity: ABSENT, young: false, content: err(reason(cause)) };
     }
@@ -193,12 +218,12 @@ export function isDirectory(identity: string): boolean {
   return identity.startsWith(DIRECTORY);
 }
 
-function readText(path: string): Result<SourceFile, string> {
+function readContent(path: string): Result<Content, string> {
   const opened = readOpened(path);
   if (!opened.ok) return opened;
   const content = opened.value;
-  if (!isUtf8(content)) return err('is not UTF-8 text');
-  return ok({ path, text: content.toString('utf8'), sha256: createHash('sha256').update(content).digest('hex') });
+  const data = isUtf8(content) ? content.toString('utf8') : content;
+  return ok({ path, data, sha256: createHash('sha256').update(content).digest('hex') });
 }
 
 /** What is judged is what was opened: by then another may have its name. And nobody waits for who would write to a pipe. */
