@@ -7,6 +7,7 @@ import type { ApiKeyConfig, TenantConfig } from '../config/generation.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import { ok, type Result } from '../kernel/result.ts';
+import { AddressList } from './address-list.ts';
 import type { PresentedKey } from './credentials.ts';
 import type { CredentialDirectory } from './directory.ts';
 
@@ -18,6 +19,8 @@ export interface KnownKey {
   readonly digest: Buffer;
   /** Infinity: never. */
   readonly expiresAtMicros: number;
+  /** Where it may be used from; undefined: anywhere. */
+  readonly addresses: AddressList | undefined;
 }
 
 /** A key with the secrets that are good at once while its users change over. */
@@ -63,13 +66,14 @@ export class ApiKeys {
 
 function knownSecrets(config: ApiKeyConfig): KnownSecrets {
   const { id, sha256, expiresAtSeconds = Number.POSITIVE_INFINITY, previous } = config;
+  const addresses = config.addresses && new AddressList(config.addresses);
+  const secret = (name: string, digest: string, endSeconds: number): KnownKey => ({
+    ...{ config, name, addresses },
+    digest: Buffer.from(digest, 'hex'),
+    expiresAtMicros: endSeconds * 1_000_000,
+  });
   return {
-    current: { config, name: id, digest: Buffer.from(sha256, 'hex'), expiresAtMicros: expiresAtSeconds * 1_000_000 },
-    previous: previous && {
-      config,
-      name: `${id} before`,
-      digest: Buffer.from(previous.sha256, 'hex'),
-      expiresAtMicros: previous.expiresAtSeconds * 1_000_000,
-    },
+    current: secret(id, sha256, expiresAtSeconds),
+    previous: previous && secret(`${id} before`, previous.sha256, previous.expiresAtSeconds),
   };
 }

@@ -12,6 +12,7 @@ import type { EpochMicros } from '../kernel/ids.ts';
 import { ok, type Result } from '../kernel/result.ts';
 import type { Tenant } from '../tenancy/tenant.ts';
 import { mintTenant } from '../tenancy/tenant-evidence.ts';
+import { AddressList } from './address-list.ts';
 import { ApiKeys, type KnownKey } from './api-keys.ts';
 import { bearerToken, type Presented } from './credentials.ts';
 import type { CredentialDirectory } from './directory.ts';
@@ -98,6 +99,8 @@ export interface AuthenticatorDeps {
 export class Authenticator {
   readonly #tenant: TenantConfig;
   readonly #limits: AuthnLimits;
+  /** Where clients may call from; undefined: anywhere. */
+  readonly #addresses: AddressList | undefined;
   readonly #verifier: TokenVerifier;
   readonly #keys: ApiKeys;
   readonly #tokens: SecondChanceCache<RememberedToken>;
@@ -111,6 +114,7 @@ export class Authenticator {
     this.#limits = { ...AUTHN_LIMITS, ...deps.limits };
     this.#verifier = new TokenVerifier(tenant, directory, { fetch: deps.fetch ?? fetchJwks, limits: this.#limits });
     this.#keys = new ApiKeys(tenant, directory);
+    this.#addresses = tenant.addresses && new AddressList(tenant.addresses);
     this.#tokens = new SecondChanceCache(this.#limits.maxCachedTokens, this.#limits.maxCachedTokenBytes);
     this.#callersByCertificate = this.#newCallers(this.#limits.maxCachedTokens);
   }
@@ -120,11 +124,14 @@ export class Authenticator {
     if (peer.claim.id !== this.#tenant.id) {
       return deny({ kind: 'tenant_mismatch', claimed: peer.claim.id, presented: this.#tenant.id, by: 'certificate' });
     }
+    if (this.#addresses !== undefined && !this.#addresses.has(peer)) return notFrom(peer, 'tenant');
     let key: KnownKey | undefined;
     if (presented.apiKey !== undefined) {
       const verified = this.#keys.verify(presented.apiKey, now);
       if (!verified.ok) return verified;
       key = verified.value;
+      // After the secret: to whom a key is known is also known where it may be used.
+      if (key.addresses !== undefined && !key.addresses.has(peer)) return notFrom(peer, 'api key');
     }
     if (presented.authorization === undefined) return this.#withoutToken(peer, key, now);
     const known = this.#tokens.get(presented.authorization);
@@ -219,6 +226,10 @@ export class Authenticator {
   #newCallers(maxEntries: number): SecondChanceCache<Success> {
     return new SecondChanceCache(maxEntries, Number.POSITIVE_INFINITY);
   }
+}
+
+function notFrom({ address }: Peer, by: 'tenant' | 'api key'): Denied {
+  return deny({ kind: 'address_not_allowed', address, by });
 }
 
 const NOTHING: Evidence = { token: undefined, key: undefined };

@@ -140,6 +140,8 @@ export interface TenantConfig {
   readonly trustDomain: string | undefined;
   /** Which credentials suffice, at least one of which must be presented. The certificate is always verified. */
   readonly accept: readonly CredentialKind[];
+  /** Ranges of IP addresses that its clients may call from; absent: any. */
+  readonly addresses?: readonly string[];
   readonly issuers: readonly IssuerConfig[];
   readonly apiKeys: readonly ApiKeyConfig[];
   readonly roles: readonly RoleConfig[];
@@ -200,6 +202,8 @@ export interface ApiKeyConfig {
   readonly previous?: { readonly sha256: string; readonly expiresAtSeconds: number };
   /** Absent: none. */
   readonly scopes?: readonly string[];
+  /** Ranges of IP addresses that it may be used from; absent: any. */
+  readonly addresses?: readonly string[];
 }
 
 export interface RoleConfig {

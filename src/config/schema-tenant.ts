@@ -3,6 +3,7 @@
  */
 import { z } from 'zod';
 import { PROTOCOL_NAMES } from '../inspection/protocols.ts';
+import { parseAddressRange } from '../kernel/address-range.ts';
 import {
   count,
   discreet,
@@ -103,6 +104,24 @@ const secretHash = (description: string) =>
     description,
   );
 
+const addresses = (description: string) =>
+  list(
+    text(
+      'an IP address, or a range by its first one (IPv4 as IPv4)',
+      /^[0-9A-Fa-f.:]{2,45}(\/\d{1,3})?$/,
+      '10.0.0.0/8',
+      'An IP address or a range.',
+    ).refine((range) => parseAddressRange(range) !== undefined, {
+      error: (issue) =>
+        problem(
+          `${quote(issue.input)} is no IP address, nor a range by its first one`,
+          'write 192.0.2.1, 10.0.0.0/8 or 2001:db8::/32',
+        ),
+    }),
+    description,
+    256,
+  ).min(1, problem('is empty', 'name at least one, or leave the key away'));
+
 const apiKey = z.strictObject({
   id: text(
     'an API key’s id (1 to 64 letters, digits and hyphens)',
@@ -119,6 +138,7 @@ const apiKey = z.strictObject({
       description: 'The secret before this one, which is good until its end: `bulkhead keys rotate` writes it.',
     }),
   scopes: scopes('Scopes that calls with this key have. Default: none.', 64).optional(),
+  addresses: addresses('Addresses that it may be used from, as the connection has them. Default: any.').optional(),
   revoked: z.boolean().default(false).meta({ description: 'Refused from now on; kept so that the record says so.' }),
 });
 
@@ -333,6 +353,9 @@ export const tenantSchema = z
     )
       .min(1, problem('is empty', 'name at least one: certificate, token, api-key'))
       .optional(),
+    addresses: addresses(
+      'Addresses that this tenant’s clients may call from, as the connection has them. Default: any.',
+    ).optional(),
     issuers: list(issuer, 'Who issues this tenant’s tokens.', 32).default([]),
     apiKeys: list(apiKey, 'This tenant’s API keys, as hashes.', 10_000).default([]),
     roles: list(role, 'What may be called.').default([]),

@@ -94,6 +94,7 @@ function build(
     clientCaPem: clientCa.pem,
     trustDomain: source.trustDomain,
     accept: source.accept ?? defaultAccept(source),
+    ...(source.addresses === undefined ? {} : { addresses: source.addresses }),
     issuers: issuers.filter((issuer) => issuer !== undefined),
     apiKeys: source.apiKeys.map((key) => ({
       id: key.id,
@@ -104,6 +105,7 @@ function build(
         ? {}
         : { previous: { sha256: key.previous.sha256, expiresAtSeconds: key.previous.expires } }),
       ...(key.scopes === undefined ? {} : { scopes: key.scopes }),
+      ...(key.addresses === undefined ? {} : { addresses: key.addresses }),
     })),
     roles,
     bindings,

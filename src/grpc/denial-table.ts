@@ -154,6 +154,11 @@ export const DENIAL_TABLE: DenialTable = {
       };
     },
   },
+  address_not_allowed: {
+    status: GrpcStatus.PERMISSION_DENIED,
+    reason: 'IP_NOT_ALLOWED',
+    message: 'not from this address',
+  },
   method_denied: {
     status: GrpcStatus.PERMISSION_DENIED,
     reason: 'MODEL_ACCESS_DENIED',

@@ -23,6 +23,8 @@ export type Denial =
   | { readonly kind: 'api_key_invalid'; readonly why: 'unknown' | 'wrong_secret' | 'expired' | 'revoked' | 'malformed' }
   /** What was presented names more than one tenant: an attempt to cross. */
   | { readonly kind: 'tenant_mismatch'; readonly claimed: string; readonly presented: string; readonly by: string }
+  /** The tenant or the key is not to be used from there. */
+  | { readonly kind: 'address_not_allowed'; readonly address: string; readonly by: 'tenant' | 'api key' }
   /** A role of the caller allows it, to a token that reaches further. */
   | { readonly kind: 'insufficient_scope'; readonly requiredScopes: readonly string[] }
   /** A role of the caller allows it, to somebody who has signed in in another way or lately (RFC 9470). */

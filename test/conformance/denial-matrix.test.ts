@@ -226,6 +226,24 @@ const ROWS: readonly Row[] = [
     attack: (sidecar, method) => attempt(sidecar, method, { 'x-api-key': acme.apiKey }),
   },
   {
+    name: 'an address that is not the tenant’s',
+    status: 7,
+    reason: 'IP_NOT_ALLOWED',
+    strict: () => [acmeConfig({ addresses: ['192.0.2.0/24', '::1'] })],
+    lax: () => [acmeConfig({ addresses: ['192.0.2.0/24', '127.0.0.0/8'] })],
+    attack: (sidecar, method) => attempt(sidecar, method, bearer(acme.issuer.token(fresh))),
+  },
+  {
+    name: 'an address that is not the key’s',
+    status: 7,
+    reason: 'IP_NOT_ALLOWED',
+    strict: () => [
+      acmeConfig({ apiKeys: acme.config.apiKeys.map((key) => ({ ...key, addresses: ['127.0.0.2/31'] })) }),
+    ],
+    lax: () => [acmeConfig({ apiKeys: acme.config.apiKeys.map((key) => ({ ...key, addresses: ['127.0.0.1'] })) })],
+    attack: (sidecar, method) => attempt(sidecar, method, { 'x-api-key': acme.apiKey }),
+  },
+  {
     name: 'a role without the method',
     status: 7,
     reason: 'MODEL_ACCESS_DENIED',

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { newSecret } from '../../../src/authn/api-key-secret.ts';
 import { ApiKeys } from '../../../src/authn/api-keys.ts';
@@ -7,6 +7,7 @@ import { parseCredentials } from '../../../src/authn/credentials.ts';
 import { Directory } from '../../../src/authn/directory.ts';
 import type { ApiKeyConfig } from '../../../src/config/generation.ts';
 import { trailersOnly } from '../../../src/grpc/status-reply.ts';
+import { acceptPeer, type Peer } from '../../../src/identity/peer.ts';
 import type { Denial } from '../../../src/kernel/denial.ts';
 import { TEST_NOW_SECONDS } from '../../fakes/tokens.ts';
 import { fakeTenant, micros } from '../../fakes/trust.ts';
@@ -104,4 +105,53 @@ test('a new secret is 256 random bits that the grammar of keys takes, and is kno
     expect(Buffer.from(secret, 'base64url')).toHaveLength(32);
     expect(digest).toBe(sha256(secret));
   }
+});
+
+/** acme's client, with its one certificate, from an address. */
+function peerFrom(address: string): Peer {
+  const trust = { trustDomain: acme.config.trustDomain, clientCas: [new X509Certificate(acme.config.clientCaPem)] };
+  const certificate = new X509Certificate(acme.pki.client.certPem);
+  const peer = acceptPeer(acme.claim, certificate, { address, port: 40_000 }, trust, micros(Date.now() / 1000));
+  if (!peer.ok) throw new Error(peer.error.kind);
+  return peer.value;
+}
+
+describe('addresses', () => {
+  const from = (tenant: typeof acme.config) => {
+    const by = new Authenticator(tenant, new Directory([tenant]));
+    return async (peer: Peer, apiKey?: string): Promise<string> => {
+      const presented = parseCredentials(undefined, apiKey);
+      if (!presented.ok) throw new Error(presented.error.kind);
+      const caller = await by.authenticate(peer, presented.value, micros(NOW));
+      return caller.ok ? caller.value.id : JSON.stringify(caller.error);
+    };
+  };
+  const [near, mapped, far] = [peerFrom('10.1.2.3'), peerFrom('::ffff:10.1.2.3'), peerFrom('192.0.2.1')];
+  const refusal = (by: string): string => JSON.stringify({ kind: 'address_not_allowed', address: '192.0.2.1', by });
+
+  test('of a key hold for each connection, whatever was remembered of another of the same client', async () => {
+    const call = from({ ...acme.config, apiKeys: [key({ addresses: ['10.0.0.0/8'] })] });
+    for (let round = 0; round < 2; round += 1) {
+      for (const secret of ['new', 'old']) {
+        expect(await call(near, `bk_batch_${secret}`)).toBe('key:batch');
+        expect(await call(mapped, `bk_batch_${secret}`)).toBe('key:batch');
+        expect(await call(far, `bk_batch_${secret}`)).toBe(refusal('api key'));
+      }
+    }
+    // Who has not the secret learns nothing of the list, and who comes without the key is not asked.
+    expect(JSON.parse(await call(far, 'bk_batch_wrong'))).toEqual(refused('wrong_secret'));
+    expect(await call(far)).toBe('cert:spiffe://acme.example/client');
+  });
+
+  test('of a tenant hold for all of its clients, before any credential is looked at', async () => {
+    const call = from({ ...acme.config, addresses: ['10.0.0.0/8'], apiKeys: [key()] });
+    expect([await call(near), await call(mapped), await call(near, 'bk_batch_new')]).toEqual([
+      'cert:spiffe://acme.example/client',
+      'cert:spiffe://acme.example/client',
+      'key:batch',
+    ]);
+    for (const presented of [undefined, 'bk_batch_new', 'bk_batch_wrong']) {
+      expect(await call(far, presented)).toBe(refusal('tenant'));
+    }
+  });
 });

@@ -1,5 +1,5 @@
 /**
- * A key's second secret, in the tenant's file.
+ * A key's second secret and its addresses, in the tenant's file.
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -48,4 +48,32 @@ test.each([
     expect.objectContaining({ at: expect.stringContaining(at), message: expect.stringMatching(message) }),
   );
   expect(JSON.stringify(lines)).not.toContain('hunter2');
+});
+
+test('a key and a tenant have the addresses that are written', async () => {
+  const directory = withKey('addresses: [10.0.0.0/8, 2001:db8::/32]');
+  edit(join(directory, 'tenants/acme.yaml'), 'trustDomain:', 'addresses: [192.0.2.1]\ntrustDomain:');
+  const loaded = await new ConfigurationLoader({ environment: {} }).load(join(directory, 'bulkhead.yaml'), undefined);
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.error));
+  const [acme] = loaded.value.tenants;
+  expect(acme?.addresses).toEqual(['192.0.2.1']);
+  expect(acme?.apiKeys[0]?.addresses).toEqual(['10.0.0.0/8', '2001:db8::/32']);
+});
+
+test.each([
+  ['[10.0.0.1/8]', /no IP address, nor a range/],
+  ['[10.0.0.0/33]', /no IP address, nor a range/],
+  ['["::ffff:10.0.0.0/104"]', /no IP address, nor a range/],
+  ['[localhost]', /not an IP address/],
+  ['[]', /is empty/],
+  [`[${Array.from({ length: 257 }, () => '::1').join(', ')}]`, /more than 256/],
+])('addresses cannot be %s', async (written, message) => {
+  const { refused, lines } = await findingsOf(withKey(`addresses: ${written}`));
+  expect(refused).toBe(true);
+  expect(lines.some((line) => line.at.includes('apiKeys[0].addresses') && message.test(line.message))).toBe(true);
+});
+
+test('256 addresses are as many as there may be', async () => {
+  const written = `[${Array.from({ length: 256 }, () => '"::1"').join(', ')}]`;
+  expect(await findingsOf(withKey(`addresses: ${written}`))).toEqual({ refused: false, lines: [] });
 });

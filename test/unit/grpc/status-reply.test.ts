@@ -66,6 +66,7 @@ const EXAMPLES: { readonly [K in Denial['kind']]: readonly [Extract<Denial, { ki
     7,
     'TENANT_MISMATCH',
   ],
+  address_not_allowed: [{ kind: 'address_not_allowed', address: SECRET(), by: 'api key' }, 7, 'IP_NOT_ALLOWED'],
   insufficient_scope: [
     { kind: 'insufficient_scope', requiredScopes: ['models:infer', 'models:read'] },
     7,
