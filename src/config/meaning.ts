@@ -6,6 +6,7 @@ import type { ValuePath } from './finding.ts';
 import type { BindingConfig, RoleConfig } from './generation.ts';
 import type { KnownMethods } from './known-methods.ts';
 import type { TenantSource } from './schema-tenant.ts';
+import { shadowedRoles } from './shadowed-roles.ts';
 
 /** A tenant's rules, as built. */
 interface Rules {
@@ -52,64 +53,10 @@ function alwaysReadsModel(method: string, known: KnownMethods): boolean {
 
 /** A role that another one makes needless: whoever has it has the other as well, which allows all of it. */
 function judgeShadows(scope: FileScope, { roles, bindings }: Rules): void {
-  const given = Map.groupBy(bindings, ({ role }) => role);
-  const names = new Map(roles.map((role, index) => [role.name, index]));
-  for (const [index, role] of roles.entries()) {
-    const own = given.get(role.name) ?? [];
-    // A role that stands twice is an error already, and one that nobody has a warning.
-    if (own.length === 0 || names.get(role.name) !== index) continue;
-    const wide = roles.find((other, at) => {
-      if (other.name === role.name || !allowsAllOf(other, role)) return false;
-      const theirs = given.get(other.name) ?? [];
-      if (!own.every((binding) => theirs.some((one) => givesToAllOf(one, binding)))) return false;
-      // Of two that say the same, the later one is told.
-      return (
-        at < index || !(allowsAllOf(role, other) && theirs.every((one) => own.some((two) => givesToAllOf(two, one))))
-      );
-    });
-    if (wide === undefined) continue;
-    const message = `the role ${role.name} has no effect: all who have it have ${wide.name} too, which allows all of it`;
-    warn(scope, ['roles', index, 'name'], message, `remove it with its bindings, or narrow ${wide.name}`);
+  for (const { index, role, wide } of shadowedRoles(roles, bindings)) {
+    const message = `the role ${role} has no effect: all who have it have ${wide} too, which allows all of it`;
+    warn(scope, ['roles', index, 'name'], message, `remove it with its bindings, or narrow ${wide}`);
   }
-}
-
-function allowsAllOf(wide: RoleConfig, narrow: RoleConfig): boolean {
-  // Scopes and sign-ins are asked for by the role: one that asks for nothing is never narrower for it.
-  const asksMore = (wide.scopes ?? []).some((scope) => !(narrow.scopes ?? []).includes(scope));
-  if (asksMore || (wide.stepUp !== undefined && JSON.stringify(wide.stepUp) !== JSON.stringify(narrow.stepUp)))
-    return false;
-  const methods = new Set(wide.methods);
-  return (
-    // `package.Service/*` leaves sensitive methods out, so a method that is named is covered by its own name alone.
-    narrow.methods.every((method) => methods.has(method)) &&
-    narrow.models.every((model) => wide.models.some((pattern) => matchesAllOf(pattern, model))) &&
-    narrow.versions.every((version) => wide.versions.some((pattern) => matchesAllOf(pattern, version)))
-  );
-}
-
-function givesToAllOf(wide: BindingConfig, narrow: BindingConfig): boolean {
-  const among = (wanted: readonly string[], names: readonly string[]): boolean =>
-    names.includes('*') || wanted.every((name) => names.includes(name));
-  return (
-    among(narrow.subjects, wide.subjects) &&
-    among(narrow.keys, wide.keys) &&
-    among(narrow.certificates, wide.certificates)
-  );
-}
-
-/** Whether one pattern matches whatever the other does: its stars cover the other's, which no other piece of it has. */
-function matchesAllOf(wide: string, narrow: string): boolean {
-  const [head = '', ...pieces] = wide.split('*');
-  const tail = pieces.pop();
-  if (tail === undefined) return wide === narrow;
-  if (narrow.length < head.length + tail.length || !narrow.startsWith(head) || !narrow.endsWith(tail)) return false;
-  let from = head.length;
-  for (const piece of pieces) {
-    const at = narrow.indexOf(piece, from);
-    if (at < 0 || at + piece.length > narrow.length - tail.length) return false;
-    from = at + piece.length;
-  }
-  return true;
 }
 
 function judgeKeys(scope: FileScope, { apiKeys }: TenantSource): void {

@@ -117,6 +117,21 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     test: ['unit/admin/server.test.ts', 'takes 64 connections at once, and not one more'],
   },
   {
+    file: 'src/runtime/configuration-warnings.ts',
+    name: 'MAX_LOGGED_WARNINGS',
+    attack: 'A mistake in ten thousand tenants’ files fills the log at each reload',
+    test: [
+      'unit/runtime/configuration-warnings.test.ts',
+      'as many as the limit are logged one by one, and of more their number',
+    ],
+  },
+  {
+    file: 'src/config/shadowed-roles.ts',
+    name: 'MAX_COMPARISONS',
+    attack: 'A file whose roles take minutes to be compared each with each, at each reload',
+    test: ['unit/config/shadowed-roles.test.ts', 'a file that is made to be compared without end is not'],
+  },
+  {
     file: 'src/runtime/health-board.ts',
     name: 'MAX_CHANGES_TOLD',
     attack: 'Model servers that change their health all at once, again and again, fill the logs',

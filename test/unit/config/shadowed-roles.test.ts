@@ -1,0 +1,48 @@
+import { expect, test } from 'vitest';
+import { shadowedRoles } from '../../../src/config/shadowed-roles.ts';
+import { binding, role } from '../../fakes/explain.ts';
+
+const names = (count: number, prefix: string): readonly string[] =>
+  Array.from({ length: count }, (_, index) => `${prefix}${index}`);
+
+test('a pattern covers another when whatever that one matches it matches', () => {
+  const covered = (wide: string, narrow: string): boolean =>
+    shadowedRoles(
+      [role({ name: 'wide', models: [wide] }), role({ name: 'narrow', models: [narrow] })],
+      [binding({ role: 'wide' }), binding({ role: 'narrow' })],
+    ).some((found) => found.role === 'narrow');
+  for (const [wide, narrow] of [
+    ['a', 'a'],
+    ['*', 'a*b'],
+    ['a*', 'a*'],
+    ['a*', 'ab*'],
+    ['a*c', 'a*b*c'],
+    ['*b*', 'ab*c'],
+    ['a*b*c', 'a*bb*c'],
+  ] as const) {
+    expect(covered(wide, narrow), `${wide} ${narrow}`).toBe(true);
+  }
+  for (const [wide, narrow] of [
+    ['a', 'b'],
+    ['a', 'a*'],
+    ['ab*', 'a*'],
+    ['a*a', 'a'],
+    ['a*b*c', 'a*c'],
+    ['*aa', 'a*a'],
+    ['a*b', 'a*'],
+  ] as const) {
+    expect(covered(wide, narrow), `${wide} ${narrow}`).toBe(false);
+  }
+});
+
+test('a hundred roles of a hundred models are all compared', () => {
+  const roles = names(100, 'r').map((name) => role({ name, models: names(100, 'm') }));
+  const bindings = roles.map(({ name }) => binding({ role: name }));
+  expect(shadowedRoles(roles, bindings)).toHaveLength(99);
+});
+
+test('a file that is made to be compared without end is not', () => {
+  const roles = names(1_000, 'r').map((name, index) => role({ name, models: [...names(990, '*m'), `x${index}`] }));
+  const bindings = roles.map(({ name }) => binding({ role: name }));
+  expect(shadowedRoles(roles, bindings)).toEqual([]);
+});
