@@ -6,7 +6,8 @@
  * to read differently from each other is refused, so that the server cannot see another value than we did. Where a plan reads
  * from a repeated field, every element is a target with values of its own.
  */
-import type { FieldPlan, IntegerForm, PlanNode, PlannedField, PlannedMessage } from './field-plan.ts';
+import { CapturedInteger } from './captured-integer.ts';
+import type { FieldPlan, PlanNode, PlannedField, PlannedMessage } from './field-plan.ts';
 import type { TextCache } from './text-cache.ts';
 
 /** Why a message was refused. */
@@ -31,9 +32,9 @@ export class WireScanner {
   readonly #texts: TextCache;
   readonly #values: string[] = [];
   /** Number of the field that has made each claim in the message; 0: none yet. */
-  readonly #claims: number[] = [];
+  readonly #claims: number[];
   /** Values of the targets that have ended, `slots` after `slots`. */
-  readonly #targets: string[] = [];
+  readonly #targets: string[];
   /** Whether the innermost message is inside an element that is a target, and how deep that is. */
   #targetDepth = NO_TARGET;
   #state: State = State.Tag;
@@ -52,9 +53,7 @@ export class WireScanner {
   readonly #outerGroups: number[] = [];
   #varint = 0;
   #varintBytes = 0;
-  /** A captured integer's low and high 32 bits. */
-  #low = 0;
-  #high = 0;
+  #integer: CapturedInteger | undefined;
   /** The field whose length or payload comes next. */
   #field: PlannedField = UNKNOWN;
   /** Bytes of its payload still to come. */
@@ -66,13 +65,16 @@ export class WireScanner {
   constructor(plan: FieldPlan, texts: TextCache) {
     this.#plan = plan;
     this.#texts = texts;
+    // Most plans have neither, and a scanner is made for every call.
+    this.#claims = plan.claims === 0 ? NO_CLAIMS : [];
+    this.#targets = plan.repeated ? [] : NO_TARGETS;
   }
 
   /** Begins a message of `bytes` bytes; Infinity when only its end will tell. */
   begin(bytes: number): void {
     for (let slot = 0; slot < this.#plan.slots; slot++) this.#values[slot] = '';
     for (let claim = 0; claim < this.#plan.claims; claim++) this.#claims[claim] = 0;
-    this.#targets.length = 0;
+    if (this.#plan.repeated) this.#targets.length = 0;
     this.#targetDepth = NO_TARGET;
     this.#state = State.Tag;
     this.#consumed = 0;
@@ -134,7 +136,7 @@ export class WireScanner {
       const byte = chunk[at++] ?? 0;
       const index = this.#varintBytes++;
       if (this.#state === State.Integer || this.#state === State.CapturedInteger) {
-        if (this.#state === State.CapturedInteger) this.#addBits(byte, index);
+        if (this.#state === State.CapturedInteger) this.#integer?.add(byte, index);
         if (byte < 0x80) {
           if (this.#state === State.CapturedInteger) this.#keepInteger();
           this.#state = State.Tag;
@@ -158,7 +160,7 @@ export class WireScanner {
     if (this.#state === State.Length) this.#onLength(byte, origin + at);
     else if (this.#state === State.Integer) this.#state = State.Tag;
     else if (this.#state === State.CapturedInteger) {
-      this.#addBits(byte, 0);
+      this.#integer?.add(byte, 0);
       this.#keepInteger();
       this.#state = State.Tag;
     } else this.#onTag(byte >>> 3, byte & 7, origin + at);
@@ -184,13 +186,11 @@ export class WireScanner {
       this.#refuse(nameOf(field), 'a known field in another wire type');
       return;
     }
-    if (field.claim !== undefined && !this.#claim(field, field.claim, number)) return;
+    if (this.#plan.claims > 0 && field.claim !== undefined && !this.#claim(field, field.claim, number)) return;
     switch (wireType) {
       case WireType.Varint:
-        this.#field = field;
-        this.#low = 0;
-        this.#high = 0;
-        this.#state = field.kind === 'integer' ? State.CapturedInteger : State.Integer;
+        if (field.kind === 'integer') this.#beginInteger(field);
+        else this.#state = State.Integer;
         return;
       case WireType.Fixed64:
         return this.#beginPayload(State.Payload, 8, position);
@@ -281,23 +281,17 @@ export class WireScanner {
     if (field.each === true) this.#endTarget();
   }
 
-  /** Takes seven more bits of a captured integer. */
-  #addBits(byte: number, index: number): void {
-    const bits = byte & 0x7f;
-    if (index < 4) this.#low += bits * 2 ** (7 * index);
-    else if (index === 4) {
-      this.#low += (bits & 0x0f) * 2 ** 28;
-      this.#high += bits >>> 4;
-    } else if (index < 9) this.#high += bits * 2 ** (7 * index - 32);
-    // Parsers drop the bits above the 64th, or refuse the integer.
-    else if (bits > 1) this.#refuse(nameOf(this.#field), 'an integer does not fit 64 bits');
-    else this.#high += bits * 2 ** 31;
+  #beginInteger(field: PlannedField): void {
+    this.#integer ??= new CapturedInteger();
+    this.#integer.begin();
+    this.#field = field;
+    this.#state = State.CapturedInteger;
   }
 
   #keepInteger(): void {
     const field = this.#field;
     if (field.kind !== 'integer') return;
-    const text = integerText(field.form, this.#low, this.#high);
+    const text = this.#integer?.text(field.form);
     if (text === undefined) this.#refuse(field.name, 'an integer does not fit its type');
     else this.#values[field.slot] = text === '0' ? field.zero : text;
   }
@@ -391,6 +385,9 @@ const OVERLONG = 'a field is longer than the message around it';
 const UNEVEN = 'a packed list ends inside an element';
 const TWICE = 'a message that says which model stands twice';
 const TWO_MEMBERS = 'two members of a oneof';
+/** Never written to. */
+const NO_CLAIMS: number[] = [];
+const NO_TARGETS: string[] = [];
 /** No depth is this. */
 const NO_TARGET = -1;
 const MAX_INTEGER_BYTES = 10;
@@ -400,22 +397,6 @@ type CapturedField = Extract<PlannedField, { readonly kind: 'captured' }>;
 
 function nameOf(field: PlannedField): string {
   return field.kind === 'captured' || field.kind === 'integer' ? field.name : 'message';
-}
-
-/** In decimal; undefined when the type cannot hold it: parsers drop the bits that are too many, or refuse. */
-function integerText(form: IntegerForm, low: number, high: number): string | undefined {
-  switch (form) {
-    case 'uint32':
-      return high === 0 ? String(low) : undefined;
-    case 'int32':
-      if (high === 0 && low < 2 ** 31) return String(low);
-      return high === 2 ** 32 - 1 && low >= 2 ** 31 ? String(low - 2 ** 32) : undefined;
-    case 'uint64':
-      return high < 2 ** 21 ? String(high * 2 ** 32 + low) : String((BigInt(high) << 32n) | BigInt(low));
-    case 'int64':
-      if (high < 2 ** 21) return String(high * 2 ** 32 + low);
-      return String(BigInt.asIntN(64, (BigInt(high) << 32n) | BigInt(low)));
-  }
 }
 
 function allows(field: PlannedField, wireType: number): boolean {
