@@ -22,6 +22,7 @@ export function buildRoles(
     const methods = role.methods.map((method, position) =>
       expandMethod(scope, source, known, method, ['roles', index, 'methods', position]),
     );
+    judgeWhole(scope, methods, known, index);
     const { name, models, versions, scopes, stepUp } = role;
     return {
       ...{ name, methods, models, versions, source: at('roles', index) },
@@ -54,8 +55,8 @@ function expandMethod(
   const short = method.slice(slash + 1);
   const methods = known.methodsOf(service);
   if (methods !== undefined) {
-    if (short === '*') judgeWhole(scope, known.sensitiveOf(service), path);
-    else if (!methods.includes(short)) reportMethod(scope, `${service} has no method ${short}`, short, methods, path);
+    if (short !== '*' && !methods.includes(short))
+      reportMethod(scope, `${service} has no method ${short}`, short, methods, path);
   } else if (!source.services.includes(service)) {
     const protocol = protocolOf(service);
     const near = nearest(service, [...known.services, ...source.services]);
@@ -97,10 +98,17 @@ function reportMethod(
   scope.report({ path }, message, near === undefined ? `write one of: ${methods.join(', ')}` : `did you mean ${near}?`);
 }
 
-function judgeWhole(scope: FileScope, sensitive: readonly string[], path: readonly (string | number)[]): void {
-  if (sensitive.length === 0) return;
-  const message = `does not include the methods that reach beyond the role’s models: ${sensitive.join(', ')}`;
-  scope.report({ path }, message, 'name those that the role is to have, one by one beside it', 'warning');
+/** A service's whole does not include what is sensitive: says so, but of what the role names beside it. */
+function judgeWhole(scope: FileScope, methods: readonly string[], known: KnownMethods, role: number): void {
+  for (const [position, method] of methods.entries()) {
+    if (!method.endsWith('/*')) continue;
+    const service = method.slice(0, -2);
+    const left = known.sensitiveOf(service).filter((short) => !methods.includes(`${service}/${short}`));
+    if (left.length === 0) continue;
+    const message = `does not include the methods that reach beyond the role’s models: ${left.join(', ')}`;
+    const fix = 'name those that the role is to have, one by one beside it';
+    scope.report({ path: ['roles', role, 'methods', position] }, message, fix, 'warning');
+  }
 }
 
 function judgeRoles(scope: FileScope, source: TenantSource, roles: readonly RoleConfig[], known: KnownMethods): void {

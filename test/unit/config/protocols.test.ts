@@ -84,6 +84,12 @@ describe('a protoset', () => {
     );
   });
 
+  test('has no finding when a role with the whole service names what is sensitive beside it', async () => {
+    const method = '{ method: acme.v1.Scoring/Train, model: spec.dataset, sensitive: true }';
+    const role = 'acme.v1.Scoring/*, acme.v1.Scoring/Train';
+    expect(await check({ method, role })).toEqual({ refused: false, lines: [] });
+  });
+
   test('says which methods a role with the whole service does not have', async () => {
     const method = '{ method: acme.v1.Scoring/Train, model: spec.dataset, sensitive: true }';
     const { refused, lines } = await check({ method, role: 'acme.v1.Scoring/*' });
