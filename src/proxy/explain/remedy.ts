@@ -80,6 +80,14 @@ function forCredential(denial: Denial, { tenant }: Refused): Remedy {
       };
     case 'api_key_invalid':
       return { why: `the API key is not valid: ${denial.why}`, allow: [keyAdvice(denial.why, tenant)] };
+    case 'address_not_allowed': {
+      const whose = denial.by === 'tenant' ? `the tenant ${tenant.id}` : 'the API key';
+      const file = denial.by === 'tenant' ? tenant.file : place(tenant, 'apiKeys');
+      return {
+        why: `${whose} is not to be used from ${denial.address}`,
+        allow: [`a call from one of its addresses, or ${denial.address} among them (${file})`],
+      };
+    }
     case 'tenant_mismatch':
       return {
         why: `what was presented names two tenants: ${why}`,

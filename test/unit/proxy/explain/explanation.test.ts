@@ -268,6 +268,23 @@ describe('of a call whose credentials do not do', () => {
     });
   });
 
+  test('that comes from an address where the tenant or its key is not to be used, it says whose list that is', async () => {
+    const addresses = ['192.0.2.0/24'];
+    expect(await refusal({}, { ...acme.config, addresses })).toMatchObject({
+      gate: 'authenticate',
+      kind: 'address_not_allowed',
+      status: 'PERMISSION_DENIED',
+      allow: ['a call from one of its addresses, or 127.0.0.1 among them (tenants/acme.yaml)'],
+    });
+    const apiKeys = acme.config.apiKeys.map((key) => ({ ...key, addresses }));
+    const withKey = as({ apiKey: { kind: 'assumed', id: 'acme-key' } });
+    expect(await refusal(withKey, { ...acme.config, apiKeys })).toMatchObject({
+      kind: 'address_not_allowed',
+      allow: ['a call from one of its addresses, or 127.0.0.1 among them (tenants/acme.yaml:12)'],
+    });
+    expect(await explained(withKey)).toMatchObject({ verdict: 'allowed' });
+  });
+
   test('whose certificate another CA has signed, or has no client’s name, it does not get past the first gate', async () => {
     const stranger = issueClient(createCa({ commonName: 'other', days: 1 }), {
       spiffeId: 'spiffe://acme.example/x',
