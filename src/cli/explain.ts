@@ -2,6 +2,7 @@
  * `bulkhead explain`: why a call is let through or refused, and what would change that. Decided by the checks of the sidecar itself.
  */
 import { readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { text as readText } from 'node:stream/consumers';
 import { type Command, InvalidArgumentError } from 'commander';
 import { readRecords } from '../audit/reader.ts';
@@ -29,6 +30,7 @@ interface ExplainOptions {
   readonly scope?: string;
   readonly key?: string;
   readonly certificate?: string;
+  readonly address?: string;
   readonly at?: EpochMicros;
   readonly record?: string;
   readonly audit?: string;
@@ -55,6 +57,7 @@ export function registerExplain(program: Command, io: CliIo): void {
     .option('--scope <scopes>', 'scopes of the assumed token, separated by spaces')
     .option('--key <id>', 'instead of --api-key-file: assume the right secret of this API key')
     .option('--certificate <name>', 'instead of --cert: assume a valid certificate of spiffe://… or dns:…')
+    .option('--address <ip>', 'IP address that the client connects from; default: 127.0.0.1', parseIp)
     .option('--at <time>', 'decide as of this time, 2026-11-23T10:00:00Z; default: now', parseTime)
     .option(
       '--record <id>',
@@ -111,7 +114,18 @@ function misuseOf(options: ExplainOptions): string | undefined {
   if (record === undefined && (tenant === undefined || method === undefined)) {
     return 'name --tenant and --method, or a --record (bulkhead explain --help says more)';
   }
-  const asked = [tenant, method, options.model, options.modelVersion, token, apiKeyFile, subject, scope, key];
+  const asked = [
+    tenant,
+    method,
+    options.model,
+    options.modelVersion,
+    options.address,
+    token,
+    apiKeyFile,
+    subject,
+    scope,
+    key,
+  ];
   if (record !== undefined && asked.some((option) => option !== undefined)) {
     return 'a --record says itself who called what: besides it, only --cert or --certificate';
   }
@@ -134,7 +148,8 @@ async function explainQuestion(
   if (!credentials.ok) return credentials;
   const { explain } = await import('../proxy/explain/explanation.ts');
   const { tenant = '', method = '', model, modelVersion } = options;
-  const question = { tenant, method, model, modelVersion, credentials: credentials.value, now };
+  const from = options.address === undefined ? {} : { address: options.address };
+  const question = { tenant, method, model, modelVersion, credentials: credentials.value, ...from, now };
   const explained = await explain(generation, question);
   if (!explained.ok) return explained;
   io.out(options.json === true ? `${JSON.stringify(explained.value, null, 2)}\n` : explanationText(explained.value));
@@ -227,6 +242,11 @@ async function findRecord(directory: string, id: string): Promise<Result<CallRec
   if (first === undefined) return err(`${directory} has no record ${id} (a trace id, or writer/segment/number)`);
   if (more.length === 0) return ok(first.record);
   return err(`several calls have the trace id ${id}; name one: ${found.map(({ place }) => place).join(', ')}`);
+}
+
+function parseIp(text: string): string {
+  if (isIP(text) === 0) throw new InvalidArgumentError('Not an IP address such as 192.0.2.1.');
+  return text;
 }
 
 function parseTime(text: string): EpochMicros {

@@ -2,12 +2,23 @@
  * `GET /explain` on the admin port: `bulkhead explain` with the configuration in force. Identities come by name only, since URLs are
  * written down in many places; their credentials are assumed to be valid, and the answer says so.
  */
+import { isIP } from 'node:net';
 import type { Generation } from '../config/generation.ts';
 import { systemClock } from '../kernel/clock.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
 import type { Question } from '../proxy/explain/question.ts';
 
-const PARAMETERS = ['tenant', 'method', 'model', 'version', 'subject', 'scope', 'key', 'certificate'] as const;
+const PARAMETERS = [
+  'tenant',
+  'method',
+  'model',
+  'version',
+  'subject',
+  'scope',
+  'key',
+  'certificate',
+  'address',
+] as const;
 type Parameter = (typeof PARAMETERS)[number];
 
 /** Answers from a query's names. */
@@ -37,6 +48,8 @@ function questionOf(query: URLSearchParams): Result<Question, string> {
   ];
   if (tenant === undefined || method === undefined) return err('tenant and method are needed');
   if (scope !== undefined && subject === undefined) return err('scope goes with subject');
+  const address = value('address');
+  if (address !== undefined && isIP(address) === 0) return err('address is no IP address');
   return ok({
     tenant,
     method,
@@ -48,6 +61,7 @@ function questionOf(query: URLSearchParams): Result<Question, string> {
         subject === undefined ? undefined : { kind: 'assumed', subject, ...(scope === undefined ? {} : { scope }) },
       apiKey: key === undefined ? undefined : { kind: 'assumed', id: key },
     },
+    ...(address === undefined ? {} : { address }),
     now: systemClock.now(),
   });
 }

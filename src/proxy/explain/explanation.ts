@@ -116,7 +116,14 @@ function present(configured: TenantConfig, question: Question): Result<Presented
   }
   const claim = { id: tenant.id, slot: tenant.slot, by: 'sni' } as const;
   const trust = { trustDomain: tenant.trustDomain, clientCas: trustedCas(tenant.clientCaPem) };
-  const peer = acceptPeer(claim, client, { address: '127.0.0.1', port: 0 }, trust, now);
+  const { address = NOBODY.address } = question;
+  if (
+    question.address === undefined &&
+    (tenant.addresses ?? tenant.apiKeys.find((key) => key.addresses)) !== undefined
+  ) {
+    assumed.push(`a connection from ${address}`);
+  }
+  const peer = acceptPeer(claim, client, { address, port: 0 }, trust, now);
   return ok({ tenant, peer, headers, assumed });
 }
 

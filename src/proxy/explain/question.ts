@@ -14,6 +14,8 @@ export interface Question {
   readonly model: string | undefined;
   readonly modelVersion: string | undefined;
   readonly credentials: Credentials;
+  /** IP address of the client; absent: one of this machine's own. */
+  readonly address?: string;
   readonly now: EpochMicros;
 }
 

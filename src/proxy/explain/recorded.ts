@@ -60,6 +60,7 @@ export async function explainRecord(
     method: record.method === '_OTHER' ? record.methodOriginal : record.method,
     model: record.model,
     modelVersion: record.modelVersion,
+    address: record.peerAddress,
     credentials: credentials.value,
     now,
   };

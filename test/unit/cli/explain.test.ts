@@ -94,6 +94,14 @@ what would have allowed it:
     expect(await infer('--model', 'fraud-1', '--key', 'batch')).toMatchObject({ code: 0 });
   });
 
+  test('decides as of the address that it is told, and takes none that is none', async () => {
+    edit(join(directory, 'tenants/acme.yaml'), 'trustDomain:', 'addresses: [192.0.2.0/24]\ntrustDomain:');
+    const from = (address: string) => infer('--model', 'fraud-1', '--subject', 'alice', '--address', address);
+    expect((await from('192.0.2.7')).code).toBe(0);
+    expect(await from('10.0.0.1')).toMatchObject({ code: 1, out: expect.stringContaining('IP_NOT_ALLOWED') });
+    expect(await from('nowhere')).toMatchObject({ out: '', err: expect.stringContaining('Not an IP address') });
+  });
+
   test('what a caller may choose cannot move the terminal’s cursor', async () => {
     const { out } = await infer('--model', 'x\u001b[2J\ny', '--subject', 'alice');
     expect(out).toContain('for model x\\u{1b}[2J\\u{a}y');
@@ -109,6 +117,7 @@ what would have allowed it:
       [['--tenant', 'acme', '--method', 'M', '--audit', 'a'], '--audit goes with --record'],
       [['--tenant', 'acme', '--method', 'M', '--token', '-', '--api-key-file', '-'], 'only one of'],
       [['--record', 'a', '--tenant', 'acme'], 'a --record says itself who called what'],
+      [['--record', 'a', '--address', '::1'], 'a --record says itself who called what'],
       [['--tenant', 'acne', '--method', 'ModelInfer'], 'there is no tenant acne; there are: acme'],
       [['--tenant', 'acme', '--method', 'ModelInfer', '--token', '/nowhere'], 'cannot read /nowhere'],
       [['--record', 'worker-0/1/9'], 'ENOENT'],

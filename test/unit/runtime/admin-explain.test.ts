@@ -33,6 +33,7 @@ test('a question that is incomplete, ambiguous or unknown is answered with what 
   expect(await ask('tenant=acme')).toEqual({ ok: false, error: 'tenant and method are needed' });
   expect(await ask('tenant=acme&tenant=globex&method=M')).toEqual({ ok: false, error: 'tenant comes twice' });
   expect(await ask('tenant=acme&method=M&scope=a')).toEqual({ ok: false, error: 'scope goes with subject' });
+  expect(await ask('tenant=acme&method=M&address=x')).toEqual({ ok: false, error: 'address is no IP address' });
   expect(await ask('tenant=acne&method=M')).toMatchObject({ ok: false });
   const secret = await ask('tenant=acme&method=M&bk_batch_secret=&token=eyJh');
   expect(secret).toMatchObject({ ok: false });

@@ -283,6 +283,11 @@ describe('of a call whose credentials do not do', () => {
       allow: ['a call from one of its addresses, or 127.0.0.1 among them (tenants/acme.yaml:12)'],
     });
     expect(await explained(withKey)).toMatchObject({ verdict: 'allowed' });
+    const from = { ...withKey, address: '192.0.2.7' };
+    const answer = await explained(from, { ...acme.config, addresses, apiKeys });
+    expect(answer).toMatchObject({ verdict: 'allowed' });
+    expect(answer.assumed.join()).not.toContain('a connection from');
+    expect((await explained(withKey, { ...acme.config, apiKeys })).assumed).toContain('a connection from 127.0.0.1');
   });
 
   test('whose certificate another CA has signed, or has no client’s name, it does not get past the first gate', async () => {
