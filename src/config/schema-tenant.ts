@@ -3,45 +3,21 @@
  */
 import { z } from 'zod';
 import { PROTOCOL_NAMES } from '../inspection/protocols.ts';
-import { parseAddressRange } from '../kernel/address-range.ts';
+import { addressesSchema, apiKeySchema, issuerSchema } from './schema-credentials.ts';
+import { bindingSchema, roleSchema } from './schema-roles.ts';
 import {
   count,
-  discreet,
   duration,
   filePath,
+  list,
   name,
   problem,
-  quote,
   rate,
   serverName,
   size,
   tenantId,
   text,
-  timestamp,
 } from './schema-values.ts';
-
-/** Signature algorithms that a token may have: public-key ones only. */
-export const TOKEN_ALGORITHMS = [
-  'RS256',
-  'RS384',
-  'RS512',
-  'PS256',
-  'PS384',
-  'PS512',
-  'ES256',
-  'ES384',
-  'ES512',
-  'EdDSA',
-] as const;
-
-const list = <T extends z.ZodType>(item: T, description: string, max = 1000): z.ZodArray<T> =>
-  z
-    .array(item, {
-      error: (issue) =>
-        issue.input === undefined ? undefined : problem(`${quote(issue.input)} is not a list`, 'write a list: [a, b]'),
-    })
-    .max(max, problem(`has more than ${max} entries`, 'split it'))
-    .meta({ description });
 
 const keyPair = (description: string) =>
   z
@@ -52,166 +28,6 @@ const keyPair = (description: string) =>
     .meta({ description });
 
 export { keyPair as keyPairSchema };
-
-const issuer = z.strictObject({
-  issuer: name('the issuer', 'Exact `iss` of the tokens.', 2048),
-  audience: z
-    .union([name('an audience', 'One audience.'), list(name('an audience', 'An audience.'), 'Audiences.', 32).min(1)])
-    .meta({ description: 'One of these must be in the token’s `aud`: one, or a list.' }),
-  jwks: z
-    .strictObject({
-      file: filePath('JSON Web Key Set.').optional(),
-      url: name('a URL', 'https URL of the JSON Web Key Set (http only on loopback).', 2048).optional(),
-      ca: filePath('PEM file with the CA of the URL’s server. Default: the system’s.').optional(),
-    })
-    .meta({ description: 'Where the public keys are: a file or a URL, not both.' }),
-  algorithms: list(
-    z.enum(TOKEN_ALGORITHMS),
-    'Signature algorithms that are accepted. Default: RS256, ES256, EdDSA.',
-    TOKEN_ALGORITHMS.length,
-  )
-    .min(1, problem('is empty', 'name at least one algorithm, or leave the key away'))
-    .default(['RS256', 'ES256', 'EdDSA']),
-  clockSkew: duration('How far the issuer’s clock may be off.', '30s', '0s', '5m').prefault('30s'),
-  tenantClaim: name(
-    'a claim',
-    'Claim that must equal the tenant’s id. Needed when the issuer serves more than one tenant.',
-  ).optional(),
-  profile: z.enum(['jwt', 'at+jwt']).default('jwt').meta({
-    description:
-      '`at+jwt`: only access tokens by RFC 9068 (`typ: at+jwt`, with `client_id`, `iat` and `jti`), so that no ID token passes for one.',
-  }),
-  requireBound: z.boolean().default(false).meta({
-    description:
-      'Refuse tokens that are not bound to the client’s certificate (RFC 8705, `cnf.x5t#S256`). A token that is bound must match in any case.',
-  }),
-});
-
-const SCOPE_GRAMMAR = /^[\x21\x23-\x5b\x5d-\x7e]{1,64}$/;
-
-const scopes = (description: string, max: number) =>
-  list(
-    text('a scope (up to 64 visible ASCII characters without " and \\)', SCOPE_GRAMMAR, 'models:infer', 'A scope.'),
-    description,
-    max,
-  );
-
-const secretHash = (description: string) =>
-  discreet(
-    'is not a SHA-256 hash in lower-case hex',
-    'write the hash of the secret part: printf %s SECRET | sha256sum',
-    /^[0-9a-f]{64}$/,
-    description,
-  );
-
-const addresses = (description: string) =>
-  list(
-    text(
-      'an IP address, or a range by its first one (IPv4 as IPv4)',
-      /^[0-9A-Fa-f.:]{2,45}(\/\d{1,3})?$/,
-      '10.0.0.0/8',
-      'An IP address or a range.',
-    ).refine((range) => parseAddressRange(range) !== undefined, {
-      error: (issue) =>
-        problem(
-          `${quote(issue.input)} is no IP address, nor a range by its first one`,
-          'write 192.0.2.1, 10.0.0.0/8 or 2001:db8::/32',
-        ),
-    }),
-    description,
-    256,
-  ).min(1, problem('is empty', 'name at least one, or leave the key away'));
-
-const apiKey = z.strictObject({
-  id: text(
-    'an API key’s id (1 to 64 letters, digits and hyphens)',
-    /^[A-Za-z0-9-]{1,64}$/,
-    'nightly-batch',
-    'Public middle part of `bk_<id>_<secret>`.',
-  ),
-  sha256: secretHash('SHA-256 of the secret part, lower-case hex. The secret itself is never written down.'),
-  expires: timestamp.optional(),
-  previous: z
-    .strictObject({ sha256: secretHash('SHA-256 of the secret before this one.'), expires: timestamp })
-    .optional()
-    .meta({
-      description: 'The secret before this one, which is good until its end: `bulkhead keys rotate` writes it.',
-    }),
-  scopes: scopes('Scopes that calls with this key have. Default: none.', 64).optional(),
-  addresses: addresses('Addresses that it may be used from, as the connection has them. Default: any.').optional(),
-  revoked: z.boolean().default(false).meta({ description: 'Refused from now on; kept so that the record says so.' }),
-});
-
-const stepUp = z
-  .strictObject({
-    acr: list(
-      text(
-        'an authentication context class (up to 100 visible ASCII characters without " and \\)',
-        /^[\x21\x23-\x5b\x5d-\x7e]{1,100}$/,
-        'urn:example:mfa',
-        'An `acr` value.',
-      ),
-      'One of these must be the token’s `acr`.',
-      8,
-    ).default([]),
-    maxAge: duration(
-      'Longest time since the subject signed in (`auth_time`), in whole seconds.',
-      '5m',
-      '1s',
-      '30d',
-    ).optional(),
-    amr: list(
-      text('an authentication method (RFC 8176)', /^[A-Za-z0-9._-]{1,32}$/, 'mfa', 'An `amr` value.'),
-      'All of these must be in the token’s `amr`.',
-      8,
-    ).default([]),
-  })
-  .meta({ description: 'How the token’s subject must have signed in (RFC 9470). Default: as its issuer lets it.' });
-
-const role = z.strictObject({
-  name: name('a name', 'Name of the role, for bindings and for the audit record.', 64),
-  methods: list(
-    text(
-      'a method (ModelInfer, package.Service/Method or package.Service/*)',
-      /^([A-Za-z_][A-Za-z0-9_]*|[A-Za-z_][A-Za-z0-9_.]*\/([A-Za-z_][A-Za-z0-9_]*|\*))$/,
-      'ModelInfer',
-      'A method.',
-    ),
-    'Methods that the role may call: `ModelInfer` (short for inference.GRPCInferenceService/ModelInfer), `package.Service/Method` or `package.Service/*`.',
-    256,
-  ).min(1),
-  models: list(
-    name('a model', 'Model name; `*` stands for any characters.'),
-    'Models that the role may use. Default: none.',
-  ).default([]),
-  versions: list(
-    z
-      .union([name('a version', 'Version; `*` stands for any characters.', 64), z.int().nonnegative()])
-      .transform((version) => String(version)),
-    'Versions of these models; `latest` is the one that a request leaves open. Default: all.',
-  ).default(['*']),
-  scopes: scopes(
-    'Scopes that are needed besides, all of them: of the token (`scope`, or `scp`) or of the API key. Default: none.',
-    16,
-  ).optional(),
-  stepUp: stepUp.optional(),
-});
-
-const binding = z.strictObject({
-  role: name('a role', 'Name of the role that is given.', 64),
-  subjects: list(name('a subject', '`sub` of a token; `*` for any.', 1024), 'Token subjects.', 10_000).default([]),
-  keys: list(name('a key id', 'Id of an API key; `*` for any.', 64), 'API keys.', 10_000).default([]),
-  certificates: list(
-    text(
-      'a certificate’s name (spiffe://domain/path, dns:name or "*")',
-      /^(\*|spiffe:\/\/[a-z0-9._-]+\/[A-Za-z0-9._/-]+|dns:[A-Za-z0-9.-]+)$/,
-      'spiffe://acme.example/batch',
-      'A certificate’s name.',
-    ),
-    'Client certificates: `spiffe://…`, `dns:…`, or `*` for any.',
-    10_000,
-  ).default([]),
-});
 
 const rateLimit = (who: string) =>
   z
@@ -353,13 +169,13 @@ export const tenantSchema = z
     )
       .min(1, problem('is empty', 'name at least one: certificate, token, api-key'))
       .optional(),
-    addresses: addresses(
+    addresses: addressesSchema(
       'Addresses that this tenant’s clients may call from, as the connection has them. Default: any.',
     ).optional(),
-    issuers: list(issuer, 'Who issues this tenant’s tokens.', 32).default([]),
-    apiKeys: list(apiKey, 'This tenant’s API keys, as hashes.', 10_000).default([]),
-    roles: list(role, 'What may be called.').default([]),
-    bindings: list(binding, 'Who has which role.', 10_000).default([]),
+    issuers: list(issuerSchema, 'Who issues this tenant’s tokens.', 32).default([]),
+    apiKeys: list(apiKeySchema, 'This tenant’s API keys, as hashes.', 10_000).default([]),
+    roles: list(roleSchema, 'What may be called.').default([]),
+    bindings: list(bindingSchema, 'Who has which role.', 10_000).default([]),
     quota: quota.default({}),
     byteAccount: size('Hard limit of this tenant’s bytes in flight.', '64MiB', '256KiB', '1024GiB').prefault('64MiB'),
     upstream,

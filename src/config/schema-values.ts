@@ -214,3 +214,13 @@ export const timestamp = written({
     return Math.floor(milliseconds / 1000);
   },
 });
+
+/** A list of so many entries at most. */
+export const list = <T extends z.ZodType>(item: T, description: string, max = 1000): z.ZodArray<T> =>
+  z
+    .array(item, {
+      error: (issue) =>
+        issue.input === undefined ? undefined : problem(`${quote(issue.input)} is not a list`, 'write a list: [a, b]'),
+    })
+    .max(max, problem(`has more than ${max} entries`, 'split it'))
+    .meta({ description });

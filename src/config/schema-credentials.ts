@@ -1,0 +1,115 @@
+/**
+ * What a tenant's file may say of its credentials: the issuers of its tokens, and its API keys.
+ */
+import { z } from 'zod';
+import { parseAddressRange } from '../kernel/address-range.ts';
+import { discreet, duration, filePath, list, name, problem, quote, text, timestamp } from './schema-values.ts';
+
+/** Signature algorithms that a token may have: public-key ones only. */
+export const TOKEN_ALGORITHMS = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+] as const;
+
+/** An issuer of tokens. */
+export const issuerSchema = z.strictObject({
+  issuer: name('the issuer', 'Exact `iss` of the tokens.', 2048),
+  audience: z
+    .union([name('an audience', 'One audience.'), list(name('an audience', 'An audience.'), 'Audiences.', 32).min(1)])
+    .meta({ description: 'One of these must be in the token’s `aud`: one, or a list.' }),
+  jwks: z
+    .strictObject({
+      file: filePath('JSON Web Key Set.').optional(),
+      url: name('a URL', 'https URL of the JSON Web Key Set (http only on loopback).', 2048).optional(),
+      ca: filePath('PEM file with the CA of the URL’s server. Default: the system’s.').optional(),
+    })
+    .meta({ description: 'Where the public keys are: a file or a URL, not both.' }),
+  algorithms: list(
+    z.enum(TOKEN_ALGORITHMS),
+    'Signature algorithms that are accepted. Default: RS256, ES256, EdDSA.',
+    TOKEN_ALGORITHMS.length,
+  )
+    .min(1, problem('is empty', 'name at least one algorithm, or leave the key away'))
+    .default(['RS256', 'ES256', 'EdDSA']),
+  clockSkew: duration('How far the issuer’s clock may be off.', '30s', '0s', '5m').prefault('30s'),
+  tenantClaim: name(
+    'a claim',
+    'Claim that must equal the tenant’s id. Needed when the issuer serves more than one tenant.',
+  ).optional(),
+  profile: z.enum(['jwt', 'at+jwt']).default('jwt').meta({
+    description:
+      '`at+jwt`: only access tokens by RFC 9068 (`typ: at+jwt`, with `client_id`, `iat` and `jti`), so that no ID token passes for one.',
+  }),
+  requireBound: z.boolean().default(false).meta({
+    description:
+      'Refuse tokens that are not bound to the client’s certificate (RFC 8705, `cnf.x5t#S256`). A token that is bound must match in any case.',
+  }),
+});
+
+const SCOPE_GRAMMAR = /^[\x21\x23-\x5b\x5d-\x7e]{1,64}$/;
+
+/** Scopes of a key, or that a role needs. */
+export const scopesSchema = (description: string, max: number) =>
+  list(
+    text('a scope (up to 64 visible ASCII characters without " and \\)', SCOPE_GRAMMAR, 'models:infer', 'A scope.'),
+    description,
+    max,
+  );
+
+const secretHash = (description: string) =>
+  discreet(
+    'is not a SHA-256 hash in lower-case hex',
+    'write the hash of the secret part: printf %s SECRET | sha256sum',
+    /^[0-9a-f]{64}$/,
+    description,
+  );
+
+/** Ranges of IP addresses. */
+export const addressesSchema = (description: string) =>
+  list(
+    text(
+      'an IP address, or a range by its first one (IPv4 as IPv4)',
+      /^[0-9A-Fa-f.:]{2,45}(\/\d{1,3})?$/,
+      '10.0.0.0/8',
+      'An IP address or a range.',
+    ).refine((range) => parseAddressRange(range) !== undefined, {
+      error: (issue) =>
+        problem(
+          `${quote(issue.input)} is no IP address, nor a range by its first one`,
+          'write 192.0.2.1, 10.0.0.0/8 or 2001:db8::/32',
+        ),
+    }),
+    description,
+    256,
+  ).min(1, problem('is empty', 'name at least one, or leave the key away'));
+
+/** An API key. */
+export const apiKeySchema = z.strictObject({
+  id: text(
+    'an API key’s id (1 to 64 letters, digits and hyphens)',
+    /^[A-Za-z0-9-]{1,64}$/,
+    'nightly-batch',
+    'Public middle part of `bk_<id>_<secret>`.',
+  ),
+  sha256: secretHash('SHA-256 of the secret part, lower-case hex. The secret itself is never written down.'),
+  expires: timestamp.optional(),
+  previous: z
+    .strictObject({ sha256: secretHash('SHA-256 of the secret before this one.'), expires: timestamp })
+    .optional()
+    .meta({
+      description: 'The secret before this one, which is good until its end: `bulkhead keys rotate` writes it.',
+    }),
+  scopes: scopesSchema('Scopes that calls with this key have. Default: none.', 64).optional(),
+  addresses: addressesSchema(
+    'Addresses that it may be used from, as the connection has them. Default: any.',
+  ).optional(),
+  revoked: z.boolean().default(false).meta({ description: 'Refused from now on; kept so that the record says so.' }),
+});
