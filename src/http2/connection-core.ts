@@ -187,7 +187,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
     this.control.goaway(Math.min(this.lastPeerId, this.announcedLastId), code, debugOf(end));
     this.#endWith(end);
     this.#writer.end();
-    this.watch.linger();
+    this.watch.linger(end.kind === 'protocol');
   }
 
   /** Closes once the last stream of a draining connection has ended. */
@@ -199,7 +199,7 @@ export class ConnectionCore implements StreamHost, SenderListener, WriterListene
   socketEnded(end: ConnectionEnd): void {
     if (!this.ended) this.#endWith(end);
     this.#writer.end();
-    this.watch.linger();
+    this.watch.linger(false);
   }
 
   /** The socket is gone. */

@@ -72,8 +72,12 @@ export class ConnectionWatch {
     this.#deadlines.clear('drain');
   }
 
-  /** The last word is said: the socket has a while to deliver it, and nothing else matters any more. */
-  linger(): void {
+  /**
+   * The last word is said: the socket has a while to deliver it, and nothing else matters any more. `deaf`: of a peer that broke the
+   * rules nothing more is read. What a flood has on its way would be decrypted for nothing, megabytes of it in one turn.
+   */
+  linger(deaf: boolean): void {
+    if (deaf) this.#socket.pause();
     this.#deadlines.clearAll();
     this.#deadlines.set('linger', this.#core.limits.lingerMs);
   }

@@ -101,7 +101,7 @@ export interface ConnectionLimits {
   readonly streamStallBytes: number;
   /** How long a graceful end waits for the round trip that tells which streams were opened before it was heard of. Default 1 s. */
   readonly drainRoundTripMs: number;
-  /** How long the socket is kept after GOAWAY, for the peer to read it; unread input would destroy it on the way. Default 1 s. */
+  /** How long the socket is kept after GOAWAY, for the peer to read it: a socket that is closed with unread input would destroy it on the way. Default 1 s. */
   readonly lingerMs: number;
   /** What our encoder's dynamic table may hold, whatever the peer allows, in bytes. Default 16 KiB. */
   readonly encoderTableBytes: number;

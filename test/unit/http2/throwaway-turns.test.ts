@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { ErrorCode } from '../../../src/http2/error-code.ts';
 import { FrameType, PREFACE } from '../../../src/http2/frame.ts';
 import { eventually, REQUEST } from './loopback.ts';
-import { frame, RawPeer, SETTINGS, SETTINGS_ACK, word } from './raw-peer.ts';
+import { frame, PING, RawPeer, SETTINGS, SETTINGS_ACK, word } from './raw-peer.ts';
 
 /** As many as one TLS record has room for. */
 const STREAMS = 70;
@@ -56,4 +56,21 @@ test('what comes in further pieces stays in its order, and an end of the connect
   await cut.owner.ended;
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
   expect(cut.owner.streams).toHaveLength(20);
+});
+
+test('of a peer that broke the rules nothing more is read, of one that is asked to go everything', async () => {
+  const flood = new RawPeer('server', { limits: { pings: { burst: 3, perSecond: 0, perUsefulFrame: 0 } } });
+  flood.say(PREFACE, SETTINGS, SETTINGS_ACK, PING, PING, PING);
+  await eventually(() => flood.of(FrameType.PING).length === 3);
+  expect(flood.engineSocket.isPaused()).toBe(false);
+  flood.say(PING);
+  await flood.owner.ended;
+  await eventually(() => flood.of(FrameType.GOAWAY).length === 1);
+  flood.say(Buffer.alloc(64 * 1024));
+  expect(flood.engineSocket.isPaused()).toBe(true);
+
+  const asked = RawPeer.server();
+  await eventually(() => asked.of(FrameType.SETTINGS).length > 0);
+  asked.connection.destroy(ErrorCode.NO_ERROR, 'the test ends it');
+  expect(asked.engineSocket.isPaused()).toBe(false);
 });
