@@ -3,12 +3,12 @@ import { Worker } from 'node:worker_threads';
 import { expect, it } from 'vitest';
 import { type Collect, collector, settleHeap } from '../../../src/kernel/heap.ts';
 
-it('settling collects the whole heap once, as a last resort, and leaves a heap above 64 MiB alone', () => {
+it('settling collects the whole heap once, up to 64 MiB as a last resort', () => {
   const asked: Parameters<Collect>[0][] = [];
   settleHeap((options) => void asked.push(options), 64 * 1024 * 1024 + 1);
-  expect(asked).toEqual([]);
+  expect(asked).toEqual([{ type: 'major', execution: 'sync' }]);
   settleHeap((options) => void asked.push(options), 64 * 1024 * 1024);
-  expect(asked).toEqual([{ type: 'major', execution: 'sync', flavor: 'last-resort' }]);
+  expect(asked.slice(1)).toEqual([{ type: 'major', execution: 'sync', flavor: 'last-resort' }]);
 });
 
 it('the collector is V8’s own: what nobody holds is gone when it returns, and nobody else sees it', () => {
