@@ -45,7 +45,11 @@ export class HpackDecoder {
   #traits = 0;
   #listBytes = 0;
   #repeatable = true;
-  #neverIndexed: Set<string> | undefined;
+  #neverIndexed: ReadonlySet<string> | undefined;
+  /** The name that was never indexed alone in a block: the next block has the same one, as a rule. */
+  #neverIndexedAlone: ReadonlySet<string> = new Set();
+  /** More than one of this block. */
+  #neverIndexedTogether: Set<string> | undefined;
   #decoded: HeaderBlock = [];
   #contentLength = -1;
 
@@ -106,6 +110,7 @@ export class HpackDecoder {
     this.#listBytes = 0;
     this.#repeatable = true;
     this.#neverIndexed = undefined;
+    this.#neverIndexedTogether = undefined;
     this.#readSizeUpdates();
     while (this.#at < end && this.#fault === undefined) this.#readField();
     this.#bytes = EMPTY;
@@ -153,8 +158,20 @@ export class HpackDecoder {
     } else {
       const field = this.#readLiteral(4, true);
       if (field === undefined) return;
-      if ((first & 0x10) !== 0) (this.#neverIndexed ??= new Set()).add(field.name);
+      if ((first & 0x10) !== 0) this.#noteNeverIndexed(field.name);
       this.#keep(field);
+    }
+  }
+
+  #noteNeverIndexed(name: string): void {
+    const names = this.#neverIndexed;
+    if (names === undefined) {
+      if (!this.#neverIndexedAlone.has(name)) this.#neverIndexedAlone = new Set([name]);
+      this.#neverIndexed = this.#neverIndexedAlone;
+    } else if (!names.has(name)) {
+      this.#neverIndexedTogether ??= new Set(names);
+      this.#neverIndexedTogether.add(name);
+      this.#neverIndexed = this.#neverIndexedTogether;
     }
   }
 

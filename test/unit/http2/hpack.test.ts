@@ -312,6 +312,22 @@ describe('a field that is never indexed (RFC 7541 §6.2.3)', () => {
     expect(neverIndexedIn(decoder.block)).toBe(undefined);
   });
 
+  test('is of its own block, whatever blocks before and after have', () => {
+    const decoder = new HpackDecoder(LIMITS);
+    const decoded = [
+      ['token'],
+      ['token', 'authorization', 'token'],
+      ['token'],
+      ['authorization'],
+      ['authorization', 'token'],
+    ].map((names) => {
+      const bytes = Buffer.concat(names.map((name) => NEVER[name === 'token' ? 'token' : 'authorization']));
+      expect(decoder.decode(bytes, 0, bytes.length)).toBe(undefined);
+      return { names, block: decoder.block };
+    });
+    for (const { names, block } of decoded) expect(neverIndexedIn(block)).toEqual(new Set(names));
+  });
+
   test.each(Object.keys(NEVER))('is sent so each time, even if it is in a table: %s', (name) => {
     const encoder = new HpackEncoder(4_096);
     const decoder = new HpackDecoder(LIMITS);
