@@ -263,7 +263,7 @@ export class Inbound implements FrameSink {
 }
 
 /**
- * Streams that a peer may begin and throw away before it is others' turn. Some 80 fit into one TLS record: at once they kept every
- * other connection of the thread waiting for 3 ms.
+ * Streams that a peer may begin and throw away before it is others' turn. Some 80 fit into one TLS record, and
+ * nobody else of the thread is served while they are done.
  */
 const THROWN_AWAY_PER_TURN = 10;

@@ -3,8 +3,7 @@
  *
  * A sidecar's heap is small: some 15 MB that live, beside a young generation of as much again. V8 starts to mark when what is left
  * below its limit is less than the young generation, and in a process that promotes little it keeps the limit close: so it marked
- * all the time, on the worker's core. With three times the live heap as limit a lone caller's calls cost 0.6 times the CPU, and
- * 500 at once 0.8 times; resident memory is the same (decision 0004).
+ * all the time, on the worker's core. What more room brings, in CPU and in memory, is in decision 0004.
  */
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
