@@ -67,6 +67,8 @@ export interface LimitsConfig {
   readonly maxConnectionsPerAddress: number;
   /** TLS handshakes in progress, per worker. */
   readonly maxHandshakes: number;
+  /** A client that was sent away for what it did may connect again after it; 0: at once. */
+  readonly coolOffMs: number;
   readonly idleTimeoutMs: number;
   /** A client's connection is asked to end at this age, ± 10 %; undefined: at none. */
   readonly maxConnectionAgeMs: number | undefined;

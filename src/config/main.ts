@@ -106,6 +106,7 @@ function build(scope: FileScope, source: MainSource, environment: Environment): 
       maxConnectionsPerTenant: limits.maxConnectionsPerTenant,
       maxConnectionsPerAddress: limits.maxConnectionsPerAddress,
       maxHandshakes: limits.maxHandshakes,
+      coolOffMs: limits.coolOff,
       idleTimeoutMs: limits.idleTimeout,
       maxConnectionAgeMs: limits.maxConnectionAge,
       maxConnectionAgeGraceMs: limits.maxConnectionAgeGrace,

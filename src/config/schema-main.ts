@@ -28,6 +28,12 @@ const limits = z
       1,
       1_000_000,
     ).default(1_000),
+    coolOff: duration(
+      'A client that broke the protocol or a limit of its connection may connect again after it. By tenant and address.',
+      '1s',
+      '0s',
+      '10m',
+    ).prefault('1s'),
     idleTimeout: duration('A connection without calls is closed after it.', '15m', '1s', '1d').prefault('15m'),
     maxConnectionAge: duration(
       'A connection is asked to end at this age, ± 10 %, and its client connects anew. Default: at none.',

@@ -5,7 +5,7 @@
  * nobody's, stays with it and ends in the alert handshake_failure, before any tenant's certificate was shown. (Node offers
  * no way to send unrecognized_name.)
  */
-import type { SecureContext, TLSSocket, TlsOptions } from 'node:tls';
+import { type SecureContext, TLSSocket, type TlsOptions } from 'node:tls';
 import { contextDefaults, type MinTlsVersion } from './tls-contexts.ts';
 
 export interface ListenerTls {
@@ -13,6 +13,8 @@ export interface ListenerTls {
   readonly handshakeTimeoutMs: number;
   /** The context of the tenant that a server name (as sent, lower-cased) claims; undefined: nobody's. */
   contextOf(serverName: string): SecureContext | undefined;
+  /** Whether a client at this address may shake hands in that name just now; when not, it costs us no signature. */
+  mayBegin(serverName: string, address: string): boolean;
   /** `contextOf` threw: a tenant's certificate or CA is unusable. The connection ends as for an unknown name. */
   onUnusable(serverName: string, error: unknown): void;
 }
@@ -30,11 +32,21 @@ export function listenerTlsOptions(listener: ListenerTls): TlsOptions {
     rejectUnauthorized: true,
     ALPNProtocols: ['h2'],
     handshakeTimeout: listener.handshakeTimeoutMs,
-    SNICallback: (serverName, done) => {
+    SNICallback(this: unknown, serverName, done) {
+      // Node calls it on the socket that says hello. If it should ever not: the listener asks once more after the handshake.
+      const address = this instanceof TLSSocket ? (this.remoteAddress ?? '') : '';
+      if (!listener.mayBegin(serverName.toLowerCase(), address)) return done(new CoolingOff());
       done(null, contextOrNone(listener, serverName.toLowerCase()));
     },
   };
 }
+
+/** It comes back sooner than it may. */
+class CoolingOff extends Error {
+  readonly code = COOLING_OFF;
+}
+
+const COOLING_OFF = 'ERR_COOLING_OFF';
 
 /** An exception in an SNICallback would end the process (CVE-2026-21637). */
 function contextOrNone(listener: ListenerTls, serverName: string): SecureContext | undefined {
@@ -56,6 +68,7 @@ export interface HandshakeRefusal {
     | 'TLS_ALPN_UNSUPPORTED'
     | 'TLS_VERSION_UNSUPPORTED'
     | 'TLS_HANDSHAKE_TIMEOUT'
+    | 'COOLING_OFF'
     | 'TLS_CONNECTION_LOST'
     | 'TLS_HANDSHAKE_FAILED';
   /** As sent, at most 255 characters; empty when there was none or the hello was refused before it was read. */
@@ -101,6 +114,8 @@ function reasonOf(code: string, serverName: string): HandshakeRefusal['reason'] 
       return 'TLS_VERSION_UNSUPPORTED';
     case 'ERR_TLS_HANDSHAKE_TIMEOUT':
       return 'TLS_HANDSHAKE_TIMEOUT';
+    case COOLING_OFF:
+      return 'COOLING_OFF';
     case 'ECONNRESET':
       return 'TLS_CONNECTION_LOST';
     default:

@@ -17,6 +17,7 @@ import type { Turn } from '../kernel/turn.ts';
 import type { CallServices } from './call-services.ts';
 import { clientConnectionOptions } from './client-connection-options.ts';
 import { ConnectionAge } from './connection-age.ts';
+import { CoolOff } from './cool-off.ts';
 import { acceptedSocket, Door } from './door.ts';
 import { Drain, letQueueIn } from './drain.ts';
 import type { Refusals } from './refusals.ts';
@@ -45,6 +46,7 @@ export class Listener implements SessionHost {
   readonly #contexts = new TlsContexts();
   readonly #sessions = new Set<Session>();
   readonly #door = new Door(() => this.#drain?.check());
+  readonly #coolOff = new CoolOff();
   readonly #server: Server;
   #generation: Settings;
   #minTlsVersion: ListenerConfig['minTlsVersion'];
@@ -132,8 +134,12 @@ export class Listener implements SessionHost {
     return this.#options.tenants.runtime(id);
   }
 
-  ended(session: Session): void {
+  ended(session: Session, expelled: boolean): void {
     this.#sessions.delete(session);
+    if (expelled) {
+      const { address, claim } = session.peer;
+      this.#coolOff.begin(address, claim.id, this.#options.turn.now(), this.#generation.limits.coolOffMs);
+    }
     session.occupancy.connections--;
     this.#door.leave(session.peer.address);
     this.#drain?.check();
@@ -184,6 +190,7 @@ export class Listener implements SessionHost {
       minVersion: this.#minTlsVersion,
       handshakeTimeoutMs: this.#generation.limits.handshakeTimeoutMs,
       contextOf: (serverName) => this.#contextOf(serverName),
+      mayBegin: (serverName, address) => !this.#isCoolingOff(this.#options.tenants.claimed(serverName)?.id, address),
       onUnusable: (serverName, error) => {
         const detail = error instanceof Error ? error.message : String(error);
         this.#note(undefined, serverName, 'TLS_CONTEXT_UNUSABLE', detail);
@@ -230,6 +237,10 @@ export class Listener implements SessionHost {
     return tenant === undefined ? undefined : this.#contexts.contextFor(tenant, this.#minTlsVersion);
   }
 
+  #isCoolingOff(tenant: TenantId | undefined, address: string): boolean {
+    return tenant !== undefined && this.#coolOff.has(address, tenant, this.#options.turn.now());
+  }
+
   #onConnection(socket: Socket): void {
     this.#addresses.set(socket, socket.remoteAddress ?? '');
     const { limits } = this.#generation;
@@ -260,6 +271,7 @@ export class Listener implements SessionHost {
       const why = peer.error.kind === 'certificate_unacceptable' ? peer.error.why : peer.error.kind;
       return this.#refuse(socket, serverName, 'TLS_CLIENT_CERT_UNACCEPTABLE', why);
     }
+    if (this.#isCoolingOff(config.id, remote.address)) return this.#refuse(socket, serverName, 'COOLING_OFF', '');
     this.#certificates.set(peer.value, certificate);
     this.#begin(socket, peer.value, serverName, tenant);
   }

@@ -26,7 +26,8 @@ export interface SessionHost {
   services(): CallServices;
   /** The peer's tenant as of now; undefined when it is no longer configured. */
   tenant(id: TenantId): TenantRuntime | undefined;
-  ended(session: Session): void;
+  /** It is over; `expelled`: since its peer broke the protocol or a limit. */
+  ended(session: Session, expelled: boolean): void;
 }
 
 export class Session implements ConnectionOwner, Holding {
@@ -119,7 +120,7 @@ export class Session implements ConnectionOwner, Holding {
     if (end.kind === 'protocol') {
       this.#refused(end.limit === undefined ? 'HTTP2_PROTOCOL_ERROR' : `HTTP2_LIMIT_${end.limit}`, end.why);
     }
-    this.#host.ended(this);
+    this.#host.ended(this, end.kind === 'protocol');
   }
 
   onRefused(_connection: Connection, why: string): void {

@@ -171,6 +171,14 @@ export const CONFIGURED_ROWS: Record<Configured<keyof LimitsConfig>, LimitRow> =
       'lets the oldest handshake give way when there are too many',
     ],
   },
+  coolOff: {
+    attack: 'Whoever is thrown out comes back, and the others pay for handshake and attack again',
+    test: [
+      'unit/proxy/cool-off.test.ts',
+      'stays out for its time, and not a microsecond longer',
+      'keeps at most %i of them, and lets the first go for one more',
+    ],
+  },
   idleTimeout: {
     attack: 'Connections that do nothing are kept for ever',
     test: [TIMES, 'doing nothing is as long as its limit, and not a millisecond longer'],

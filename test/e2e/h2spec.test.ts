@@ -12,7 +12,11 @@ let sidecar: Sidecar;
 
 beforeAll(async () => {
   upstream = await ModelUpstream.start();
-  sidecar = await Sidecar.start({ tenants: [{ id: 'acme', upstream: upstream.address }] });
+  sidecar = await Sidecar.start({
+    tenants: [{ id: 'acme', upstream: upstream.address }],
+    // It breaks the protocol a hundred times in a row, and must be let in each time.
+    extra: { limits: { coolOff: '0s' } },
+  });
 });
 
 afterAll(async () => {

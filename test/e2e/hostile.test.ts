@@ -24,7 +24,7 @@ beforeAll(async () => {
   upstream = await ModelUpstream.start();
   sidecar = await Sidecar.start({
     tenants: ['acme', 'umbrella'].map((id) => ({ id, upstream: upstream.address })),
-    extra: { workers: 1, limits: { maxInflated: '4MiB' } },
+    extra: { workers: 1, limits: { maxInflated: '4MiB', coolOff: '0s' } },
   });
 });
 

@@ -56,6 +56,7 @@ describe('what is left away', () => {
       maxConnectionsPerTenant: 5_000,
       maxConnectionsPerAddress: 5_000,
       maxHandshakes: 1_000,
+      coolOffMs: 1_000,
       idleTimeoutMs: 900_000,
       maxConnectionAgeMs: undefined,
       maxConnectionAgeGraceMs: undefined,

@@ -47,6 +47,7 @@ async function listen(
         const tenant = tenants.find((candidate) => candidate.serverNames.includes(serverName));
         return tenant === undefined ? undefined : contexts.contextFor(tenant, minVersion);
       },
+      mayBegin: () => true,
       onUnusable: (serverName) => outcomes.push(`unusable ${serverName}`),
     }),
   );
