@@ -3,7 +3,7 @@
  */
 import { row, type ServiceRows } from '../inspection/method-row.ts';
 import { PROTOCOLS, protocolOf } from '../inspection/protocols.ts';
-import { readProtoset } from '../inspection/protoset.ts';
+import { readProtoset } from '../inspection/protoset-reader.ts';
 import type { FileScope } from './file-scope.ts';
 import type { ProtosetConfig } from './generation.ts';
 import type { TenantSource } from './schema-tenant.ts';

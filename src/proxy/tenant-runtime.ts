@@ -12,7 +12,7 @@ import type { LimitsConfig, TenantConfig, UpstreamConfig } from '../config/gener
 import type { ServiceRows } from '../inspection/method-row.ts';
 import { MethodTable } from '../inspection/method-table.ts';
 import { servicesOf } from '../inspection/protocols.ts';
-import { readProtoset } from '../inspection/protoset.ts';
+import { readProtoset } from '../inspection/protoset-reader.ts';
 import type { Turn } from '../kernel/turn.ts';
 import { QuotaGate } from '../quota/quota-gate.ts';
 import type { SharedTables } from '../quota/shared-state.ts';
