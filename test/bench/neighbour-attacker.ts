@@ -10,14 +10,17 @@ import { BENCH_ATTACKS, type BenchAttack } from './neighbour-attacks.ts';
 import type { AttackOrder, Struck } from './neighbour-messages.ts';
 import { obey } from './ordered-process.ts';
 
-/** Between two pieces of what is dribbled. */
-const DRIBBLE_MS = 20;
-
 interface Ending {
   readonly how: string;
   /** Undefined: it was not ended. */
   readonly afterMs: number | undefined;
 }
+
+/** It was thrown out a moment ago, and is not let in yet (`limits.coolOff`). */
+const TURNED_AWAY: Ending = { how: 'turned away', afterMs: undefined };
+
+/** Between two pieces of what is dribbled. */
+const DRIBBLE_MS = 20;
 
 obey<AttackOrder, Struck>(async (order) => {
   const attack = BENCH_ATTACKS.get(order.attack);
@@ -32,7 +35,7 @@ obey<AttackOrder, Struck>(async (order) => {
   for (const { how } of endings) ends[how] = (ends[how] ?? 0) + 1;
   const times = endings.flatMap(({ afterMs }) => (afterMs === undefined ? [] : [afterMs]));
   return {
-    times: endings.length,
+    times: endings.filter((ending) => ending !== TURNED_AWAY).length,
     ends,
     endedAfterMs: times.toSorted((one, other) => one - other)[times.length >> 1],
   };
@@ -57,7 +60,9 @@ async function overHttp2(
 ): Promise<Ending> {
   const pem = readFileSync(target.clientPem, 'utf8');
   const { port, serverName } = target;
-  const client = await FrameClient.connect({ port, serverName, caPem, certPem: pem, keyPem: pem });
+  const access = { port, serverName, caPem, certPem: pem, keyPem: pem };
+  const client = await FrameClient.connect(access).catch(() => undefined);
+  if (client === undefined) return TURNED_AWAY;
   // Both have said their SETTINGS by then, and acknowledged the other's.
   await delay(10);
   const from = performance.now();
