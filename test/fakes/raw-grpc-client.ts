@@ -17,6 +17,10 @@ export interface Access {
   readonly ciphers?: string;
   /** The window that each response begins with; none of it is given back by a client that does not read. */
   readonly initialWindowBytes?: number;
+  /** Where it connects from; default: wherever the kernel says. */
+  readonly localAddress?: string;
+  /** Calls follow the handshake at once, before the server has said anything: in TLS 1.3, before it has seen the certificate. */
+  readonly hasty?: boolean;
 }
 
 export interface Answer {
@@ -61,6 +65,7 @@ export class RawGrpcClient {
       ...(access.certPem === undefined ? {} : { cert: access.certPem }),
       ...(access.keyPem === undefined ? {} : { key: access.keyPem }),
       ...(access.ciphers === undefined ? {} : { ciphers: access.ciphers }),
+      ...(access.localAddress === undefined ? {} : { localAddress: access.localAddress }),
     });
     await new Promise<void>((resolve, reject) => {
       socket.once('secureConnect', resolve);
@@ -74,6 +79,7 @@ export class RawGrpcClient {
         : { settings: { initialWindowSize: access.initialWindowBytes } }),
     });
     session.on('error', () => undefined);
+    if (access.hasty === true) return new RawGrpcClient(session);
     // In TLS 1.3 a refused client certificate shows only after the client believes itself connected.
     await new Promise<void>((resolve, reject) => {
       session.once('remoteSettings', () => resolve());
