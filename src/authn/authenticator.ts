@@ -17,6 +17,7 @@ import { ApiKeys, type KnownKey } from './api-keys.ts';
 import { bearerToken, type Presented } from './credentials.ts';
 import type { CredentialDirectory } from './directory.ts';
 import { fetchJwks, type JwksFetch } from './jwks-fetch.ts';
+import { type KeptClaims, NO_CLAIMS } from './kept-claims.ts';
 import { AUTHN_LIMITS, type AuthnLimits } from './limits.ts';
 import { SecondChanceCache } from './second-chance-cache.ts';
 import { isBoundTo } from './token-binding.ts';
@@ -34,6 +35,7 @@ interface CallerFacts {
   readonly certificateId: string;
   readonly strength: TokenStrength | undefined;
   readonly keyScopes: readonly string[];
+  readonly claims: KeptClaims;
   readonly expiresAt: EpochMicros;
 }
 
@@ -53,6 +55,8 @@ class CallerEvidence {
   readonly strength: TokenStrength | undefined;
   /** Scopes of the API key; none without one. */
   readonly keyScopes: readonly string[];
+  /** What the token says of what the tenant's rules ask for; empty without one. */
+  readonly claims: KeptClaims;
   /** From then on the same credentials are refused: the first of the token's, the key's and the certificate's end. */
   readonly expiresAt: EpochMicros;
 
@@ -66,6 +70,7 @@ class CallerEvidence {
     this.certificateId = facts.certificateId;
     this.strength = facts.strength;
     this.keyScopes = facts.keyScopes;
+    this.claims = facts.claims;
     this.expiresAt = facts.expiresAt;
   }
 
@@ -217,6 +222,7 @@ export class Authenticator {
         certificateId: peer.certificateId,
         strength: token?.identity.strength,
         keyScopes: key?.config.scopes ?? [],
+        claims: token?.claims ?? NO_CLAIMS,
         // The least of numbers that are all microseconds.
         expiresAt: Math.min(tokenEnd, key?.expiresAtMicros ?? Number.POSITIVE_INFINITY, certificateEnd) as EpochMicros,
       }),

@@ -9,6 +9,7 @@ import { parseClaims, parseCompactJws, type UnverifiedJws } from './compact-jws.
 import type { CredentialDirectory } from './directory.ts';
 import { type JwksAccess, JwksSource, type KeySet } from './jwks-source.ts';
 import { SIGNATURE_ALGORITHMS, type SignatureVerdict, verifySignature } from './jws-signature.ts';
+import { ClaimSelection, type KeptClaims } from './kept-claims.ts';
 import type { JsonObject } from './strict-json.ts';
 import { checkClaims, type TokenIdentity } from './token-claims.ts';
 import { Turnstile } from './turnstile.ts';
@@ -16,6 +17,7 @@ import { Turnstile } from './turnstile.ts';
 /** A verified token, with what to watch for the day its key is withdrawn. */
 export interface VerifiedToken {
   readonly identity: TokenIdentity;
+  readonly claims: KeptClaims;
   readonly source: JwksSource;
   /** It stands as long as this is the source's version. */
   readonly keysVersion: number;
@@ -33,11 +35,13 @@ export class TokenVerifier {
   readonly #limits: JwksAccess['limits'];
   readonly #issuers: ReadonlyMap<string, Trusted>;
   readonly #turnstile: Turnstile;
+  readonly #claims: ClaimSelection;
 
   constructor(tenant: TenantConfig, directory: CredentialDirectory, access: JwksAccess) {
     this.#tenant = tenant;
     this.#directory = directory;
     this.#limits = access.limits;
+    this.#claims = new ClaimSelection(tenant);
     this.#turnstile = new Turnstile(access.limits.maxConcurrentSignatures);
     this.#issuers = new Map(
       tenant.issuers.map((config) => [
@@ -97,7 +101,8 @@ export class TokenVerifier {
   #identify(claims: JsonObject, issuer: Trusted, keys: KeySet, now: EpochMicros): Result<VerifiedToken, Denial> {
     const identity = checkClaims(claims, issuer.config, this.#tenant.id, now);
     if (!identity.ok) return identity;
-    return ok({ identity: identity.value, source: issuer.source, keysVersion: keys.version });
+    const kept = this.#claims.select(claims);
+    return ok({ identity: identity.value, claims: kept, source: issuer.source, keysVersion: keys.version });
   }
 }
 

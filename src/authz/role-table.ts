@@ -1,7 +1,8 @@
 /**
  * A tenant's roles and bindings, compiled: who has which role, what a role allows. Nothing is allowed by absence.
  */
-import type { BindingConfig, RoleConfig, StepUpConfig, TenantConfig } from '../config/generation.ts';
+import type { KeptClaims } from '../authn/kept-claims.ts';
+import type { BindingConfig, ClaimMatch, RoleConfig, StepUpConfig, TenantConfig } from '../config/generation.ts';
 import { Glob } from './glob.ts';
 
 /** A role that a binding gives. */
@@ -14,7 +15,8 @@ export interface Grant {
 /** A role that a caller has, and which of its credentials gave it. */
 export interface HeldGrant {
   readonly grant: Grant;
-  readonly bySubject: boolean;
+  /** By its subject, or by what it claims. */
+  readonly byToken: boolean;
   readonly byKey: boolean;
   readonly byCertificate: boolean;
 }
@@ -24,6 +26,7 @@ export interface Principal {
   readonly subject: string | undefined;
   readonly keyId: string | undefined;
   readonly certificateId: string;
+  readonly claims: KeptClaims;
 }
 
 export class Role {
@@ -69,11 +72,14 @@ interface Binding {
   readonly subjects: Names;
   readonly keys: Names;
   readonly certificates: Names;
+  readonly claims: readonly ClaimMatch[];
 }
 
 interface Names {
   readonly any: boolean;
   readonly exact: ReadonlySet<string>;
+  /** `spiffe://domain/path/` of each `spiffe://domain/path/*`. */
+  readonly below: ReadonlySet<string>;
 }
 
 export class RoleTable {
@@ -89,15 +95,15 @@ export class RoleTable {
   }
 
   /** The grants of a caller, in the order of the bindings. */
-  grantsOf({ subject, keyId, certificateId }: Principal): readonly HeldGrant[] {
+  grantsOf({ subject, keyId, certificateId, claims }: Principal): readonly HeldGrant[] {
     return this.#bindings
       .map((binding) => ({
         grant: binding.grant,
-        bySubject: has(binding.subjects, subject),
+        byToken: has(binding.subjects, subject) || says(claims, binding.claims),
         byKey: has(binding.keys, keyId),
         byCertificate: has(binding.certificates, certificateId),
       }))
-      .filter(({ bySubject, byKey, byCertificate }) => bySubject || byKey || byCertificate);
+      .filter(({ byToken, byKey, byCertificate }) => byToken || byKey || byCertificate);
   }
 }
 
@@ -108,14 +114,42 @@ function compile(config: BindingConfig, role: Role): Binding {
     keys: namesOf(config.keys),
     // Certificates name their DNS names in lower case.
     certificates: namesOf(config.certificates.map((id) => (id.startsWith('dns:') ? id.toLowerCase() : id))),
+    claims: config.claims ?? [],
   };
 }
 
 function namesOf(names: readonly string[]): Names {
-  return { any: names.includes('*'), exact: new Set(names.filter((name) => name !== '*')) };
+  const isBelow = (name: string): boolean => name.startsWith('spiffe://') && name.endsWith('/*');
+  return {
+    any: names.includes('*'),
+    exact: new Set(names.filter((name) => name !== '*' && !isBelow(name))),
+    below: new Set(names.filter(isBelow).map((name) => name.slice(0, -1))),
+  };
 }
 
 /** `*` means anybody who has such a credential, not anybody. */
-function has(names: Names, name: string | undefined): boolean {
-  return name !== undefined && (names.any || names.exact.has(name));
+function has({ any, exact, below }: Names, name: string | undefined): boolean {
+  if (name === undefined) return false;
+  return any || exact.has(name) || (below.size > 0 && isBelowOne(name, below));
+}
+
+/** By whole segments of the path, and never above it: a trust domain is no segment. */
+function isBelowOne(id: string, below: ReadonlySet<string>): boolean {
+  if (!id.startsWith('spiffe://')) return false;
+  const root = id.indexOf('/', 'spiffe://'.length);
+  for (let at = id.lastIndexOf('/'); at >= root && root > 0; at = id.lastIndexOf('/', at - 1)) {
+    if (below.has(id.slice(0, at + 1))) return true;
+  }
+  return false;
+}
+
+/** Whether a token says all of it. Nothing that is asked is nothing that is said. */
+function says(claims: KeptClaims, asked: readonly ClaimMatch[]): boolean {
+  return (
+    asked.length > 0 &&
+    asked.every(({ path, values }) => {
+      const said = claims.get(path);
+      return said !== undefined && values.some((value) => said.includes(value));
+    })
+  );
 }

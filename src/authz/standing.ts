@@ -56,7 +56,7 @@ function reaches(required: readonly string[], held: HeldGrant, { strength, keySc
   const ofToken = strength?.scope.split(' ') ?? [];
   const has = (scopes: readonly string[]): boolean => required.every((scope) => scopes.includes(scope));
   return (
-    (held.bySubject && has(ofToken)) ||
+    (held.byToken && has(ofToken)) ||
     (held.byKey && has(keyScopes)) ||
     (held.byCertificate && has(strength === undefined ? keyScopes : ofToken))
   );

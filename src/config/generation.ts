@@ -240,9 +240,21 @@ export interface BindingConfig {
   readonly subjects: readonly string[];
   /** Ids of API keys; `*` for any. */
   readonly keys: readonly string[];
-  /** `spiffe://…` or `dns:…` of the client certificate; `*` for any. */
+  /** `spiffe://…` or `dns:…` of the client certificate; `spiffe://…/*` for all ids below a path, `*` for any. */
   readonly certificates: readonly string[];
+  /** What the token must say, all of it; absent: it is not asked. */
+  readonly claims?: readonly ClaimMatch[];
   readonly source: string;
+}
+
+/** What a claim's value may be to a rule; of a list, each member. */
+export type ClaimScalar = string | number | boolean;
+
+export interface ClaimMatch {
+  /** JSON Pointer to the claim. */
+  readonly path: string;
+  /** One of these must be the claim's value, or in its list; `*`: it must be there. */
+  readonly values: readonly ClaimScalar[];
 }
 
 export interface QuotaConfig {

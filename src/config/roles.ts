@@ -2,9 +2,10 @@
  * Roles and bindings of one tenant: short method names made full, and every name checked against what it refers to.
  */
 
+import { canonicalClaimPath } from '../authn/claim-path.ts';
 import { protocolOf } from '../inspection/protocols.ts';
 import type { FileScope } from './file-scope.ts';
-import type { BindingConfig, RoleConfig, StepUpConfig } from './generation.ts';
+import type { BindingConfig, ClaimMatch, RoleConfig, StepUpConfig } from './generation.ts';
 import type { KnownMethods } from './known-methods.ts';
 import type { TenantSource } from './schema-tenant.ts';
 import { nearest } from './suggestion.ts';
@@ -33,12 +34,24 @@ export function buildRoles(
     };
   });
   const bindings = source.bindings.map(
-    (binding, index): BindingConfig => ({ ...binding, source: at('bindings', index) }),
+    ({ claims, ...binding }, index): BindingConfig => ({
+      ...binding,
+      ...(claims === undefined ? {} : { claims: claimMatches(claims) }),
+      source: at('bindings', index),
+    }),
   );
   judgeRoles(scope, source, roles, known);
   judgeStrength(scope, source);
   judgeBindings(scope, source);
   return { roles, bindings };
+}
+
+/** The schema has found every path to be one. */
+function claimMatches(claims: NonNullable<TenantSource['bindings'][number]['claims']>): readonly ClaimMatch[] {
+  return Object.entries(claims).map(([path, values]) => ({
+    path: canonicalClaimPath(path) ?? path,
+    values: Array.isArray(values) ? values : [values],
+  }));
 }
 
 /** `ModelInfer` → `inference.GRPCInferenceService/ModelInfer`; reports a method that nobody serves. */
@@ -182,8 +195,10 @@ function judgeBindings(scope: FileScope, source: TenantSource): void {
       const fix = near === undefined ? 'add it to apiKeys, or remove it here' : `did you mean ${near}?`;
       scope.report({ path: ['bindings', index, 'keys', position] }, `there is no API key ${key}`, fix);
     }
-    if (binding.subjects.length + binding.keys.length + binding.certificates.length === 0) {
-      scope.report({ path: ['bindings', index] }, 'gives the role to nobody', 'name subjects, keys or certificates');
+    const { subjects, keys, certificates, claims } = binding;
+    if (subjects.length + keys.length + certificates.length === 0 && claims === undefined) {
+      const fix = 'name subjects, keys, certificates or claims';
+      scope.report({ path: ['bindings', index] }, 'gives the role to nobody', fix);
     }
     judgeReach(scope, source, index);
   }
@@ -197,6 +212,13 @@ function judgeReach(scope: FileScope, source: TenantSource, index: number): void
     scope.report(
       { path: ['bindings', index, 'subjects'] },
       'names token subjects, but there are no issuers',
+      'add the issuer of their tokens, or remove it',
+    );
+  }
+  if (binding.claims !== undefined && source.issuers.length === 0) {
+    scope.report(
+      { path: ['bindings', index, 'claims'] },
+      'names claims of tokens, but there are no issuers',
       'add the issuer of their tokens, or remove it',
     );
   }

@@ -2,8 +2,9 @@
  * What a tenant's file may say of roles, and of who has them.
  */
 import { z } from 'zod';
+import { canonicalClaimPath } from '../authn/claim-path.ts';
 import { scopesSchema } from './schema-credentials.ts';
-import { duration, list, name, text } from './schema-values.ts';
+import { duration, list, name, problem, quote, text } from './schema-values.ts';
 
 const stepUp = z
   .strictObject({
@@ -61,6 +62,32 @@ export const roleSchema = z.strictObject({
   stepUp: stepUp.optional(),
 });
 
+const claimValue = z.union([name('a value', 'A value.', 1024), z.boolean(), z.int()], {
+  error: (issue) => problem(`${quote(issue.input)} is not a value`, 'write text, true, false or a whole number'),
+});
+
+/** What a token must say: by claim, the values of which it must have one. */
+const claimsSchema = z
+  .record(
+    z.string().refine((path) => canonicalClaimPath(path) !== undefined, {
+      error: (issue) =>
+        problem(
+          `${quote(issue.input)} is no path of a claim`,
+          'write its name, names joined by dots (realm_access.roles), or a JSON Pointer (/https:~1~1acme.example~1groups)',
+        ),
+    }),
+    z.union([claimValue, list(claimValue, 'Values.', 1000).min(1)], {
+      error: (issue) => problem(`${quote(issue.input)} is not a value, nor a list of some`, 'write a value, or [a, b]'),
+    }),
+  )
+  .refine((claims) => Object.keys(claims).length > 0 && Object.keys(claims).length <= 16, {
+    error: problem('does not have from 1 to 16 claims', 'name at least one, or remove it'),
+  })
+  .meta({
+    description:
+      'Tokens that say all of this: for each claim the value, or the values, of which one must be the claim’s own or in its list; `*` for any.',
+  });
+
 /** Who has a role. */
 export const bindingSchema = z.strictObject({
   role: name('a role', 'Name of the role that is given.', 64),
@@ -68,12 +95,13 @@ export const bindingSchema = z.strictObject({
   keys: list(name('a key id', 'Id of an API key; `*` for any.', 64), 'API keys.', 10_000).default([]),
   certificates: list(
     text(
-      'a certificate’s name (spiffe://domain/path, dns:name or "*")',
-      /^(\*|spiffe:\/\/[a-z0-9._-]+\/[A-Za-z0-9._/-]+|dns:[A-Za-z0-9.-]+)$/,
+      'a certificate’s name (spiffe://domain/path, spiffe://domain/path/*, dns:name or "*")',
+      /^(\*|spiffe:\/\/[a-z0-9._-]+\/(([A-Za-z0-9._-]+\/)*\*|[A-Za-z0-9._/-]+)|dns:[A-Za-z0-9.-]+)$/,
       'spiffe://acme.example/batch',
       'A certificate’s name.',
     ),
-    'Client certificates: `spiffe://…`, `dns:…`, or `*` for any.',
+    'Client certificates: `spiffe://…`, `spiffe://…/*` for all ids below a path, `dns:…`, or `*` for any.',
     10_000,
   ).default([]),
+  claims: claimsSchema.optional(),
 });

@@ -2,7 +2,7 @@
  * Finds roles that another one makes needless: whoever has the one has the other as well, which allows all of it. Narrowing such a
  * role changes nothing, and whoever narrows it believes that it did.
  */
-import type { BindingConfig, RoleConfig } from './generation.ts';
+import type { BindingConfig, ClaimMatch, RoleConfig } from './generation.ts';
 
 export interface ShadowedRole {
   readonly index: number;
@@ -131,10 +131,11 @@ interface Holders {
   readonly subjects: ReadonlySet<string>;
   readonly keys: ReadonlySet<string>;
   readonly certificates: ReadonlySet<string>;
+  readonly claims: readonly ClaimMatch[];
 }
 
-function holdersOf({ subjects, keys, certificates }: BindingConfig): Holders {
-  return { subjects: new Set(subjects), keys: new Set(keys), certificates: new Set(certificates) };
+function holdersOf({ subjects, keys, certificates, claims = [] }: BindingConfig): Holders {
+  return { subjects: new Set(subjects), keys: new Set(keys), certificates: new Set(certificates), claims };
 }
 
 function includesAll(wide: Holders, narrow: Holders, budget: Budget): boolean {
@@ -145,7 +146,22 @@ function includesAll(wide: Holders, narrow: Holders, budget: Budget): boolean {
   return (
     among(narrow.subjects, wide.subjects) &&
     among(narrow.keys, wide.keys) &&
-    among(narrow.certificates, wide.certificates)
+    among(narrow.certificates, wide.certificates) &&
+    (narrow.claims.length === 0 || impliesAll(narrow.claims, wide.claims, budget))
+  );
+}
+
+/** Whether who says the narrow claims says the wide ones too: of each of these, it says nothing that would not do. */
+function impliesAll(narrow: readonly ClaimMatch[], wide: readonly ClaimMatch[], budget: Budget): boolean {
+  return (
+    wide.length > 0 &&
+    wide.every(({ path, values }) =>
+      narrow.some(
+        (own) =>
+          own.path === path &&
+          (values.includes('*') || own.values.every((value) => spend(budget) && values.includes(value))),
+      ),
+    )
   );
 }
 

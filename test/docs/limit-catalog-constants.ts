@@ -154,6 +154,18 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     test: ['unit/buffers/slabs.test.ts', 'are kept up to n, and n + 1 goes to the reserve'],
   },
   {
+    file: 'src/authn/claim-path.ts',
+    name: 'MAX_CLAIM_PATH_LENGTH',
+    attack: 'A rule whose path of a claim fills memory and records',
+    test: ['unit/authn/claim-path.test.ts', 'has a longest and a deepest'],
+  },
+  {
+    file: 'src/authn/claim-path.ts',
+    name: 'MAX_CLAIM_PATH_STEPS',
+    attack: 'A path that is followed for long in every new token',
+    test: ['unit/authn/claim-path.test.ts', 'has a longest and a deepest'],
+  },
+  {
     file: 'src/authz/authorizer.ts',
     name: 'MAX_REMEMBERED',
     attack: 'Model names without end fill the memory',

@@ -99,3 +99,68 @@ describe('a role', () => {
     expect(await warned('scopes: [a]', [])).toEqual([]);
   });
 });
+
+describe('a binding by claims', () => {
+  const bound = (lines: string, changes: readonly (readonly [string, string])[] = []): string =>
+    withRole('', [['    subjects: [alice]\n', `    subjects: [alice]\n${lines}`], ...changes]);
+
+  test('names them in each way in which a token may have them', async () => {
+    const directory = bound(
+      "    claims: { groups: [ml, ops], realm_access.roles: predictor, '/https:~1~1acme.example~1verified': true }\n",
+    );
+    const loaded = await new ConfigurationLoader({ environment: {} }).load(join(directory, 'bulkhead.yaml'), undefined);
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.error));
+    expect(loaded.value.tenants[0]?.bindings[0]?.claims).toEqual([
+      { path: '/groups', values: ['ml', 'ops'] },
+      { path: '/realm_access/roles', values: ['predictor'] },
+      { path: '/https:~1~1acme.example~1verified', values: [true] },
+    ]);
+  });
+
+  test.each<[string, string, string, RegExp]>([
+    ['an empty name', "'': a", '25:15 bindings[0].claims.', /a name that is not allowed/],
+    ['no value', 'groups: []', '25:23 bindings[0].claims.groups', /./],
+    ['a value of no kind', 'groups: 1.5', '25:23 bindings[0].claims.groups', /./],
+    ['nothing', '', '25:13 bindings[0].claims', /from 1 to 16/],
+    [
+      '17 claims',
+      Array.from({ length: 17 }, (_, index) => `c${index}: a`).join(', '),
+      '25:13 bindings[0].claims',
+      /from 1 to 16/,
+    ],
+  ])('cannot ask for %s', async (_name, text, at, message) => {
+    const { refused, lines } = await findingsOf(bound(`    claims: { ${text} }\n`));
+    expect(refused).toBe(true);
+    expect(lines).toContainEqual(
+      expect.objectContaining({ at: `tenants/acme.yaml:${at}`, message: expect.stringMatching(message) }),
+    );
+  });
+
+  test('may ask for 16', async () => {
+    const sixteen = Array.from({ length: 16 }, (_, index) => `c${index}: a`).join(', ');
+    expect(await findingsOf(bound(`    claims: { ${sixteen} }\n`))).toEqual({ refused: false, lines: [] });
+  });
+
+  test('needs an issuer', async () => {
+    const { lines } = await findingsOf(
+      withRole('', [...NO_ISSUERS, ['    keys: [batch]\n', '    keys: [batch]\n    claims: { groups: ml }\n']]),
+    );
+    expect(lines).toContainEqual(
+      expect.objectContaining({ message: 'names claims of tokens, but there are no issuers', severity: 'error' }),
+    );
+  });
+
+  test('may name certificates below a path, of its trust domain alone', async () => {
+    const withCertificate = (id: string): string => bound(`    certificates: ['${id}']\n`);
+    expect((await findingsOf(withCertificate('spiffe://acme.example/batch/*'))).lines).toEqual([]);
+    expect((await findingsOf(withCertificate('spiffe://acme.example/*'))).lines).toEqual([]);
+    for (const id of [
+      'spiffe://globex.example/*',
+      'spiffe://*/batch',
+      'spiffe://acme.example/b*',
+      'spiffe://acme.example/*/b',
+    ]) {
+      expect((await findingsOf(withCertificate(id))).refused, id).toBe(true);
+    }
+  });
+});
