@@ -19,6 +19,7 @@ import type { Connection, ConnectionEnd, ConnectionOwner, OutputBuffers, StreamO
 import { ErrorCode } from '../http2/error-code.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { Turn } from '../kernel/turn.ts';
+import { BackOff } from './back-off.ts';
 import { dial } from './dial.ts';
 import type { HealthProbes, HealthWatch } from './health-probes.ts';
 import { ReplayStore } from './replay.ts';
@@ -51,9 +52,6 @@ type Opening =
   /** Connected; the peer has not yet shown that it speaks HTTP/2. */
   | { readonly at: 'settings'; readonly connection: Connection; readonly timer: NodeJS.Timeout };
 
-/** First back-off after a failed connect, doubled each time, ± 50 % jitter. */
-const BACKOFF_FIRST_MS = 100;
-const BACKOFF_MAX_MS = 10_000;
 /** Before a kept connection that has ended is replaced, ± 50 %: a server that ends each of them is not to be worn out. */
 const REPLACE_AFTER_MS = 1_000;
 
@@ -70,8 +68,7 @@ export class UpstreamPool implements ConnectionOwner {
   readonly #unused = new WeakSet<Connection>();
   readonly #waiting = new Set<Waiter>();
   #opening: Opening | undefined;
-  #failures = 0;
-  #retryAt = 0;
+  readonly #backOff: BackOff;
   #lastError = '';
   #draining = false;
   #closed = false;
@@ -82,8 +79,10 @@ export class UpstreamPool implements ConnectionOwner {
     this.#options = options;
     this.replays = new ReplayStore(options.buffers, options.account);
     this.#random = options.random ?? Math.random;
+    this.#backOff = new BackOff(this.#random);
     const watch = options.probes?.join(options.config);
-    const onRecovered = (): void => this.#forgive();
+    // It has been reached by another way.
+    const onRecovered = (): void => this.#backOff.forgive();
     this.#health = watch;
     this.guard = new UpstreamGuard(options.config, this.#random, watch && { watch, onRecovered });
     if (this.#isBelowMinimum()) this.#grow();
@@ -145,7 +144,7 @@ export class UpstreamPool implements ConnectionOwner {
     if (opening?.at !== 'settings' || opening.connection !== connection) return this.#serve(connection);
     clearTimeout(opening.timer);
     this.#opening = undefined;
-    if (connection.availableStreams > 0) this.#failures = 0;
+    if (connection.availableStreams > 0) this.#backOff.worked();
     this.#connections.add(connection);
     this.#unused.add(connection);
     this.#serve(connection);
@@ -182,7 +181,7 @@ export class UpstreamPool implements ConnectionOwner {
     this.#connections.delete(connection);
     if (this.#unused.delete(connection) && this.#waiting.size > 0) {
       this.#lastError = why;
-      this.#backOff();
+      this.#backOff.failed(performance.now());
     }
     this.#replace();
   }
@@ -191,7 +190,8 @@ export class UpstreamPool implements ConnectionOwner {
     const { config } = this.#options;
     if (this.#closed || this.#opening !== undefined || this.#connections.size >= config.maxConnections) return;
     const startedAt = performance.now();
-    if (startedAt < this.#retryAt) return this.#growLater(this.#retryAt - startedAt);
+    const leftMs = this.#backOff.leftMs(startedAt);
+    if (leftMs > 0) return this.#growLater(leftMs);
     this.#opening = { at: 'dial' };
     dial(config, (result) => {
       if (result.ok) this.#connected(result.value, config.connectTimeoutMs - (performance.now() - startedAt));
@@ -231,7 +231,7 @@ export class UpstreamPool implements ConnectionOwner {
   #failed(why: string): void {
     this.#opening = undefined;
     this.#lastError = why;
-    this.#backOff();
+    this.#backOff.failed(performance.now());
     this.#replace();
   }
 
@@ -244,7 +244,8 @@ export class UpstreamPool implements ConnectionOwner {
     if (this.#waiting.size > 0 && this.#isOutOfReach()) this.#failWaiting(this.#unavailable());
     if (this.#waiting.size > 0) this.#grow();
     else if (this.#isBelowMinimum()) {
-      this.#growLater(Math.max(REPLACE_AFTER_MS * (0.5 + this.#random()), this.#retryAt - performance.now()));
+      const leftMs = this.#backOff.leftMs(performance.now());
+      this.#growLater(Math.max(REPLACE_AFTER_MS * (0.5 + this.#random()), leftMs));
     }
   }
 
@@ -261,19 +262,7 @@ export class UpstreamPool implements ConnectionOwner {
 
   /** No connection, none on its way, and none to be tried yet. */
   #isOutOfReach(): boolean {
-    return this.#connections.size === 0 && this.#opening === undefined && performance.now() < this.#retryAt;
-  }
-
-  #backOff(): void {
-    this.#failures++;
-    const backoff = Math.min(BACKOFF_FIRST_MS * 2 ** (this.#failures - 1), BACKOFF_MAX_MS);
-    this.#retryAt = performance.now() + backoff * (0.5 + this.#random());
-  }
-
-  /** It has been reached by another way. */
-  #forgive(): void {
-    this.#failures = 0;
-    this.#retryAt = 0;
+    return this.#connections.size === 0 && this.#opening === undefined && this.#backOff.leftMs(performance.now()) > 0;
   }
 
   #unavailable(): Denial {
