@@ -6,6 +6,7 @@
  * they decided about it.
  */
 import type { CredentialKind, TenantConfig } from '../config/generation.ts';
+import { type DocumentFetch, DocumentFetcher } from '../fetching/document-fetch.ts';
 import type { Peer } from '../identity/peer.ts';
 import { type Denial, type Denied, deny } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
@@ -16,7 +17,6 @@ import { AddressList } from './address-list.ts';
 import { ApiKeys, type KnownKey } from './api-keys.ts';
 import { bearerToken, type Presented } from './credentials.ts';
 import type { CredentialDirectory } from './directory.ts';
-import { fetchJwks, type JwksFetch } from './jwks-fetch.ts';
 import { type KeptClaims, NO_CLAIMS } from './kept-claims.ts';
 import { AUTHN_LIMITS, type AuthnLimits } from './limits.ts';
 import { SecondChanceCache } from './second-chance-cache.ts';
@@ -97,7 +97,8 @@ interface Evidence {
 }
 
 export interface AuthenticatorDeps {
-  readonly fetch?: JwksFetch;
+  /** Absent: what fetches from public addresses only. */
+  readonly fetch?: DocumentFetch | undefined;
   readonly limits?: Partial<AuthnLimits>;
 }
 
@@ -117,7 +118,10 @@ export class Authenticator {
   constructor(tenant: TenantConfig, directory: CredentialDirectory, deps: AuthenticatorDeps = {}) {
     this.#tenant = tenant;
     this.#limits = { ...AUTHN_LIMITS, ...deps.limits };
-    this.#verifier = new TokenVerifier(tenant, directory, { fetch: deps.fetch ?? fetchJwks, limits: this.#limits });
+    this.#verifier = new TokenVerifier(tenant, directory, {
+      fetch: deps.fetch ?? new DocumentFetcher().fetch,
+      limits: this.#limits,
+    });
     this.#keys = new ApiKeys(tenant, directory);
     this.#addresses = tenant.addresses && new AddressList(tenant.addresses);
     this.#tokens = new SecondChanceCache(this.#limits.maxCachedTokens, this.#limits.maxCachedTokenBytes);

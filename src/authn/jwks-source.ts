@@ -6,10 +6,10 @@
  */
 import { createLocalJWKSet } from 'jose';
 import type { IssuerConfig } from '../config/generation.ts';
+import type { DocumentFetch } from '../fetching/document-fetch.ts';
 import { type Denial, type Denied, deny } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
-import type { JwksFetch } from './jwks-fetch.ts';
 import type { AuthnLimits } from './limits.ts';
 import { isJsonObject } from './strict-json.ts';
 
@@ -32,7 +32,7 @@ interface Held {
 
 /** Where a source gets its document, and within which limits. */
 export interface JwksAccess {
-  readonly fetch: JwksFetch;
+  readonly fetch: DocumentFetch;
   readonly limits: AuthnLimits;
 }
 
@@ -108,13 +108,14 @@ export class JwksSource {
       caPem: jwks.caPem,
       timeoutMs: limits.jwksTimeoutMs,
       maxBytes: limits.maxJwksBytes,
+      contentTypes: KEY_SET_TYPES,
     };
     const fetched = await fetch(request);
     if (!fetched.ok) {
       this.#lastFailure = fetched.error;
       return;
     }
-    if (this.#hold(fetched.value, now)) this.#dueAt = now + limits.jwksRefreshMs * 1000;
+    if (this.#hold(fetched.value.toString('utf8'), now)) this.#dueAt = now + limits.jwksRefreshMs * 1000;
   }
 
   /** Takes over a document, unless it is none. */
@@ -123,7 +124,7 @@ export class JwksSource {
       this.#held = { ...this.#held, fetchedAt };
       return true;
     }
-    const parsed = parseKeys(text);
+    const parsed = parseKeys(text, this.#access.limits.maxJwksKeys);
     if (!parsed.ok) {
       this.#lastFailure = parsed.error;
       return false;
@@ -138,11 +139,16 @@ export class JwksSource {
   }
 }
 
-function parseKeys(text: string): Result<LocalKeys, string> {
+/** RFC 7517 §8.5.2, and what most issuers say. */
+const KEY_SET_TYPES = ['application/jwk-set+json', 'application/json'];
+
+function parseKeys(text: string, maxKeys: number): Result<LocalKeys, string> {
   try {
     const document: unknown = JSON.parse(text);
-    if (!isJsonObject(document) || !Array.isArray(document['keys'])) return err('not a JWKS');
-    return ok(createLocalJWKSet({ keys: document['keys'] }));
+    const keys = isJsonObject(document) ? document['keys'] : undefined;
+    if (!Array.isArray(keys)) return err('not a JWKS');
+    if (keys.length > maxKeys) return err(`more than ${String(maxKeys)} keys`);
+    return ok(createLocalJWKSet({ keys }));
   } catch {
     return err('not a JWKS');
   }

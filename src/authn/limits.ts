@@ -20,6 +20,8 @@ export interface AuthnLimits {
   readonly maxPendingVerifications: number;
   /** A JWKS document. A hundred RSA keys fit in a quarter of it. */
   readonly maxJwksBytes: number;
+  /** Keys in it. A token without a kid has several tried, and every kid is looked for among all. */
+  readonly maxJwksKeys: number;
   readonly jwksTimeoutMs: number;
   /** A kid that nobody knows makes us ask the issuer again at most this often: kids are the caller's to choose. */
   readonly jwksCooldownMs: number;
@@ -39,6 +41,7 @@ export const AUTHN_LIMITS: AuthnLimits = {
   maxConcurrentSignatures: 8,
   maxPendingVerifications: 1024,
   maxJwksBytes: 256 * 1024,
+  maxJwksKeys: 100,
   jwksTimeoutMs: 5_000,
   jwksCooldownMs: 30_000,
   jwksRefreshMs: 600_000,

@@ -18,6 +18,7 @@ import {
   validityOf,
 } from './certificates.ts';
 import type { YamlDocument } from './document.ts';
+import { type FetchedAddress, parseFetchedUrl } from './fetched-url.ts';
 import type { FileCache } from './file-cache.ts';
 import { type Finding, MAX_FINDINGS_PER_FILE, moreFindings, type Place, type ValuePath } from './finding.ts';
 import type { KeyPairPem } from './generation.ts';
@@ -35,6 +36,8 @@ export class FileScope {
   #unlisted = 0;
   #unlistedErrors = false;
   readonly validities: PlacedValidity[] = [];
+  /** Addresses that documents are to be fetched from; the main file says whether they may be. */
+  readonly fetched: FetchedAddress[] = [];
   /** Absolute paths of the files that were named. */
   readonly dependents = new Set<string>();
   readonly #directory: string;
@@ -131,6 +134,14 @@ export class FileScope {
     const file = this.authorities(path, named);
     const isStrong = file !== undefined && this.reportFile(path, named, judgeClientAuthorities(file.certificates));
     return isStrong ? file : undefined;
+  }
+
+  /** Whether a document may be fetched from a URL, as far as the URL tells. */
+  fetches(path: ValuePath, url: string): boolean {
+    const parsed = parseFetchedUrl(url);
+    if (!parsed.ok) this.report({ path }, parsed.error.message, parsed.error.fix);
+    else if (parsed.value !== undefined) this.fetched.push({ path, address: parsed.value });
+    return parsed.ok;
   }
 
   /** A certificate chain and its key, which fit each other. */

@@ -19,6 +19,8 @@ export interface Generation {
   /** Data-plane threads. */
   readonly workers: number;
   readonly limits: LimitsConfig;
+  /** Where documents about credentials are fetched from; absent: from public addresses only. */
+  readonly fetching?: FetchingConfig;
   readonly audit: AuditConfig;
   readonly telemetry: TelemetryConfig;
   readonly shutdown: { readonly drainTimeoutMs: number };
@@ -91,6 +93,11 @@ export interface LimitsConfig {
   readonly workerHeapBytes: number;
   /** What all tenants and egress listeners together may make the process hold, on all workers. */
   readonly maxHeldBytes: number;
+}
+
+export interface FetchingConfig {
+  /** Ranges of IP addresses that may be asked although they are not public. */
+  readonly allowAddresses: readonly string[];
 }
 
 export interface AuditConfig {

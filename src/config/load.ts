@@ -10,6 +10,7 @@ import { err, ok, type Result } from '../kernel/result.ts';
 import { judgeValidity } from './certificates.ts';
 import { YamlDocument } from './document.ts';
 import { withEgressSlots } from './egress.ts';
+import { judgeFetchedAddresses } from './fetched-url.ts';
 import { FileCache } from './file-cache.ts';
 import type { PlacedValidity } from './file-scope.ts';
 import { type Finding, sortFindings } from './finding.ts';
@@ -193,6 +194,9 @@ export class ConfigurationLoader {
       findings.push(...own, ...this.#validity(document, validities));
     }
     findings.push(...this.#tenants.judgeNeighbours());
+    if (main.draft?.fetching !== undefined) {
+      findings.push(...judgeFetchedAddresses(main.draft.fetching, this.#tenants.built));
+    }
     findings.push(...judgeAccounts(main.ceilingBytes, this.#tenants.built));
     return findings;
   }

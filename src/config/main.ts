@@ -124,6 +124,7 @@ function build(scope: FileScope, source: MainSource, environment: Environment): 
       workerHeapBytes: limits.workerHeap,
       maxHeldBytes: ceilingBytes(limits.maxHeld, memoryOfProcess(workers * limits.workerHeap)),
     },
+    fetching: { allowAddresses: source.fetching.allowAddresses ?? [] },
     audit: {
       directory: scope.resolve(audit.directory),
       segmentBytes: audit.segmentSize,

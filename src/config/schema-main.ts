@@ -2,6 +2,8 @@
  * What the main file may say. The reason for every default stands in `manual/defaults.md`.
  */
 import { z } from 'zod';
+import { isNeverFetched } from '../fetching/address-rules.ts';
+import { addressesSchema } from './schema-credentials.ts';
 import { egressSchema, MAX_EGRESS_LISTENERS } from './schema-egress.ts';
 import { keyPairSchema } from './schema-tenant.ts';
 import {
@@ -149,6 +151,22 @@ const telemetry = z
   })
   .meta({ description: 'Traces, metrics and their export.' });
 
+const fetching = z
+  .strictObject({
+    allowAddresses: addressesSchema(
+      'IP addresses that documents may be fetched from although they are not public: an issuer in the cluster, say. Never metadata services and multicast.',
+    )
+      .refine((ranges) => !ranges.some(isNeverFetched), {
+        error: () =>
+          problem(
+            'names an address that nothing is ever fetched from',
+            'remove link-local, metadata, unspecified and multicast addresses',
+          ),
+      })
+      .optional(),
+  })
+  .meta({ description: 'Documents that the sidecar fetches for itself, such as key sets of issuers.' });
+
 export const mainSchema = z
   .strictObject({
     listen: z
@@ -172,6 +190,7 @@ export const mainSchema = z
       .default('auto')
       .meta({ description: 'Data-plane threads; `auto`: the cores that it may use, at most 4.' }),
     limits: limits.prefault({}),
+    fetching: fetching.prefault({}),
     audit,
     telemetry: telemetry.prefault({}),
     shutdown: z

@@ -135,6 +135,7 @@ function unreadable(file: string, message: string): BuiltTenant {
     document: new YamlDocument(file, ''),
     draft: undefined,
     facts: undefined,
+    fetched: [],
     findings: [
       { file, line: 0, column: 0, path: '', message, fix: 'make the file readable, or remove it', severity: 'error' },
     ],

@@ -3,6 +3,7 @@
  */
 import type { TenantId } from '../kernel/ids.ts';
 import type { YamlDocument } from './document.ts';
+import type { FetchedAddress } from './fetched-url.ts';
 import type { FileCache } from './file-cache.ts';
 import { FileScope, type PlacedValidity } from './file-scope.ts';
 import type { Finding } from './finding.ts';
@@ -15,7 +16,6 @@ import { buildRoles } from './roles.ts';
 import { checkSchema } from './schema-check.ts';
 import { type TenantSource, tenantSchema } from './schema-tenant.ts';
 import { buildUpstream } from './upstream.ts';
-import { judgeKeySetUrl } from './upstream-address.ts';
 
 /** A tenant's configuration before it has a place among the others. */
 export type TenantDraft = Omit<TenantConfig, 'slot'>;
@@ -37,6 +37,7 @@ export interface BuiltTenant {
   readonly facts: TenantFacts | undefined;
   readonly findings: readonly Finding[];
   readonly validities: readonly PlacedValidity[];
+  readonly fetched: readonly FetchedAddress[];
   readonly dependents: readonly string[];
 }
 
@@ -53,6 +54,7 @@ export function buildTenant(document: YamlDocument, path: string, displayFile: s
     facts: built?.facts,
     findings: scope.findings,
     validities: scope.validities,
+    fetched: scope.fetched,
     dependents: [...scope.dependents],
   };
 }
@@ -188,10 +190,9 @@ function buildKeySet(
     return { kind: 'inline', json };
   }
   if (url === undefined) return undefined;
-  const flaw = judgeKeySetUrl(url);
-  if (flaw !== undefined) scope.report({ path: [...path, 'url'] }, flaw.message, flaw.fix, flaw.severity);
+  const isFetched = scope.fetches([...path, 'url'], url);
   const authority = ca === undefined ? undefined : scope.authorities([...path, 'ca'], ca);
-  if (flaw?.severity === 'error' || (ca !== undefined && authority === undefined)) return undefined;
+  if (!isFetched || (ca !== undefined && authority === undefined)) return undefined;
   return { kind: 'url', url, caPem: authority?.pem };
 }
 

@@ -1,5 +1,5 @@
 /**
- * Addresses that we connect to: the model server's, the collector's, a key set's.
+ * Addresses that we connect to: the model server's, the collector's.
  */
 import { BlockList, isIP } from 'node:net';
 import { err, ok, type Result } from '../kernel/result.ts';
@@ -56,50 +56,6 @@ export function isLoopback(host: string): boolean {
 const LOOPBACK = new BlockList();
 LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
 LOOPBACK.addAddress('::1', 'ipv6');
-
-/** Addresses that no key set is served from: link-local (cloud metadata), unspecified, multicast. */
-const FORBIDDEN = new BlockList();
-FORBIDDEN.addSubnet('169.254.0.0', 16, 'ipv4');
-FORBIDDEN.addSubnet('0.0.0.0', 8, 'ipv4');
-FORBIDDEN.addSubnet('224.0.0.0', 3, 'ipv4');
-FORBIDDEN.addSubnet('fe80::', 10, 'ipv6');
-FORBIDDEN.addSubnet('ff00::', 8, 'ipv6');
-FORBIDDEN.addAddress('::', 'ipv6');
-FORBIDDEN.addAddress('fd00:ec2::254', 'ipv6');
-
-const PRIVATE = new BlockList();
-PRIVATE.addSubnet('10.0.0.0', 8, 'ipv4');
-PRIVATE.addSubnet('172.16.0.0', 12, 'ipv4');
-PRIVATE.addSubnet('192.168.0.0', 16, 'ipv4');
-PRIVATE.addSubnet('100.64.0.0', 10, 'ipv4');
-PRIVATE.addSubnet('fc00::', 7, 'ipv6');
-
-/** What speaks against fetching a key set from a URL; undefined when nothing does. */
-export function judgeKeySetUrl(text: string): (AddressFlaw & { readonly severity: 'error' | 'warning' }) | undefined {
-  const url = URL.parse(text);
-  const error = (message: string, fix: string) => ({ message, fix, severity: 'error' as const });
-  if (url === null) return error(`"${text}" is not a URL`, 'write https://host/path');
-  if (url.username !== '' || url.password !== '')
-    return error('has a user or password in it', 'remove them: a key set is public');
-  if (url.hash !== '') return error('has a fragment in it', 'remove what follows #');
-  const host = url.hostname.replace(/^\[|\]$/g, '');
-  const family = isIP(host) === 6 ? 'ipv6' : 'ipv4';
-  const address = isIP(host) !== 0;
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(host))) {
-    return error(
-      `${url.protocol}// is not safe for keys`,
-      'write https:// (http:// only to 127.0.0.1, [::1] or localhost)',
-    );
-  }
-  if (address && FORBIDDEN.check(host, family)) {
-    return error(`${host} is a link-local, multicast or unspecified address`, 'write the name of the issuer’s server');
-  }
-  if (address && PRIVATE.check(host, family)) {
-    const fix = 'write its name, so that its certificate can be verified by it, or give the keys as a file';
-    return { message: `${host} is a private address`, fix, severity: 'warning' };
-  }
-  return undefined;
-}
 
 /** What speaks against an OTLP endpoint; undefined when nothing does. */
 export function judgeOtlpEndpoint(text: string, protocol: 'grpc' | 'http/protobuf'): AddressFlaw | undefined {

@@ -9,6 +9,7 @@ import { ByteAccount } from '../buffers/byte-account.ts';
 import type { Pressure } from '../buffers/pressure.ts';
 import { type SlabReserve, Slabs } from '../buffers/slabs.ts';
 import type { LimitsConfig, TenantConfig, UpstreamConfig } from '../config/generation.ts';
+import type { DocumentFetch } from '../fetching/document-fetch.ts';
 import type { ServiceRows } from '../inspection/method-row.ts';
 import { MethodTable } from '../inspection/method-table.ts';
 import { servicesOf } from '../inspection/protocols.ts';
@@ -30,6 +31,8 @@ export interface TenantResources {
   readonly directory: CredentialDirectory;
   readonly limits: LimitsConfig;
   readonly probes: HealthProbes;
+  /** How documents about credentials are fetched; absent: from public addresses only. */
+  readonly fetch?: DocumentFetch;
 }
 
 /** How many connections a tenant's clients have to this worker. */
@@ -107,12 +110,15 @@ export function poolSource(
 }
 
 /** Compiles the gates that a configuration stands for. */
-export function gatesOf(config: TenantConfig, resources: Pick<TenantResources, 'tables' | 'directory'>): Gates {
+export function gatesOf(
+  config: TenantConfig,
+  resources: Pick<TenantResources, 'tables' | 'directory' | 'fetch'>,
+): Gates {
   const methods = new MethodTable(config.opaqueServices, {
     services: new Map([...servicesOf(config.protocols ?? ['triton']), ...protosetServices(config)]),
     model: config.servedModel ?? '',
   });
-  const authenticator = new Authenticator(config, resources.directory);
+  const authenticator = new Authenticator(config, resources.directory, { fetch: resources.fetch });
   const authorizer = new Authorizer(config);
   const quota = new QuotaGate(resources.tables, config);
   return {

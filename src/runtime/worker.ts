@@ -9,6 +9,7 @@ import { Pressure } from '../buffers/pressure.ts';
 import { SlabReserve } from '../buffers/slabs.ts';
 import type { ListenerConfig, TenantConfig } from '../config/generation.ts';
 import type { GenerationChange, Settings } from '../config/generation-change.ts';
+import { DocumentFetcher } from '../fetching/document-fetch.ts';
 import { systemClock } from '../kernel/clock.ts';
 import { settleHeap } from '../kernel/heap.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
@@ -58,12 +59,14 @@ const tables = attachSharedState(birth.shared, birth.index);
 const egressTables = attachSharedState(birth.egressShared, birth.index);
 const pressure = new Pressure();
 const egressPressure = new Pressure();
+const documents = new DocumentFetcher(birth.generation.fetching?.allowAddresses);
 const tenants = new Tenants({
   turn,
   tables,
   pressure,
   slabReserve,
   limits: birth.generation.limits,
+  fetch: documents.fetch,
 });
 tenants.apply(birth.generation);
 
@@ -136,6 +139,7 @@ async function applyChange(change: GenerationChange): Promise<void> {
   if (change.from !== current) throw new Error(`a change of generation ${change.from}, not of ${current}`);
   const generation = change.settings;
   current = generation.number;
+  documents.allow(generation.fetching?.allowAddresses ?? []);
   tenants.setLimits(generation.limits);
   const reconnect = tenants.change([...coming, ...change.tenants], change.removed);
   coming = [];

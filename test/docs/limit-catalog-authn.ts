@@ -2,7 +2,8 @@
 import type { AuthnLimits } from '../../src/authn/limits.ts';
 import type { LimitRow } from './limit-catalog.ts';
 
-const FETCHING = 'unit/authn/jwks-source.test.ts';
+const KEYS = 'unit/authn/jwks-source.test.ts';
+const FETCHING = 'unit/fetching/document-fetch.test.ts';
 const AUTHENTICATOR = 'unit/authn/authenticator.test.ts';
 
 export const AUTHN_ROWS: Record<keyof AuthnLimits, LimitRow> = {
@@ -31,31 +32,32 @@ export const AUTHN_ROWS: Record<keyof AuthnLimits, LimitRow> = {
     test: [AUTHENTICATOR, 'n tokens are verified at once, the one after them is refused and may come again'],
   },
   maxJwksBytes: { attack: 'An issuer that answers without end', test: [FETCHING, 'takes n bytes and not n + 1'] },
+  maxJwksKeys: {
+    attack: 'A key set so long that every token is looked up in it',
+    test: [KEYS, 'n keys are taken over, n + 1 are no set of keys'],
+  },
   jwksTimeoutMs: {
     attack: 'An issuer that does not answer',
     test: [
       FETCHING,
-      'waits for an issuer that is slow, up to its limit',
-      'gives up on an issuer that does not answer, or never finishes',
+      'waits for a server that is slow, up to its limit',
+      'gives up on a server that does not answer, or never finishes',
     ],
   },
   jwksCooldownMs: {
     attack: 'Unknown key ids make us flood the issuer',
-    test: [FETCHING, 'an unknown kid has the keys fetched again after the cooldown, not before'],
+    test: [KEYS, 'an unknown kid has the keys fetched again after the cooldown, not before'],
   },
   jwksRefreshMs: {
     attack: 'A key that was withdrawn goes on counting',
-    test: [
-      FETCHING,
-      'a remembered token is verified again when the keys have changed, and refused when its key is gone',
-    ],
+    test: [KEYS, 'a remembered token is verified again when the keys have changed, and refused when its key is gone'],
   },
   jwksMaxStaleMs: {
     attack: 'The same, by keeping us from the issuer',
-    test: [FETCHING, 'keys that could not be renewed for a day no longer serve'],
+    test: [KEYS, 'keys that could not be renewed for a day no longer serve'],
   },
   jwksRetryMs: {
     attack: 'A dead issuer is asked for every call',
-    test: [FETCHING, 'with nothing cached an issuer that is down means unavailable, and is asked again after a while'],
+    test: [KEYS, 'with nothing cached an issuer that is down means unavailable, and is asked again after a while'],
   },
 };

@@ -10,6 +10,7 @@ import { Ceiling, type Holding } from '../../src/buffers/ceiling.ts';
 import { Pressure } from '../../src/buffers/pressure.ts';
 import { SlabReserve } from '../../src/buffers/slabs.ts';
 import type { Generation, LimitsConfig, ListenerConfig, TenantConfig } from '../../src/config/generation.ts';
+import { DocumentFetcher } from '../../src/fetching/document-fetch.ts';
 import type { ConnectionLimits } from '../../src/http2/limits.ts';
 import { systemClock } from '../../src/kernel/clock.ts';
 import { Turn } from '../../src/kernel/turn.ts';
@@ -55,6 +56,7 @@ export function generationOf(tenants: readonly TenantConfig[], limits: Partial<L
     admin: { address: '127.0.0.1', port: 0 },
     workers: 1,
     limits: { ...TEST_LIMITS, ...limits },
+    fetching: { allowAddresses: ['127.0.0.0/8'] },
     audit: { directory: '', segmentBytes: 1024 * 1024, maxBytes: 64 * 1024 * 1024, whenFull: 'refuse' },
     telemetry: { serviceName: 'test', otlp: undefined, traceSampleRatio: 1 },
     shutdown: { drainTimeoutMs: 1_000 },
@@ -132,7 +134,8 @@ export class InProcessSidecar {
     const tables = attachSharedState(shared, 0);
     const pressure = new Pressure();
     const slabReserve = new SlabReserve();
-    const tenants = new Tenants({ turn, tables, pressure, slabReserve, limits: generation.limits });
+    const { fetch } = new DocumentFetcher(generation.fetching?.allowAddresses);
+    const tenants = new Tenants({ turn, tables, pressure, slabReserve, limits: generation.limits, fetch });
     tenants.apply(generation);
     const services: CallServices = {
       now,

@@ -10,6 +10,7 @@ import type { GateName } from '../../audit/record.ts';
 import { Directory } from '../../authn/directory.ts';
 import { parseCertificates } from '../../config/certificates.ts';
 import type { Generation, TenantConfig } from '../../config/generation.ts';
+import { DocumentFetcher } from '../../fetching/document-fetch.ts';
 import { viewDenial } from '../../grpc/denial-table.ts';
 import { statusName } from '../../grpc/status.ts';
 import { acceptPeer, type Peer } from '../../identity/peer.ts';
@@ -64,7 +65,7 @@ export interface RefusalExplanation {
 
 /** Explains a call under a configuration, or says why it cannot be asked. A key set by URL is fetched, as for a call. */
 export async function explain(
-  { tenants }: Pick<Generation, 'tenants'>,
+  { tenants, fetching }: Pick<Generation, 'tenants' | 'fetching'>,
   question: Question,
 ): Promise<Result<Explanation, string>> {
   const tenant = tenants.find(({ id }) => id === question.tenant);
@@ -72,7 +73,7 @@ export async function explain(
   const presented = present({ ...tenant, slot: 0 }, question);
   if (!presented.ok) return presented;
   const others = tenants.filter((other) => other !== tenant);
-  return ok(await run(presented.value, others, question));
+  return ok(await run(presented.value, others, question, new DocumentFetcher(fetching?.allowAddresses)));
 }
 
 function noTenant(id: string, tenants: readonly TenantConfig[]): string {
@@ -159,10 +160,11 @@ async function run(
   { tenant, peer, headers, assumed }: PresentedCall,
   others: readonly TenantConfig[],
   question: Question,
+  { fetch }: DocumentFetcher,
 ): Promise<Explanation> {
   const state = createSharedState({ tenantSlots: 1, workers: 1, epoch: question.now });
   const tables = attachSharedState(state, 0);
-  const gates = gatesOf(tenant, { tables, directory: new Directory([tenant, ...others]) });
+  const gates = gatesOf(tenant, { tables, directory: new Directory([tenant, ...others]), fetch });
   const fullName = fullMethodName(question.method, tenant);
   const method = gates.method(`/${fullName}`);
   const target = {

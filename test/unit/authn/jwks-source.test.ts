@@ -1,13 +1,9 @@
-import { once } from 'node:events';
-import { createServer as createHttp, type RequestListener, type Server } from 'node:http';
-import { createServer as createHttps } from 'node:https';
-import { afterEach, describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { Authenticator } from '../../../src/authn/authenticator.ts';
 import { parseCredentials } from '../../../src/authn/credentials.ts';
 import { Directory } from '../../../src/authn/directory.ts';
-import { fetchJwks, type JwksFetch } from '../../../src/authn/jwks-fetch.ts';
 import { AUTHN_LIMITS } from '../../../src/authn/limits.ts';
-import { createCa, issueServer } from '../../../src/identity/issue.ts';
+import type { DocumentFetch } from '../../../src/fetching/document-fetch.ts';
 import { err, ok, type Result } from '../../../src/kernel/result.ts';
 import { FakeIssuer, TEST_NOW_SECONDS } from '../../fakes/tokens.ts';
 import { fakeTenant, micros } from '../../fakes/trust.ts';
@@ -28,10 +24,11 @@ interface Scene {
 
 function scene(): Scene {
   const issuer = new FakeIssuer('https://acme.idp.test');
-  const fetch: JwksFetch = async () => {
+  const fetch: DocumentFetch = async () => {
     made.fetches += 1;
     await Promise.resolve();
-    return made.answer();
+    const answer = made.answer();
+    return answer.ok ? ok(Buffer.from(answer.value)) : answer;
   };
   const tenant = fakeTenant('acme', {}, issuer);
   const peer = tenant.peer();
@@ -173,81 +170,14 @@ test('nonsense from the issuer does not replace its keys', async () => {
   expect(s.atOnce(refresh + 1, token)).toBe(true);
 });
 
-describe('fetching', () => {
-  let server: Server | undefined;
-  afterEach(() => {
-    server?.closeAllConnections();
-    server?.close();
-    server = undefined;
-  });
-
-  const ca = createCa({ commonName: 'idp CA', days: 1 });
-  const { certPem, keyPem } = issueServer(ca, { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1'], days: 1 });
-
-  async function serve(handler: RequestListener, tls = true): Promise<string> {
-    server = tls ? createHttps({ cert: certPem, key: keyPem }, handler) : createHttp(handler);
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const address = server.address();
-    const port = typeof address === 'object' && address !== null ? address.port : 0;
-    return `${tls ? 'https' : 'http'}://127.0.0.1:${String(port)}/jwks`;
-  }
-
-  const request = (url: string) => ({ url, caPem: ca.certPem, timeoutMs: 300, maxBytes: 1000 });
-
-  test('gets a document with the CA that was configured, and none with the system’s', async () => {
-    const url = await serve((_, response) => response.end('{"keys":[]}'));
-    expect(await fetchJwks(request(url))).toEqual(ok('{"keys":[]}'));
-    expect((await fetchJwks({ ...request(url), caPem: undefined })).ok).toBe(false);
-  });
-
-  test('takes n bytes and not n + 1', async () => {
-    const url = await serve((incoming, response) => response.end('x'.repeat(incoming.url === '/jwks' ? 1000 : 1001)));
-    expect((await fetchJwks(request(url))).ok).toBe(true);
-    expect(await fetchJwks(request(`${url}2`))).toEqual(err('longer than 1000 bytes'));
-  });
-
-  test('gives up on an issuer that does not answer, or never finishes', async () => {
-    const url = await serve((incoming, response) => {
-      if (incoming.url === '/jwks') return;
-      response.write('{');
-    });
-    for (const path of [url, `${url}2`]) {
-      const from = performance.now();
-      expect((await fetchJwks(request(path))).ok).toBe(false);
-      expect(performance.now() - from).toBeGreaterThan(298);
-    }
-  });
-
-  test('waits for an issuer that is slow, up to its limit', async () => {
-    const url = await serve((_, response) => void setTimeout(() => response.end('{"keys":[]}'), 350));
-    expect(await fetchJwks({ ...request(url), timeoutMs: 60_000 })).toEqual(ok('{"keys":[]}'));
-  });
-
-  test('follows no redirect and takes no error page', async () => {
-    const url = await serve((incoming, response) => {
-      response.writeHead(incoming.url === '/jwks' ? 302 : 500, { location: 'http://127.0.0.1:1/' }).end('{"keys":[]}');
-    });
-    expect(await fetchJwks(request(url))).toEqual(err('status 302'));
-    expect(await fetchJwks(request(`${url}2`))).toEqual(err('status 500'));
-  });
-
-  test('speaks plain HTTP with this host only', async () => {
-    const url = await serve((_, response) => response.end('{"keys":[]}'), false);
-    expect((await fetchJwks(request(url))).ok).toBe(true);
-    for (const other of [
-      'http://idp.test/jwks',
-      'http://127.0.0.1.evil.test/',
-      'ftp://127.0.0.1/',
-      'file:///etc/passwd',
-      'nonsense',
-    ]) {
-      expect((await fetchJwks(request(other))).ok).toBe(false);
-    }
-  });
-
-  test('an issuer that hangs up is an error and nothing else', async () => {
-    const url = await serve((incoming) => incoming.socket.destroy());
-    expect((await fetchJwks(request(url))).ok).toBe(false);
-  });
+test('n keys are taken over, n + 1 are no set of keys', async () => {
+  const s = scene();
+  const filler = (count: number) => {
+    const { keys } = JSON.parse(s.issuer.jwks()) as { keys: object[] };
+    return ok(JSON.stringify({ keys: [...keys, ...Array.from({ length: count }, () => ({ kty: 'oct' }))] }));
+  };
+  s.answer = () => filler(AUTHN_LIMITS.maxJwksKeys);
+  expect(await s.at(0, s.issuer.token())).toBe('unavailable: more than 100 keys');
+  s.answer = () => filler(AUTHN_LIMITS.maxJwksKeys - 1);
+  expect(await s.at(AUTHN_LIMITS.jwksRetryMs / 1000, s.issuer.token())).toBe('accepted');
 });

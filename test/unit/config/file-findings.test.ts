@@ -365,6 +365,7 @@ describe('the URL of a key set', () => {
   test.each([
     ['no URL', 'login.acme.test', /is not a URL/],
     ['clear text', 'http://login.acme.test/jwks', /http:\/\/ is not safe/],
+    ['clear text to another host', 'http://10.0.0.1/jwks', /http:\/\/ is not safe/],
     ['another scheme', 'file:///etc/passwd', /file:\/\/ is not safe/],
     ['credentials', 'https://me:secret@login.acme.test/jwks', /user or password/],
     ['a fragment', 'https://login.acme.test/jwks#x', /fragment/],
@@ -381,19 +382,32 @@ describe('the URL of a key set', () => {
     expect(JSON.stringify(lines)).not.toContain('secret');
   });
 
-  test.each([
-    'https://login.acme.test/jwks',
-    'http://127.0.0.1:8080/jwks',
-    'http://[::1]:80/jwks',
-    'http://localhost/j',
-  ])('%s is allowed', async (url) => {
+  test.each(['https://login.acme.test/jwks', 'https://1.1.1.1/jwks'])('%s is allowed', async (url) => {
     expect((await withUrl(url)).lines).toEqual([]);
   });
 
-  test('a private address is a warning', async () => {
-    const { refused, lines } = await withUrl('https://10.1.2.3/jwks');
-    expect(refused).toBe(false);
-    expect(lines[0]?.message).toMatch(/10\.1\.2\.3 is a private address/);
+  test.each([
+    ['http://127.0.0.1:8080/jwks', '127.0.0.1 is a loopback address', '127.0.0.0/8'],
+    ['http://[::1]:80/jwks', '::1 is a loopback address', '::1'],
+    ['http://localhost/j', '127.0.0.1 is a loopback address', '127.0.0.1'],
+    ['https://10.1.2.3/jwks', '10.1.2.3 is a private address', '10.0.0.0/8'],
+    ['https://192.0.2.1/jwks', '192.0.2.1 is no address of the public internet', '192.0.2.0/24'],
+  ])('%s is refused until the main file lets it be asked', async (url, message, range) => {
+    const { refused, lines } = await withUrl(url);
+    expect(refused).toBe(true);
+    expect(lines).toMatchObject([
+      {
+        at: 'tenants/acme.yaml:13:12 issuers[0].jwks.url',
+        message: `${message}, and the main file does not let it be asked`,
+      },
+    ]);
+    const allowed = await findingsOf(
+      spoilt((dir) => {
+        edit(join(dir, 'tenants/acme.yaml'), 'file: ../jwks/acme.json', `url: "${url}"`);
+        edit(join(dir, 'bulkhead.yaml'), 'tenants:', `fetching: { allowAddresses: ["${range}"] }\ntenants:`);
+      }),
+    );
+    expect(allowed.lines).toEqual([]);
   });
 });
 

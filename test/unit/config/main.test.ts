@@ -47,6 +47,20 @@ async function loaded(spoil: Spoil, environment: Environment = {}): Promise<Gene
   return result.value;
 }
 
+describe('what may be fetched', () => {
+  test('is from public addresses, and from those that are named', async () => {
+    expect((await loaded(added(''))).fetching).toEqual({ allowAddresses: [] });
+    const named = await loaded(added('fetching: { allowAddresses: [10.0.0.0/8, "fd00::/8"] }\n'));
+    expect(named.fetching).toEqual({ allowAddresses: ['10.0.0.0/8', 'fd00::/8'] });
+  });
+
+  test.each(['169.254.169.254', '224.0.0.0/4', '0.0.0.0', '"fe80::/10"'])('is never from %s', async (range) => {
+    const { refused, lines } = await findingsOf(spoilt(added(`fetching: { allowAddresses: [${range}] }\n`)));
+    expect(refused).toBe(true);
+    expect(lines.map((line) => line.message)).toEqual(['names an address that nothing is ever fetched from']);
+  });
+});
+
 describe('what is left away', () => {
   test('has its default', async () => {
     const generation = await loaded(main('  traces: { sample: 50% }\n', '  serviceName: edge\n'));

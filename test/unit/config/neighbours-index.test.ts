@@ -22,7 +22,7 @@ const facts: fc.Arbitrary<TenantFacts> = fc.record({
 
 function built(file: number, known: TenantFacts | undefined): BuiltTenant {
   const document = new YamlDocument(`tenants/${file}.yaml`, 'tenant: x\n');
-  return { document, draft: undefined, facts: known, findings: [], validities: [], dependents: [] };
+  return { document, draft: undefined, facts: known, findings: [], validities: [], fetched: [], dependents: [] };
 }
 
 /** At which place among eight files: nothing, something that does not parse, or a tenant. */

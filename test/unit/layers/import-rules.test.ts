@@ -45,6 +45,11 @@ describe('the import rules of the layers', () => {
     ['src/http2/breach.ts', "import { Server } from '@grpc/grpc-js';\nexport const breach = Server;\n"],
     ['src/proxy/breach.ts', "import { pki } from '../../test/fakes/pki.ts';\nexport const breach = pki;\n"],
     ['src/proxy/breach.ts', "import { revoke } from '../pki/revoking.ts';\nexport const breach = revoke;\n"],
+    ['src/fetching/breach.ts', "import { load } from '../config/load.ts';\nexport const breach = load;\n"],
+    [
+      'src/authz/breach.ts',
+      "import { DocumentFetcher } from '../fetching/document-fetch.ts';\nexport const breach = DocumentFetcher;\n",
+    ],
     ['src/pki/breach.ts', "import { load } from '../config/load.ts';\nexport const breach = load;\n"],
     ['src/pki/breach.ts', "import forge from 'node-forge';\nexport const breach = forge;\n"],
     ['src/quota/breach.ts', 'export const breach = (): number => Date.now();\n'],

@@ -329,6 +329,9 @@ describe('of a call whose credentials do not do', () => {
     const jwks = { kind: 'url', url: 'http://127.0.0.1:1/jwks', caPem: undefined } as const;
     const tenant = { ...acme.config, issuers: [{ ...issuer, jwks }] };
     expect(await refusal(presented(token(acme.issuer)), tenant)).toMatchObject({ kind: 'policy_unavailable' });
+    const asked = { fetching: { allowAddresses: ['127.0.0.1'] }, tenants: [tenant] };
+    const answer = await explain(asked, question(presented(token(acme.issuer))));
+    expect(answer.ok && answer.value.gates.find(({ verdict }) => verdict === 'deny')?.detail).toContain('ECONNREFUSED');
   });
 });
 
