@@ -8,7 +8,7 @@
 import type { CredentialKind, TenantConfig } from '../config/generation.ts';
 import { type DocumentFetch, DocumentFetcher } from '../fetching/document-fetch.ts';
 import type { Peer } from '../identity/peer.ts';
-import { type Denial, type Denied, deny } from '../kernel/denial.ts';
+import { type Denial, type Denied, deny, type LostCredential } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import { ok, type Result } from '../kernel/result.ts';
 import type { Tenant } from '../tenancy/tenant.ts';
@@ -37,6 +37,7 @@ interface CallerFacts {
   readonly keyScopes: readonly string[];
   readonly claims: KeptClaims;
   readonly expiresAt: EpochMicros;
+  readonly endsWith: LostCredential;
 }
 
 class CallerEvidence {
@@ -59,6 +60,8 @@ class CallerEvidence {
   readonly claims: KeptClaims;
   /** From then on the same credentials are refused: the first of the token's, the key's and the certificate's end. */
   readonly expiresAt: EpochMicros;
+  /** Whose end that is. */
+  readonly endsWith: LostCredential;
 
   constructor(tenant: Tenant, facts: CallerFacts) {
     this.tenant = tenant;
@@ -72,6 +75,7 @@ class CallerEvidence {
     this.keyScopes = facts.keyScopes;
     this.claims = facts.claims;
     this.expiresAt = facts.expiresAt;
+    this.endsWith = facts.endsWith;
   }
 
   static isGenuine(value: object): boolean {
@@ -227,8 +231,7 @@ export class Authenticator {
         strength: token?.identity.strength,
         keyScopes: key?.config.scopes ?? [],
         claims: token?.claims ?? NO_CLAIMS,
-        // The least of numbers that are all microseconds.
-        expiresAt: Math.min(tokenEnd, key?.expiresAtMicros ?? Number.POSITIVE_INFINITY, certificateEnd) as EpochMicros,
+        ...firstEnd(tokenEnd, key?.expiresAtMicros ?? Number.POSITIVE_INFINITY, certificateEnd),
       }),
     };
   }
@@ -240,6 +243,13 @@ export class Authenticator {
 
 function notFrom({ address }: Peer, by: 'tenant' | 'api key'): Denied {
   return deny({ kind: 'address_not_allowed', address, by });
+}
+
+/** The weakest of a caller's credentials: their ends in microseconds, Infinity for one that it has not. */
+function firstEnd(token: number, key: number, certificate: number): Pick<CallerFacts, 'expiresAt' | 'endsWith'> {
+  const end = Math.min(token, key, certificate);
+  // The least of numbers that are all microseconds.
+  return { expiresAt: end as EpochMicros, endsWith: end === token ? 'token' : end === key ? 'api key' : 'certificate' };
 }
 
 const NOTHING: Evidence = { token: undefined, key: undefined };

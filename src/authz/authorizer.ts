@@ -37,13 +37,16 @@ class PermitEvidence {
   readonly version: string;
   /** The binding and role that decided. */
   readonly rule: string;
+  /** From then on it would be decided anew, and may be refused: a sign-in has become too old. In microseconds; Infinity: never. */
+  readonly until: number;
 
-  constructor(permit: MethodPermitEvidence, model: string, version: string, rule: string) {
+  constructor(permit: MethodPermitEvidence, model: string, version: string, { grant, until }: Standing) {
     this.caller = permit.caller;
     this.method = permit.method;
     this.model = model;
     this.version = version;
-    this.rule = rule;
+    this.rule = grant.rule;
+    this.until = until;
   }
 
   static isGenuine(value: object): boolean {
@@ -58,6 +61,8 @@ class MethodPermitEvidence {
   readonly method: AuthorizableMethod;
   /** The first binding and role that have the method, of those that may be used. */
   readonly rule: string;
+  /** From then on none of the grants may be used; as `Permit.until`. */
+  readonly until: number;
   /** Every grant that has the method, those that may be used first: one of them must have the model as well. */
   readonly #standings: readonly Standing[];
   readonly #decided = new Map<string, Map<string, ModelDecision>>();
@@ -68,10 +73,11 @@ class MethodPermitEvidence {
     this.caller = caller;
     this.method = method;
     this.rule = standings[0].grant.rule;
+    this.until = standings[0].until;
     this.#standings = standings;
     this.#withoutModel = method.readsModel
       ? deny({ kind: 'model_denied', method: method.fullName, model: '', version: '' })
-      : ok(new PermitEvidence(this, '', '', this.rule));
+      : ok(new PermitEvidence(this, '', '', standings[0]));
   }
 
   static decideModel(permit: MethodPermitEvidence, model: string, version: string): ModelDecision {
@@ -82,7 +88,7 @@ class MethodPermitEvidence {
       found === undefined
         ? deny({ kind: 'model_denied', method: permit.method.fullName, model, version })
         : found.lacks === undefined
-          ? ok(new PermitEvidence(permit, model, version, found.grant.rule))
+          ? ok(new PermitEvidence(permit, model, version, found))
           : deny(found.lacks);
     if (model.length + version.length <= MAX_REMEMBERED_LENGTH) permit.#remember(model, version, decision);
     return decision;
@@ -169,7 +175,8 @@ export class Authorizer {
       .grantsOf(caller)
       .filter(({ grant }) => grant.role.hasMethod(method))
       .map((held) => standing(held, caller, now));
-    const usable = standings.filter(({ lacks }) => lacks === undefined);
+    // Those that may be used longest go first: no call ends with a sign-in that it does not need.
+    const usable = standings.filter(({ lacks }) => lacks === undefined).sort(longestFirst);
     const [first, ...rest] = [...usable, ...standings.filter(({ lacks }) => lacks !== undefined)];
     if (first === undefined) return forGood(deny({ kind: 'method_denied', method: fullName, caller: caller.id }));
     // Where a model is still to be named, what is lacking is said only to who may have that model.
@@ -177,6 +184,10 @@ export class Authorizer {
     const decision = ok(new MethodPermitEvidence(caller, method, [first, ...rest]));
     return { decision, readsModel, until: Math.min(...standings.map(({ until }) => until)) };
   }
+}
+
+function longestFirst(one: Standing, other: Standing): number {
+  return one.until === other.until ? 0 : other.until - one.until;
 }
 
 /** The permit for a call whose method reads no model; refused when it reads one, for then a model must have been decided on. */

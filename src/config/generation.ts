@@ -156,6 +156,8 @@ export interface TenantConfig {
   readonly roles: readonly RoleConfig[];
   readonly bindings: readonly BindingConfig[];
   readonly quota: QuotaConfig;
+  /** The longest that one call may run on one authentication; absent: as long as its credentials are good. */
+  readonly leaseMs?: number;
   /** Hard limit of bytes in flight. */
   readonly byteAccountBytes: number;
   readonly upstream: UpstreamConfig;

@@ -177,6 +177,12 @@ export const tenantSchema = z
     roles: list(roleSchema, 'What may be called.').default([]),
     bindings: list(bindingSchema, 'Who has which role.', 10_000).default([]),
     quota: quota.default({}),
+    lease: duration(
+      'The longest that one call may run on one authentication; its client then calls again. Default: as long as its credentials are good.',
+      '15m',
+      '1s',
+      '30d',
+    ).optional(),
     byteAccount: size('Hard limit of this tenant’s bytes in flight.', '64MiB', '256KiB', '1024GiB').prefault('64MiB'),
     upstream,
     trace: z

@@ -116,6 +116,7 @@ function build(
       perCaller: rateOf(source.quota.caller),
       maxConcurrentCalls: source.quota.concurrentCalls,
     },
+    ...(source.lease === undefined ? {} : { leaseMs: source.lease }),
     byteAccountBytes: source.byteAccount,
     upstream,
     trace: source.trace,

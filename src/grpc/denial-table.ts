@@ -112,6 +112,13 @@ export const DENIAL_TABLE: DenialTable = {
     message: 'the API key is not valid',
     more: () => CHALLENGE,
   },
+  // One text for all ways in which it ends: what was revoked, and that something was, is its tenant's to tell.
+  authorization_expired: {
+    status: GrpcStatus.UNAUTHENTICATED,
+    reason: 'AUTHORIZATION_EXPIRED',
+    message: 'the authorization of this call has ended: call again with current credentials',
+    more: () => CHALLENGE,
+  },
   // Names no tenant: the caller has shown that it knows one, not that it may learn another.
   tenant_mismatch: {
     status: GrpcStatus.PERMISSION_DENIED,

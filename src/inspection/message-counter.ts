@@ -38,6 +38,17 @@ export class MessageCounter {
     }
   }
 
+  /** Takes bytes up to the end of the message that is under way, and no further. Returns how many it took; between messages none. */
+  pushToEnd(chunk: Buffer): number {
+    let at = 0;
+    while (at < chunk.length && !this.atBoundary) {
+      const step = this.#remaining > 0 ? Math.min(this.#remaining, chunk.length - at) : 1;
+      this.push(chunk.subarray(at, at + step));
+      at += step;
+    }
+    return at;
+  }
+
   /** Whether a message ends at this byte of the stream. Of those before the last few it is no longer known: then it is false. */
   endsAt(bytes: number): boolean {
     return bytes === 0 || bytes === this.#lastEnd || this.#earlierEnds?.includes(bytes) === true;

@@ -21,6 +21,8 @@ export type Denial =
   /** The token is bound to another client certificate, or to none where it must be, or in a way that nobody here can check. */
   | { readonly kind: 'token_binding_mismatch'; readonly why: string }
   | { readonly kind: 'api_key_invalid'; readonly why: 'unknown' | 'wrong_secret' | 'expired' | 'revoked' | 'malformed' }
+  /** A running call has lost what it was admitted by. */
+  | { readonly kind: 'authorization_expired'; readonly why: EndOfAuthorization; readonly credential: LostCredential }
   /** What was presented names more than one tenant: an attempt to cross. */
   | { readonly kind: 'tenant_mismatch'; readonly claimed: string; readonly presented: string; readonly by: string }
   /** The tenant or the key is not to be used from there. */
@@ -70,6 +72,18 @@ export type Denial =
   | { readonly kind: 'draining' }
   | { readonly kind: 'audit_unavailable'; readonly why: string }
   | { readonly kind: 'internal'; readonly cause: unknown };
+
+/** How a running call lost what it was admitted by. */
+export type EndOfAuthorization =
+  /** It has reached its own end. */
+  | 'expired'
+  /** The call has run for as long as one authentication counts with its tenant. */
+  | 'lease'
+  /** The sign-in is older than the role that was used allows (RFC 9470). */
+  | 'sign_in_too_old';
+
+/** What a running call has lost. */
+export type LostCredential = 'token' | 'api key' | 'certificate';
 
 /** A rate limit as configured, for the details that a refused caller is told. */
 export interface RateLimitFacts {

@@ -5,16 +5,25 @@
 import type { Holding } from '../buffers/ceiling.ts';
 import type { HeaderBlock, ResetCause, Stream, StreamOwner } from '../http2/contract.ts';
 import type { Denial } from '../kernel/denial.ts';
+import type { CallLease } from './call-lease.ts';
 import type { Mortal } from './deadlines.ts';
 import type { LegOwner } from './leg.ts';
 
+/** A call that was admitted by something that may end. */
+export interface Leased {
+  /** When it ends; undefined: it was not admitted (yet), or to nothing that ends. */
+  readonly lease: CallLease | undefined;
+  /** It has ended. */
+  lapse(denial: Denial): void;
+}
+
 /** A call, as its boundary sees it. */
-export interface Bounded extends StreamOwner, LegOwner, Mortal, Holding {
+export interface Bounded extends StreamOwner, LegOwner, Mortal, Holding, Leased {
   /** Ends the call, which has thrown. */
   fault(cause: unknown): void;
 }
 
-export class CallBoundary implements StreamOwner, LegOwner, Mortal, Holding {
+export class CallBoundary implements StreamOwner, LegOwner, Mortal, Holding, Leased {
   readonly #call: Bounded;
 
   constructor(call: Bounded) {
@@ -80,6 +89,18 @@ export class CallBoundary implements StreamOwner, LegOwner, Mortal, Holding {
   expire(): void {
     try {
       this.#call.expire();
+    } catch (cause) {
+      this.#contain(cause);
+    }
+  }
+
+  get lease(): CallLease | undefined {
+    return this.#call.lease;
+  }
+
+  lapse(denial: Denial): void {
+    try {
+      this.#call.lapse(denial);
     } catch (cause) {
       this.#contain(cause);
     }

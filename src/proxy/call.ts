@@ -8,6 +8,7 @@ import type { Peer } from '../identity/peer.ts';
 import type { RequestedModels } from '../inspection/message-inspector.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
 import type { Result } from '../kernel/result.ts';
+import { type CallLease, callLease } from './call-lease.ts';
 import type { CallServices } from './call-services.ts';
 import { type Admission, admit, permitMessage } from './pipeline.ts';
 import { RelayedCall } from './relayed-call.ts';
@@ -18,12 +19,22 @@ import { Trail } from './trail.ts';
 import { upstreamHeaders } from './upstream-headers.ts';
 import { UpstreamLeg } from './upstream-leg.ts';
 
+/** What a call needs of its connection. */
+export interface CallHost {
+  /** Its lease ends then, in microseconds; Infinity: never. */
+  leased(until: number): void;
+  /** It is over. */
+  ended(): void;
+}
+
 export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
   readonly #tenant: TenantRuntime;
   readonly #peer: Peer;
-  readonly #ended: () => void;
+  readonly #host: CallHost;
   readonly #request = new RequestSide(this);
   #admission: Admission | undefined;
+  /** Until when the roles that its messages needed may be used. */
+  #permitUntil = Number.POSITIVE_INFINITY;
 
   constructor(
     services: CallServices,
@@ -31,7 +42,7 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
     peer: Peer,
     stream: Stream,
     block: HeaderBlock,
-    ended: () => void,
+    host: CallHost,
   ) {
     const { account, config } = tenant;
     const trail = new Trail({
@@ -45,7 +56,7 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
     super({ services, account, trail, upstream: config.upstream.display }, stream, block);
     this.#tenant = tenant;
     this.#peer = peer;
-    this.#ended = ended;
+    this.#host = host;
   }
 
   /** Begins the call. Separate from construction: the stream must know its owner before it can be answered. */
@@ -73,12 +84,26 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
     if (unreadable !== undefined) return this.refuse(this.trail.fail('inspect', deny(unreadable)).error);
     if (this.hasNoTime) return this.refuse(this.lateness());
     this.opened();
+    this.#host.leased(this.#leaseOf(admitted.value).until);
     this.#request.begin(admitted.value, this.services.limits, this.held);
   }
 
   protected settle(): void {
     this.#admission?.lease.settle();
-    this.#ended();
+    this.#host.ended();
+  }
+
+  override get lease(): CallLease | undefined {
+    return this.#admission === undefined ? undefined : this.#leaseOf(this.#admission);
+  }
+
+  #leaseOf({ caller, permit }: Admission): CallLease {
+    return callLease({
+      caller,
+      startedAt: this.trail.startedAt,
+      maxMs: this.#tenant.config.leaseMs,
+      permitUntil: Math.min(permit.until, this.#permitUntil),
+    });
   }
 
   protected verifiedTenant(): string {
@@ -104,7 +129,12 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
   }
 
   permit(admission: Admission, message: RequestedModels): Result<Permit, Denial> {
-    return permitMessage(admission, message, this.#tenant.gates, this.trail);
+    const verdict = permitMessage(admission, message, this.#tenant.gates, this.trail);
+    if (verdict.ok && verdict.value.until < this.#permitUntil) {
+      this.#permitUntil = verdict.value.until;
+      this.#host.leased(this.#permitUntil);
+    }
+    return verdict;
   }
 
   openLeg(admission: Admission): UpstreamLeg | undefined {

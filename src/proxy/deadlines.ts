@@ -71,6 +71,12 @@ export class Deadlines {
   }
 }
 
+/**
+ * How long the response message that is under way, and what the client has yet to read, may take when what a call was admitted by has
+ * ended: long enough for a message that is moving, short enough that a caller without credentials is gone within a second.
+ */
+export const LAPSE_GRACE_MS = 500;
+
 /** The time that a call has: what its client asked for, and no more than the limit. Undefined: all the time in the world. */
 export function clampTimeout(askedMicros: number | undefined, maxMs: number | undefined): number | undefined {
   if (maxMs === undefined) return askedMicros;

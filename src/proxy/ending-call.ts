@@ -5,6 +5,7 @@
 import type { CallRecord } from '../audit/record.ts';
 import type { ByteAccount } from '../buffers/byte-account.ts';
 import type { Holding } from '../buffers/ceiling.ts';
+import { viewDenial } from '../grpc/denial-table.ts';
 import { GrpcStatus, statusOfReset } from '../grpc/status.ts';
 import { type StatusReply, trailersFor, trailersOnly } from '../grpc/status-reply.ts';
 import type { HeaderBlock, ResetCause, Stream } from '../http2/contract.ts';
@@ -13,7 +14,7 @@ import { MessageCounter } from '../inspection/message-counter.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import type { CallServices } from './call-services.ts';
-import { clampTimeout, type Mortal, type Watch } from './deadlines.ts';
+import { clampTimeout, LAPSE_GRACE_MS, type Mortal, type Watch } from './deadlines.ts';
 import { describe, describeReset, outcomeOf } from './describe-denial.ts';
 import { HeldBytes } from './held-bytes.ts';
 import type { Leg } from './leg.ts';
@@ -34,6 +35,8 @@ type Phase =
   /** It is being decided on; request bytes wait. */
   | { readonly at: 'beginning' }
   | { readonly at: 'open' }
+  /** What it was admitted by has ended amid a message of the response, which may end. */
+  | { readonly at: 'lapsing'; readonly denial: Denial }
   /** It is no gRPC, and will be told so when it has ended. */
   | { readonly at: 'hearing'; readonly denial: Denial }
   /** The reply is queued; the record waits for its last byte. */
@@ -63,6 +66,8 @@ export abstract class EndingCall<L extends Leg> implements Mortal, Holding {
   #watch: Watch | undefined;
   /** From its start: what the client asked for, or the longest that a call may have. */
   #timeoutMicros: number | undefined;
+  /** What it was admitted by has ended, and the grace runs. */
+  #lapsed: Denial | undefined;
 
   constructor({ services, account, trail, upstream }: CallGround, stream: Stream, block: HeaderBlock) {
     this.services = services;
@@ -127,15 +132,17 @@ export abstract class EndingCall<L extends Leg> implements Mortal, Holding {
     // Who leaves before it has read its refusal was refused all the same.
     if (phase.at === 'ending' && phase.denial !== undefined)
       this.#finishUndelivered(phase.denial, phase.status, detail);
-    else if (phase.at === 'hearing') this.#finishUndelivered(phase.denial, trailersOnly(phase.denial).status, detail);
+    else if (phase.at === 'hearing' || phase.at === 'lapsing')
+      this.#finishUndelivered(phase.denial, trailersOnly(phase.denial).status, detail);
     else if (cause.by === 'us') this.#finish('failed', statusOfReset(cause.code), undefined, detail);
     else this.#finish('cancelled', GrpcStatus.CANCELLED, undefined, detail);
   }
 
   expire(): void {
     this.#watch = undefined;
-    const late = this.lateness();
     const ending = this.phase.at === 'ending' ? this.phase : undefined;
+    if (this.#lapsed !== undefined) return this.#cutOff(ending?.denial ?? this.#lapsed, ErrorCode.CANCEL);
+    const late = this.lateness();
     this.refuse(late);
     // A reply that could not leave waits for a client that does not read, and by now is not waited for any more.
     if (this.#isDone()) return;
@@ -155,12 +162,46 @@ export abstract class EndingCall<L extends Leg> implements Mortal, Holding {
   shed(denial: Denial): void {
     if (this.#isDone()) return;
     this.#noteUpstream('fail');
+    this.#cutOff(denial, ErrorCode.ENHANCE_YOUR_CALM);
+  }
+
+  /**
+   * What it was admitted by has ended, and the call with it: nothing more of the request goes on, and our trailers follow the response's
+   * last whole message. The one that is under way may end, and what the client has not read yet is kept for it, for a grace.
+   */
+  lapse(denial: Denial): void {
+    const { at } = this.phase;
+    if (this.#lapsed !== undefined || (at !== 'open' && at !== 'ending')) return;
+    this.#lapsed = denial;
+    const now = this.services.now();
+    if (this.#watch !== undefined) this.services.deadlines.forget(this.#watch);
+    this.#watch = this.services.deadlines.watch(this.boundary, (now + LAPSE_GRACE_MS * 1000) as EpochMicros);
+    if (at === 'ending') return;
+    if (this.response.atBoundary) return this.refuse(denial);
+    this.#noteUpstream('fail');
+    this.stopRequest();
+    this.phase = { at: 'lapsing', denial };
+  }
+
+  /** Takes what comes of the response's last message while the call is lapsing, and ends with it. Returns how much it took. */
+  protected lapseWith(chunk: Buffer): number {
+    if (this.phase.at !== 'lapsing') return 0;
+    const { denial } = this.phase;
+    const taken = this.response.pushToEnd(chunk);
+    this.held.responseArrived(taken);
+    this.stream.sendData(taken === chunk.length ? chunk : chunk.subarray(0, taken), false);
+    if (this.response.atBoundary) this.#answer(denial);
+    return taken;
+  }
+
+  /** Ends the call now: our trailers follow the last whole message that has left; where it left in part, a reset does. */
+  #cutOff(denial: Denial, code: ErrorCode): void {
     if (this.#takeBack()) this.#answer(denial);
     if (this.#isDone()) return;
     this.stopRequest();
     this.leg?.cancel();
-    this.stream.reset(ErrorCode.ENHANCE_YOUR_CALM);
-    this.#finishUndelivered(denial, GrpcStatus.RESOURCE_EXHAUSTED, 'amid a message, or the client does not read');
+    this.stream.reset(code);
+    this.#finishUndelivered(denial, viewDenial(denial, '').status, 'amid a message, or the client does not read');
   }
 
   /** Takes back what of the reply has not left. True when it may end there. */
@@ -194,7 +235,7 @@ export abstract class EndingCall<L extends Leg> implements Mortal, Holding {
   refuse(denial: Denial): void {
     if (this.phase.at === 'ending' || this.phase.at === 'done') return;
     this.#noteUpstream('fail');
-    this.#answer(denial);
+    this.#answer(this.phase.at === 'lapsing' ? this.phase.denial : denial);
   }
 
   #answer(denial: Denial): void {

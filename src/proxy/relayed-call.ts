@@ -8,6 +8,7 @@ import type { HeaderBlock, Stream } from '../http2/contract.ts';
 import { ErrorCode } from '../http2/error-code.ts';
 import type { Denial } from '../kernel/denial.ts';
 import { type Bounded, CallBoundary } from './call-boundary.ts';
+import type { CallLease } from './call-lease.ts';
 import { EndingCall } from './ending-call.ts';
 import type { Leg } from './leg.ts';
 import { endedWithoutStatus, readResponse } from './response-head.ts';
@@ -21,6 +22,11 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
   /** The message that the client must go on with. */
   protected abstract unfinishedRequest(): number | undefined;
   abstract upstreamHeaders(): HeaderBlock;
+
+  /** Who is not asked for credentials loses none. */
+  get lease(): CallLease | undefined {
+    return undefined;
+  }
 
   /** What is no gRPC gets the answer that HTTP gives, and when HTTP gives it: its request is heard out, unless that is long. */
   protected turnAway(denial: Denial): void {
@@ -61,7 +67,10 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
   }
 
   onResponseHeaders(block: HeaderBlock, endStream: boolean): void {
-    if (this.phase.at !== 'open') return;
+    if (this.phase.at !== 'open') {
+      if (endStream) this.onLegFailed(endedWithoutStatus(this.upstream));
+      return;
+    }
     const response = readResponse(block, endStream, this.headersSent, this.upstream);
     if (response.kind === 'informational') return;
     if (response.kind === 'invalid') return this.#reject(response.denial);
@@ -73,7 +82,9 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
 
   onResponseData(chunk: Buffer, endStream: boolean): void {
     if (this.phase.at !== 'open') {
-      this.leg?.credit(chunk.length);
+      const taken = this.lapseWith(chunk);
+      this.leg?.credit(chunk.length - taken);
+      if (endStream) this.onLegFailed(endedWithoutStatus(this.upstream));
       return;
     }
     this.held.responseArrived(chunk.length);

@@ -13,10 +13,11 @@ import type {
 import { ErrorCode } from '../http2/error-code.ts';
 import type { Peer } from '../identity/peer.ts';
 import type { TenantId } from '../kernel/ids.ts';
-import { Call } from './call.ts';
+import { Call, type CallHost } from './call.ts';
 import { CallBoundary } from './call-boundary.ts';
 import type { CallServices } from './call-services.ts';
 import type { ConnectionAge } from './connection-age.ts';
+import { LeaseWatch } from './lease-watch.ts';
 import type { Refusals } from './refusals.ts';
 import type { Occupancy, TenantRuntime } from './tenant-runtime.ts';
 
@@ -39,9 +40,17 @@ export class Session implements ConnectionOwner, Holding {
   #connection: Connection | undefined;
   #age: ConnectionAge | undefined;
   #distrusted = false;
-  readonly #callEnded = (): void => {
-    this.#calls -= 1;
+  /** One for all of its calls. */
+  readonly #callHost: CallHost = {
+    leased: (until) => this.#leases.note(until),
+    ended: () => {
+      this.#calls -= 1;
+    },
   };
+  readonly #leases = new LeaseWatch(
+    () => this.#host.services().now(),
+    () => this.#running(),
+  );
 
   constructor(host: SessionHost, peer: Peer, serverName: string, occupancy: Occupancy) {
     this.#host = host;
@@ -67,7 +76,7 @@ export class Session implements ConnectionOwner, Holding {
       return this.#refuseStream(stream, 'TENANT_REMOVED');
     }
     if (this.#distrusted) return this.#refuseStream(stream, 'PEER_NO_LONGER_TRUSTED');
-    const call = new Call(this.#host.services(), tenant, this.peer, stream, block, this.#callEnded);
+    const call = new Call(this.#host.services(), tenant, this.peer, stream, block, this.#callHost);
     this.#calls += 1;
     try {
       call.begin(block, endStream);
@@ -84,6 +93,10 @@ export class Session implements ConnectionOwner, Holding {
 
   /** Its calls, with what each holds. */
   holdings(): readonly Holding[] {
+    return this.#running();
+  }
+
+  #running(): readonly CallBoundary[] {
     return this.#connection?.owners.filter((owner) => owner instanceof CallBoundary) ?? [];
   }
 
@@ -117,6 +130,7 @@ export class Session implements ConnectionOwner, Holding {
 
   onEnd(_connection: Connection, end: ConnectionEnd): void {
     this.#age?.stop();
+    this.#leases.stop();
     if (end.kind === 'protocol') {
       this.#refused(end.limit === undefined ? 'HTTP2_PROTOCOL_ERROR' : `HTTP2_LIMIT_${end.limit}`, end.why);
     }

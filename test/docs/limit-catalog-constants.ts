@@ -13,6 +13,13 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     ],
   },
   {
+    file: 'src/proxy/deadlines.ts',
+    name: 'LAPSE_GRACE_MS',
+    attack:
+      'A stream that has lost its credentials, and is kept open by a message without end or a client that does not read',
+    test: ['conformance/leases.test.ts', 'amid a message that does not go on, is reset when the grace is over'],
+  },
+  {
     file: 'src/buffers/ceiling.ts',
     name: 'MAX_SHED_AT_ONCE',
     attack: 'So many calls to end at once that others wait for it',

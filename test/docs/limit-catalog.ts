@@ -249,6 +249,10 @@ export const TENANT_ROWS: Readonly<Record<string, LimitRow>> = {
       "refuses a caller over its own rate and leaves the tenant's other callers alone",
     ],
   },
+  lease: {
+    attack: 'A stream that runs on for ever on one authentication',
+    test: ['unit/proxy/call-lease.test.ts', 'is no longer than its tenant’s, counted from the call’s start'],
+  },
   'quota.concurrentCalls': {
     attack: 'Slow calls that fill the model server',
     test: [

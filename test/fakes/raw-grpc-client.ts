@@ -171,7 +171,7 @@ function varint(value: number): Buffer {
 }
 
 /** google.rpc.Status.details (3) → Any.value (2) of ErrorInfo → reason (1). */
-function reasonOf(header: string | string[] | undefined): string {
+export function reasonOf(header: string | string[] | undefined): string {
   if (header === undefined) return '';
   const status = fieldsOf(Buffer.from(String(header), 'base64'));
   for (const any of status.filter(({ number }) => number === 3)) {

@@ -98,10 +98,36 @@ function forCredential(denial: Denial, { tenant }: Refused): Remedy {
         why: `the client certificate is refused: ${denial.why}`,
         allow: [`a client certificate of a CA in clientCa (${place(tenant, 'clientCa')}) that fits`],
       };
+    case 'authorization_expired':
+      return { why: lost(denial), allow: [renewal(denial, tenant)] };
     case 'policy_unavailable':
       return { why, allow: [`${denial.source} must be reachable from here`] };
     default:
       return unknown(denial);
+  }
+}
+
+type Lost = Extract<Denial, { kind: 'authorization_expired' }>;
+
+function lost({ why, credential }: Lost): string {
+  switch (why) {
+    case 'expired':
+      return `the ${credential} expired while the call ran`;
+    case 'lease':
+      return 'the call ran for as long as one authentication counts with its tenant';
+    case 'sign_in_too_old':
+      return 'the sign-in became too old for the role while the call ran';
+  }
+}
+
+function renewal({ why, credential }: Lost, tenant: TenantConfig): string {
+  switch (why) {
+    case 'expired':
+      return `a new call with a ${credential} that is good for longer, begun before this one ends`;
+    case 'lease':
+      return `a new call before the lease ends, or a longer lease (${tenant.file})`;
+    case 'sign_in_too_old':
+      return 'a new call with a token of a more recent sign-in';
   }
 }
 

@@ -61,6 +61,11 @@ const EXAMPLES: { readonly [K in Denial['kind']]: readonly [Extract<Denial, { ki
   token_expired: [{ kind: 'token_expired', expiredAtSeconds: 1_234_567 }, 16, 'TOKEN_EXPIRED'],
   token_binding_mismatch: [{ kind: 'token_binding_mismatch', why: SECRET() }, 16, 'TOKEN_BINDING_MISMATCH'],
   api_key_invalid: [{ kind: 'api_key_invalid', why: 'revoked' }, 16, 'API_KEY_INVALID'],
+  authorization_expired: [
+    { kind: 'authorization_expired', why: 'lease', credential: 'token' },
+    16,
+    'AUTHORIZATION_EXPIRED',
+  ],
   tenant_mismatch: [
     { kind: 'tenant_mismatch', claimed: SECRET(), presented: SECRET(), by: SECRET() },
     7,

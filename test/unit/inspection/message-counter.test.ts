@@ -30,6 +30,20 @@ describe('the message counter', () => {
     );
   });
 
+  it('takes the rest of the message that is under way, however it is split, and no more', () => {
+    const bytes = stream([7, 9]);
+    for (let begun = 1; begun < 12; begun += 1) {
+      for (let step = 1; step < 20; step += 1) {
+        const counter = new MessageCounter();
+        counter.push(bytes.subarray(0, begun));
+        let at = begun;
+        while (!counter.atBoundary) at += counter.pushToEnd(bytes.subarray(at, at + step));
+        expect([at, counter.bytes, counter.messages]).toEqual([12, 12, 1]);
+        expect(counter.pushToEnd(bytes.subarray(12))).toBe(0);
+      }
+    }
+  });
+
   it('knows that a stream was cut inside a message', () => {
     for (const cut of [1, 4, 5, 7]) {
       const counter = new MessageCounter();

@@ -15,6 +15,8 @@ class PoisonedCall implements Bounded {
   expire = poison;
   shed = poison;
   heldBytes = 0;
+  lease = undefined;
+  lapse = poison;
   upstreamHeaders = poison;
   onResponseHeaders = poison;
   onResponseData = poison;
@@ -43,6 +45,7 @@ const REACTIONS: readonly (readonly [string, (edge: CallBoundary) => void])[] = 
   ['the end of the reply', (edge) => edge.onLocalEnd(STREAM)],
   ['the deadline', (edge) => edge.expire()],
   ['the ceiling', (edge) => edge.shed({ kind: 'buffer_exceeded', heldBytes: 2, limitBytes: 1 })],
+  ["the lease's end", (edge) => edge.lapse({ kind: 'draining' })],
   ['response headers', (edge) => edge.onResponseHeaders([], false)],
   ['response DATA', (edge) => edge.onResponseData(CHUNK, false)],
   ['taken bytes', (edge) => edge.onRequestTaken(1)],
