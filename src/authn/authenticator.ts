@@ -14,7 +14,7 @@ import { ok, type Result } from '../kernel/result.ts';
 import type { Tenant } from '../tenancy/tenant.ts';
 import { mintTenant } from '../tenancy/tenant-evidence.ts';
 import { AddressList } from './address-list.ts';
-import { ApiKeys, type KnownKey } from './api-keys.ts';
+import { ApiKeys, type KeyModels, type KnownKey } from './api-keys.ts';
 import { bearerToken, type Presented } from './credentials.ts';
 import type { CredentialDirectory } from './directory.ts';
 import { type KeptClaims, NO_CLAIMS } from './kept-claims.ts';
@@ -36,6 +36,7 @@ interface CallerFacts {
   readonly strength: TokenStrength | undefined;
   readonly keyScopes: readonly string[];
   readonly claims: KeptClaims;
+  readonly keyModels: KeyModels | undefined;
   readonly expiresAt: EpochMicros;
   readonly endsWith: LostCredential;
 }
@@ -58,6 +59,8 @@ class CallerEvidence {
   readonly keyScopes: readonly string[];
   /** What the token says of what the tenant's rules ask for; empty without one. */
   readonly claims: KeptClaims;
+  /** The models that a call with this API key may be for, whatever roles say; undefined: it does not narrow them. */
+  readonly keyModels: KeyModels | undefined;
   /** From then on the same credentials are refused: the first of the token's, the key's and the certificate's end. */
   readonly expiresAt: EpochMicros;
   /** Whose end that is. */
@@ -74,6 +77,7 @@ class CallerEvidence {
     this.strength = facts.strength;
     this.keyScopes = facts.keyScopes;
     this.claims = facts.claims;
+    this.keyModels = facts.keyModels;
     this.expiresAt = facts.expiresAt;
     this.endsWith = facts.endsWith;
   }
@@ -127,7 +131,7 @@ export class Authenticator {
       limits: this.#limits,
     });
     this.#keys = new ApiKeys(tenant, directory);
-    this.#addresses = tenant.addresses && new AddressList(tenant.addresses);
+    this.#addresses = AddressList.of('tenant', tenant);
     this.#tokens = new SecondChanceCache(this.#limits.maxCachedTokens, this.#limits.maxCachedTokenBytes);
     this.#callersByCertificate = this.#newCallers(this.#limits.maxCachedTokens);
   }
@@ -137,14 +141,16 @@ export class Authenticator {
     if (peer.claim.id !== this.#tenant.id) {
       return deny({ kind: 'tenant_mismatch', claimed: peer.claim.id, presented: this.#tenant.id, by: 'certificate' });
     }
-    if (this.#addresses !== undefined && !this.#addresses.has(peer)) return notFrom(peer, 'tenant');
+    const notFrom = this.#addresses?.refusal(peer);
+    if (notFrom !== undefined) return notFrom;
     let key: KnownKey | undefined;
     if (presented.apiKey !== undefined) {
       const verified = this.#keys.verify(presented.apiKey, now);
       if (!verified.ok) return verified;
       key = verified.value;
       // After the secret: to whom a key is known is also known where it may be used.
-      if (key.addresses !== undefined && !key.addresses.has(peer)) return notFrom(peer, 'api key');
+      const keyNotFrom = key.addresses?.refusal(peer);
+      if (keyNotFrom !== undefined) return keyNotFrom;
     }
     if (presented.authorization === undefined) return this.#withoutToken(peer, key, now);
     const known = this.#tokens.get(presented.authorization);
@@ -231,6 +237,7 @@ export class Authenticator {
         strength: token?.identity.strength,
         keyScopes: key?.config.scopes ?? [],
         claims: token?.claims ?? NO_CLAIMS,
+        keyModels: key?.models,
         ...firstEnd(tokenEnd, key?.expiresAtMicros ?? Number.POSITIVE_INFINITY, certificateEnd),
       }),
     };
@@ -239,10 +246,6 @@ export class Authenticator {
   #newCallers(maxEntries: number): SecondChanceCache<Success> {
     return new SecondChanceCache(maxEntries, Number.POSITIVE_INFINITY);
   }
-}
-
-function notFrom({ address }: Peer, by: 'tenant' | 'api key'): Denied {
-  return deny({ kind: 'address_not_allowed', address, by });
 }
 
 /** The weakest of a caller's credentials: their ends in microseconds, Infinity for one that it has not. */

@@ -2,21 +2,26 @@
  * Whose credential is whose, over all tenants of a generation: how an authenticator, which knows one tenant's secrets only,
  * tells an attempt to cross from a plain mistake.
  */
-import type { TenantConfig } from '../config/generation.ts';
+import type { ApiKeyConfig, TenantConfig } from '../config/generation.ts';
 import type { TenantId } from '../kernel/ids.ts';
 
 export interface CredentialDirectory {
   /** The tenants that accept tokens of this exact `iss`; none when nobody does. */
   tenantsOfIssuer(issuer: string): readonly TenantId[];
-  /** The tenant that has an API key of this id. */
-  tenantOfKey(keyId: string): TenantId | undefined;
+  /** The API key of this id, and the tenant that has it. */
+  keyOf(keyId: string): DirectoryKey | undefined;
+}
+
+export interface DirectoryKey {
+  readonly tenant: TenantId;
+  readonly config: ApiKeyConfig;
 }
 
 type Credentials = Pick<TenantConfig, 'id' | 'issuers' | 'apiKeys'>;
 
 export class Directory implements CredentialDirectory {
   readonly #byIssuer = new Map<string, Set<TenantId>>();
-  readonly #byKey = new Map<string, TenantId>();
+  readonly #byKey = new Map<string, DirectoryKey>();
 
   constructor(tenants: readonly Credentials[]) {
     for (const tenant of tenants) this.enter(tenant);
@@ -28,7 +33,9 @@ export class Directory implements CredentialDirectory {
       if (known === undefined) this.#byIssuer.set(issuer, new Set([tenant.id]));
       else known.add(tenant.id);
     }
-    for (const { id } of tenant.apiKeys) if (!this.#byKey.has(id)) this.#byKey.set(id, tenant.id);
+    for (const config of tenant.apiKeys) {
+      if (!this.#byKey.has(config.id)) this.#byKey.set(config.id, { tenant: tenant.id, config });
+    }
   }
 
   leave(tenant: Credentials): void {
@@ -37,14 +44,14 @@ export class Directory implements CredentialDirectory {
       known?.delete(tenant.id);
       if (known?.size === 0) this.#byIssuer.delete(issuer);
     }
-    for (const { id } of tenant.apiKeys) if (this.#byKey.get(id) === tenant.id) this.#byKey.delete(id);
+    for (const { id } of tenant.apiKeys) if (this.#byKey.get(id)?.tenant === tenant.id) this.#byKey.delete(id);
   }
 
   tenantsOfIssuer(issuer: string): readonly TenantId[] {
     return [...(this.#byIssuer.get(issuer) ?? [])];
   }
 
-  tenantOfKey(keyId: string): TenantId | undefined {
+  keyOf(keyId: string): DirectoryKey | undefined {
     return this.#byKey.get(keyId);
   }
 }

@@ -10,6 +10,7 @@ import type { TenantConfig } from '../config/generation.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
 import type { EpochMicros, TenantId } from '../kernel/ids.ts';
 import { ok, type Result } from '../kernel/result.ts';
+import { ModelScope } from './model-scope.ts';
 import { RoleTable } from './role-table.ts';
 import { type Standing, standing } from './standing.ts';
 
@@ -65,6 +66,8 @@ class MethodPermitEvidence {
   readonly until: number;
   /** Every grant that has the method, those that may be used first: one of them must have the model as well. */
   readonly #standings: readonly Standing[];
+  /** What an API key is narrowed to; undefined: to nothing. */
+  readonly #keyScope: ModelScope | undefined;
   readonly #decided = new Map<string, Map<string, ModelDecision>>();
   #remembered = 0;
   readonly #withoutModel: ModelDecision;
@@ -75,6 +78,7 @@ class MethodPermitEvidence {
     this.rule = standings[0].grant.rule;
     this.until = standings[0].until;
     this.#standings = standings;
+    this.#keyScope = caller.keyModels && new ModelScope(caller.keyModels);
     this.#withoutModel = method.readsModel
       ? deny({ kind: 'model_denied', method: method.fullName, model: '', version: '' })
       : ok(new PermitEvidence(this, '', '', standings[0]));
@@ -84,14 +88,16 @@ class MethodPermitEvidence {
     const known = permit.#decided.get(model)?.get(version);
     if (known !== undefined) return known;
     const found = permit.#standings.find(({ grant }) => grant.role.hasModel(model, version));
-    const decision: ModelDecision =
-      found === undefined
-        ? deny({ kind: 'model_denied', method: permit.method.fullName, model, version })
-        : found.lacks === undefined
-          ? ok(new PermitEvidence(permit, model, version, found))
-          : deny(found.lacks);
+    const decision = permit.#decideModel(found, model, version);
     if (model.length + version.length <= MAX_REMEMBERED_LENGTH) permit.#remember(model, version, decision);
     return decision;
+  }
+
+  #decideModel(found: Standing | undefined, model: string, version: string): ModelDecision {
+    const denial = { kind: 'model_denied', method: this.method.fullName, model, version } as const;
+    if (found === undefined) return deny(denial);
+    if (this.#keyScope?.has(model, version) === false) return deny({ ...denial, by: 'api key' });
+    return found.lacks === undefined ? ok(new PermitEvidence(this, model, version, found)) : deny(found.lacks);
   }
 
   static withoutModel(permit: MethodPermitEvidence): ModelDecision {

@@ -3,7 +3,7 @@
  */
 import type { KeptClaims } from '../authn/kept-claims.ts';
 import type { BindingConfig, ClaimMatch, RoleConfig, StepUpConfig, TenantConfig } from '../config/generation.ts';
-import { Glob } from './glob.ts';
+import { ModelScope } from './model-scope.ts';
 
 /** A role that a binding gives. */
 export interface Grant {
@@ -35,9 +35,7 @@ export class Role {
   readonly #methods: ReadonlySet<string>;
   /** `package.Service` of each `package.Service/*`. */
   readonly #services: ReadonlySet<string>;
-  readonly #models: readonly Glob[];
-  readonly #versions: readonly Glob[];
-  readonly #anyModel: boolean;
+  readonly #scope: ModelScope;
 
   constructor(config: RoleConfig) {
     this.scopes = config.scopes ?? [];
@@ -45,9 +43,7 @@ export class Role {
     const isWhole = (method: string): boolean => method.endsWith('/*');
     this.#methods = new Set(config.methods.filter((method) => !isWhole(method)));
     this.#services = new Set(config.methods.filter(isWhole).map((method) => method.slice(0, -2)));
-    this.#models = config.models.map((pattern) => new Glob(pattern));
-    this.#versions = config.versions.map((pattern) => new Glob(pattern));
-    this.#anyModel = config.models.includes('*');
+    this.#scope = new ModelScope(config);
   }
 
   /** A sensitive method has to be named: `package.Service/*` is what anybody may be given. */
@@ -56,14 +52,8 @@ export class Role {
     return !sensitive && this.#services.has(fullName.slice(0, fullName.lastIndexOf('/')));
   }
 
-  /**
-   * An empty version is what the server takes as the latest, and is matched as `latest`. An empty model may mean any, so only
-   * a role for all models (`*` itself) has it.
-   */
   hasModel(model: string, version: string): boolean {
-    const modelFits = model === '' ? this.#anyModel : this.#models.some((glob) => glob.matches(model));
-    const named = version === '' ? 'latest' : version;
-    return modelFits && this.#versions.some((glob) => glob.matches(named));
+    return this.#scope.has(model, version);
   }
 }
 

@@ -46,6 +46,7 @@ function registerCreate(keys: Command, io: CliIo): void {
     .description('create a key, print it, and write its hash into the tenant’s file')
     .option('--no-expires', 'let it be good until it is revoked')
     .option('--scope <scopes...>', 'scopes that calls with it have')
+    .option('--model <patterns...>', 'models that it is for, of those that its roles give: all unless it is said')
     .addHelpText(
       'after',
       `

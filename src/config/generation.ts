@@ -151,6 +151,8 @@ export interface TenantConfig {
   readonly accept: readonly CredentialKind[];
   /** Ranges of IP addresses that its clients may call from; absent: any. */
   readonly addresses?: readonly string[];
+  /** Ranges that they may not call from, whatever the other list says; absent: none. */
+  readonly deniedAddresses?: readonly string[];
   readonly issuers: readonly IssuerConfig[];
   readonly apiKeys: readonly ApiKeyConfig[];
   readonly roles: readonly RoleConfig[];
@@ -173,7 +175,16 @@ export interface TenantConfig {
 }
 
 /** Keys of a tenant's file that an explanation points to. */
-export type TenantSection = 'clientCa' | 'accept' | 'issuers' | 'apiKeys' | 'roles' | 'bindings' | 'quota';
+export type TenantSection =
+  | 'addresses'
+  | 'deniedAddresses'
+  | 'clientCa'
+  | 'accept'
+  | 'issuers'
+  | 'apiKeys'
+  | 'roles'
+  | 'bindings'
+  | 'quota';
 
 export interface ProtosetConfig {
   /** A FileDescriptorSet, in base64. */
@@ -215,6 +226,11 @@ export interface ApiKeyConfig {
   readonly scopes?: readonly string[];
   /** Ranges of IP addresses that it may be used from; absent: any. */
   readonly addresses?: readonly string[];
+  /** Ranges that it may not be used from, whatever the other list says; absent: none. */
+  readonly deniedAddresses?: readonly string[];
+  /** Globs over the models and versions that it may be used for, of those that roles give; absent: all of these. */
+  readonly models?: readonly string[];
+  readonly versions?: readonly string[];
 }
 
 export interface RoleConfig {

@@ -26,6 +26,7 @@ export interface KeyFields {
   readonly expires?: string;
   readonly previous?: { readonly sha256: string; readonly expires: string };
   readonly scopes?: readonly string[];
+  readonly models?: readonly string[];
   readonly revoked?: boolean;
 }
 

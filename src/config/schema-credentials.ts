@@ -64,6 +64,21 @@ export const scopesSchema = (description: string, max: number) =>
     max,
   );
 
+/** Patterns over models, of a role or a key. */
+export const modelsSchema = (description: string) =>
+  list(name('a model', 'Model name; `*` stands for any characters.'), description);
+
+/** Patterns over versions. */
+export const versionsSchema = (description: string) =>
+  list(
+    z
+      .union([name('a version', 'Version; `*` stands for any characters.', 64), z.int().nonnegative()])
+      .transform((version) => String(version)),
+    description,
+  );
+
+const NOTHING_LISTED = problem('is empty', 'name at least one, or leave the key away');
+
 const secretHash = (description: string) =>
   discreet(
     'is not a SHA-256 hash in lower-case hex',
@@ -89,7 +104,7 @@ export const addressesSchema = (description: string) =>
     }),
     description,
     256,
-  ).min(1, problem('is empty', 'name at least one, or leave the key away'));
+  ).min(1, NOTHING_LISTED);
 
 /** An API key. */
 export const apiKeySchema = z.strictObject({
@@ -111,5 +126,18 @@ export const apiKeySchema = z.strictObject({
   addresses: addressesSchema(
     'Addresses that it may be used from, as the connection has them. Default: any.',
   ).optional(),
+  deniedAddresses: addressesSchema(
+    'Addresses that it may not be used from, also when `addresses` has them. Default: none.',
+  ).optional(),
+  models: modelsSchema(
+    'Globs over the models that it may be used for, of those that its roles give. Default: all of these.',
+  )
+    .min(1, NOTHING_LISTED)
+    .optional(),
+  versions: versionsSchema(
+    'Globs over the versions of these; `latest` is the one that a request leaves open. Default: any.',
+  )
+    .min(1, NOTHING_LISTED)
+    .optional(),
   revoked: z.boolean().default(false).meta({ description: 'Refused from now on; kept so that the record says so.' }),
 });

@@ -3,7 +3,7 @@
  */
 import { z } from 'zod';
 import { canonicalClaimPath } from '../authn/claim-path.ts';
-import { scopesSchema } from './schema-credentials.ts';
+import { modelsSchema, scopesSchema, versionsSchema } from './schema-credentials.ts';
 import { duration, list, name, problem, quote, text } from './schema-values.ts';
 
 const stepUp = z
@@ -45,14 +45,8 @@ export const roleSchema = z.strictObject({
     'Methods that the role may call: `ModelInfer` (short for inference.GRPCInferenceService/ModelInfer), `package.Service/Method` or `package.Service/*`.',
     256,
   ).min(1),
-  models: list(
-    name('a model', 'Model name; `*` stands for any characters.'),
-    'Models that the role may use. Default: none.',
-  ).default([]),
-  versions: list(
-    z
-      .union([name('a version', 'Version; `*` stands for any characters.', 64), z.int().nonnegative()])
-      .transform((version) => String(version)),
+  models: modelsSchema('Models that the role may use. Default: none.').default([]),
+  versions: versionsSchema(
     'Versions of these models; `latest` is the one that a request leaves open. Default: all.',
   ).default(['*']),
   scopes: scopesSchema(

@@ -172,6 +172,9 @@ export const tenantSchema = z
     addresses: addressesSchema(
       'Addresses that this tenant’s clients may call from, as the connection has them. Default: any.',
     ).optional(),
+    deniedAddresses: addressesSchema(
+      'Addresses that this tenant’s clients may not call from, also when `addresses` has them. Default: none.',
+    ).optional(),
     issuers: list(issuerSchema, 'Who issues this tenant’s tokens.', 32).default([]),
     apiKeys: list(apiKeySchema, 'This tenant’s API keys, as hashes.', 10_000).default([]),
     roles: list(roleSchema, 'What may be called.').default([]),

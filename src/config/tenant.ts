@@ -2,6 +2,7 @@
  * From a tenant's file to the tenant's configuration.
  */
 import type { TenantId } from '../kernel/ids.ts';
+import { buildApiKeys } from './api-keys.ts';
 import type { YamlDocument } from './document.ts';
 import type { FetchedAddress } from './fetched-url.ts';
 import type { FileCache } from './file-cache.ts';
@@ -97,18 +98,9 @@ function build(
     trustDomain: source.trustDomain,
     accept: source.accept ?? defaultAccept(source),
     ...(source.addresses === undefined ? {} : { addresses: source.addresses }),
+    ...(source.deniedAddresses === undefined ? {} : { deniedAddresses: source.deniedAddresses }),
     issuers: issuers.filter((issuer) => issuer !== undefined),
-    apiKeys: source.apiKeys.map((key) => ({
-      id: key.id,
-      sha256: key.sha256,
-      expiresAtSeconds: key.expires,
-      revoked: key.revoked,
-      ...(key.previous === undefined
-        ? {}
-        : { previous: { sha256: key.previous.sha256, expiresAtSeconds: key.previous.expires } }),
-      ...(key.scopes === undefined ? {} : { scopes: key.scopes }),
-      ...(key.addresses === undefined ? {} : { addresses: key.addresses }),
-    })),
+    apiKeys: buildApiKeys(source),
     roles,
     bindings,
     quota: {
@@ -128,7 +120,17 @@ function build(
   return { draft, facts };
 }
 
-const SECTIONS: readonly TenantSection[] = ['clientCa', 'accept', 'issuers', 'apiKeys', 'roles', 'bindings', 'quota'];
+const SECTIONS: readonly TenantSection[] = [
+  'addresses',
+  'deniedAddresses',
+  'clientCa',
+  'accept',
+  'issuers',
+  'apiKeys',
+  'roles',
+  'bindings',
+  'quota',
+];
 
 function sectionLines({ document }: FileScope): Partial<Record<TenantSection, number>> {
   const present = SECTIONS.filter((section) => document.has(section));

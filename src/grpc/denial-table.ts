@@ -58,6 +58,21 @@ const OUTAGE_RETRY_MS = 1_000;
 /** A draining sidecar's client has another address to go to at once, or a successor soon. */
 const DRAINING_RETRY_MS = 100;
 
+const TOKEN_NOT_VALID: Row<Denial> = {
+  status: GrpcStatus.UNAUTHENTICATED,
+  reason: 'TOKEN_INVALID',
+  message: 'the token is not valid',
+  more: () => INVALID_TOKEN,
+};
+
+/** One row for unknown, wrong, revoked, expired, malformed and other tenants' keys: which it is would help to guess one. */
+const KEY_NOT_VALID: Row<Denial> = {
+  status: GrpcStatus.UNAUTHENTICATED,
+  reason: 'API_KEY_INVALID',
+  message: 'the API key is not valid',
+  more: () => CHALLENGE,
+};
+
 export const DENIAL_TABLE: DenialTable = {
   path_malformed: { status: GrpcStatus.UNIMPLEMENTED, reason: 'METHOD_UNKNOWN', message: 'unknown method' },
   method_unknown: { status: GrpcStatus.UNIMPLEMENTED, reason: 'METHOD_UNKNOWN', message: 'unknown method' },
@@ -86,12 +101,7 @@ export const DENIAL_TABLE: DenialTable = {
     message: 'credentials are required',
     more: () => CHALLENGE,
   },
-  token_invalid: {
-    status: GrpcStatus.UNAUTHENTICATED,
-    reason: 'TOKEN_INVALID',
-    message: 'the token is not valid',
-    more: () => INVALID_TOKEN,
-  },
+  token_invalid: TOKEN_NOT_VALID,
   token_expired: {
     status: GrpcStatus.UNAUTHENTICATED,
     reason: 'TOKEN_EXPIRED',
@@ -105,13 +115,10 @@ export const DENIAL_TABLE: DenialTable = {
     message: 'the token is not bound to the client certificate',
     more: () => INVALID_TOKEN,
   },
-  // One text for unknown, wrong, revoked, expired and malformed keys: which it is would help to guess one.
-  api_key_invalid: {
-    status: GrpcStatus.UNAUTHENTICATED,
-    reason: 'API_KEY_INVALID',
-    message: 'the API key is not valid',
-    more: () => CHALLENGE,
-  },
+  api_key_invalid: KEY_NOT_VALID,
+  // What other tenants have is their own business: it cannot be told apart from what nobody has.
+  foreign_key_unproven: KEY_NOT_VALID,
+  foreign_token_unproven: TOKEN_NOT_VALID,
   // One text for all ways in which it ends: what was revoked, and that something was, is its tenant's to tell.
   authorization_expired: {
     status: GrpcStatus.UNAUTHENTICATED,
@@ -119,7 +126,7 @@ export const DENIAL_TABLE: DenialTable = {
     message: 'the authorization of this call has ended: call again with current credentials',
     more: () => CHALLENGE,
   },
-  // Names no tenant: the caller has shown that it knows one, not that it may learn another.
+  // Said of what is proven only. Names no tenant: the caller has shown that it knows one, not that it may learn another.
   tenant_mismatch: {
     status: GrpcStatus.PERMISSION_DENIED,
     reason: 'TENANT_MISMATCH',

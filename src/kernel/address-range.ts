@@ -26,6 +26,11 @@ export function parseAddressRange(text: string): AddressRange | undefined {
   return { ...address, prefix };
 }
 
+/** Whether a text, as a socket reports it, is an address. */
+export function isAddress(text: string): boolean {
+  return isIP(text) !== 0;
+}
+
 /** Whether an address, as a socket reports it, is in one of the ranges. What is no address is in none. */
 export function isInRanges(text: string, ranges: readonly AddressRange[]): boolean {
   const address = parseAddress(text);

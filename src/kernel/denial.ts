@@ -23,10 +23,28 @@ export type Denial =
   | { readonly kind: 'api_key_invalid'; readonly why: 'unknown' | 'wrong_secret' | 'expired' | 'revoked' | 'malformed' }
   /** A running call has lost what it was admitted by. */
   | { readonly kind: 'authorization_expired'; readonly why: EndOfAuthorization; readonly credential: LostCredential }
-  /** What was presented names more than one tenant: an attempt to cross. */
+  /**
+   * An API key with the id of another tenant's, without its secret or after its end: an attempt to cross, or a guess. Which ids
+   * other tenants have is not said to who cannot prove to know one, so the caller is told what is told of an unknown key.
+   */
+  | {
+      readonly kind: 'foreign_key_unproven';
+      readonly claimed: string;
+      readonly presented: string;
+      readonly why: 'wrong_secret' | 'expired' | 'revoked';
+    }
+  /** A token that says to be of an issuer that only other tenants have. Nobody verifies it; the caller is told that it is invalid. */
+  | { readonly kind: 'foreign_token_unproven'; readonly claimed: string; readonly presented: string }
+  /** What was presented, and is proven, names more than one tenant: an attempt to cross. */
   | { readonly kind: 'tenant_mismatch'; readonly claimed: string; readonly presented: string; readonly by: string }
   /** The tenant or the key is not to be used from there. */
-  | { readonly kind: 'address_not_allowed'; readonly address: string; readonly by: 'tenant' | 'api key' }
+  | {
+      readonly kind: 'address_not_allowed';
+      readonly address: string;
+      readonly by: 'tenant' | 'api key';
+      /** The list that decided: it is not on the one, or on the other. */
+      readonly list: 'addresses' | 'deniedAddresses';
+    }
   /** A role of the caller allows it, to a token that reaches further. */
   | { readonly kind: 'insufficient_scope'; readonly requiredScopes: readonly string[] }
   /** A role of the caller allows it, to somebody who has signed in in another way or lately (RFC 9470). */
@@ -39,7 +57,14 @@ export type Denial =
   /** No role of the caller has the method. */
   | { readonly kind: 'method_denied'; readonly method: string; readonly caller: string }
   /** The caller's roles have the method, but not for this model or version. */
-  | { readonly kind: 'model_denied'; readonly method: string; readonly model: string; readonly version: string }
+  | {
+      readonly kind: 'model_denied';
+      readonly method: string;
+      readonly model: string;
+      readonly version: string;
+      /** The roles have it, and the API key that was presented is for others; absent: the roles do not. */
+      readonly by?: 'api key';
+    }
   | {
       readonly kind: 'rate_limited';
       readonly scope: 'tenant' | 'caller';

@@ -32,7 +32,14 @@ const tenant = fakeTenant('acme', {
     key('rotated', { sha256: '0'.repeat(64), previous: { sha256, expiresAtSeconds: TEST_NOW_SECONDS - 1 } }),
   ],
 }).config;
-const keys = new ApiKeys(tenant, new Directory([tenant]));
+const other = fakeTenant('globex', {
+  apiKeys: [
+    key('foreign'),
+    key('foreign-revoked', { revoked: true }),
+    ...Array.from({ length: 1000 }, (_, index) => key(`foreign-${index}`)),
+  ],
+}).config;
+const keys = new ApiKeys(tenant, new Directory([tenant, other]));
 const wrong = hash('sha256', 'another secret', 'base64url');
 
 const kinds = [
@@ -42,6 +49,8 @@ const kinds = [
   { name: 'revoked', presented: { id: 'revoked', secret: SECRET } },
   { name: 'expired', presented: { id: 'expired', secret: SECRET } },
   { name: 'secret before, ended', presented: { id: 'rotated', secret: SECRET } },
+  { name: 'another tenant’s id', presented: { id: 'foreign', secret: wrong } },
+  { name: 'another’s, revoked', presented: { id: 'foreign-revoked', secret: SECRET } },
 ].map((kind) => ({ ...kind, nanos: [] as number[] }));
 
 function nanosPerLookUp(presented: { readonly id: string; readonly secret: string }): number {

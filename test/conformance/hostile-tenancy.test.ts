@@ -63,7 +63,7 @@ describe('a change of the configuration, on a connection that stays', () => {
     expect(await infer(client, token)).toBe('0');
     const issuers = { acme: { issuers: [] }, globex: { issuers: ground.acme.config.issuers } };
     ground.sidecar.apply(ground.generation(issuers));
-    expect(await infer(client, token)).toBe('7 TENANT_MISMATCH');
+    expect(await infer(client, token)).toBe('16 TOKEN_INVALID');
     expect(await infer(await ground.client(ground.globex), token)).toBe('0');
   });
 

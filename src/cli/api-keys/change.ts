@@ -27,6 +27,7 @@ export interface CreateOptions extends Omit<NewSecretOptions, 'expires'> {
   /** Milliseconds; true: it was not said; false: never. */
   readonly expires: number | boolean;
   readonly scope?: readonly string[];
+  readonly model?: readonly string[];
 }
 
 /** Makes a key, prints it, and writes its hash. */
@@ -39,16 +40,20 @@ export function create(name: string, id: string, options: CreateOptions, io: Cli
   }
   const secret = newSecret(id);
   const expires = endOf(options.expires, Date.now());
-  const { scope: scopes } = options;
+  const { scope: scopes, model: models } = options;
   const written = file.value.write(undefined, {
     id,
     sha256: secret.sha256,
     ...(expires === undefined ? {} : { expires }),
     ...(scopes === undefined ? {} : { scopes }),
+    ...(models === undefined ? {} : { models }),
   });
   if (!written.ok) return sayProblem(io, written.error);
   const facts = { tenant: file.value.tenant, id, key: secret.key, expires: expires ?? null };
-  if (options.json === true) return printJson(io, { ...facts, ...(scopes === undefined ? {} : { scopes }) });
+  if (options.json === true) {
+    const narrowed = models === undefined ? {} : { models };
+    return printJson(io, { ...facts, ...(scopes === undefined ? {} : { scopes }), ...narrowed });
+  }
   io.out(`${secret.key}\n`);
   io.err(
     `API key ${id} of tenant ${file.value.tenant}, ${endText(expires)}. It is shown this once.\n` +

@@ -83,14 +83,14 @@ export const otherToken: Step = {
           expectOutcome(
             'acme’s token, globex’s certificate',
             await stolenToken.infer(request),
-            'PERMISSION_DENIED',
-            'TENANT_MISMATCH',
+            'UNAUTHENTICATED',
+            'TOKEN_INVALID',
           ),
           expectOutcome(
             'the same beside globex’s own API key',
             await bothAtOnce.infer(request),
-            'PERMISSION_DENIED',
-            'TENANT_MISMATCH',
+            'UNAUTHENTICATED',
+            'TOKEN_INVALID',
           ),
           expectOutcome(
             'globex’s certificate alone',

@@ -67,7 +67,10 @@ function credentialRule(tenant: TenantConfig, caller: Caller | undefined, denial
   }
   switch (denial?.kind) {
     case 'api_key_invalid':
+    case 'foreign_key_unproven':
       return keys;
+    case 'address_not_allowed':
+      return denial.by === 'api key' ? keys : `${place(tenant, denial.list)} ${denial.list}`;
     case 'credentials_missing':
       return `${place(tenant, 'accept')} accept`;
     case 'certificate_unacceptable':

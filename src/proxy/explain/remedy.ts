@@ -33,6 +33,7 @@ export function remedyOf(denial: Denial, refused: Refused): Remedy {
     case 'method_denied':
       return caller === undefined || method === undefined ? unknown(denial) : forMethod(refused, caller, method);
     case 'model_denied':
+      if (denial.by === 'api key') return forKeyModels(refused, denial);
       return caller === undefined || method === undefined ? unknown(denial) : forModel(refused, caller, method);
     case 'insufficient_scope': {
       const scopes = denial.requiredScopes.join(' ');
@@ -78,11 +79,27 @@ function forCredential(denial: Denial, { tenant }: Refused): Remedy {
         why: `the token is not bound to this certificate: ${denial.why}`,
         allow: ['the client certificate that the token names in cnf, or a token that names this one'],
       };
+    case 'foreign_token_unproven':
+      return {
+        why: `the token says to be of an issuer of ${denial.presented} (nobody has verified it)`,
+        allow: [`a valid token of ${issuersOf(tenant)}`],
+      };
+    case 'foreign_key_unproven':
+      return {
+        why: `the API key has the id of a key of ${denial.presented}, and is not that: ${denial.why}`,
+        allow: [keyAdvice('unknown', tenant)],
+      };
     case 'api_key_invalid':
       return { why: `the API key is not valid: ${denial.why}`, allow: [keyAdvice(denial.why, tenant)] };
     case 'address_not_allowed': {
       const whose = denial.by === 'tenant' ? `the tenant ${tenant.id}` : 'the API key';
-      const file = denial.by === 'tenant' ? tenant.file : place(tenant, 'apiKeys');
+      const file = place(tenant, denial.by === 'tenant' ? denial.list : 'apiKeys');
+      if (denial.list === 'deniedAddresses') {
+        return {
+          why: `${whose} is not to be used from ${denial.address}: it is among its deniedAddresses`,
+          allow: [`a call from another address, or deniedAddresses without ${denial.address} (${file})`],
+        };
+      }
       return {
         why: `${whose} is not to be used from ${denial.address}`,
         allow: [`a call from one of its addresses, or ${denial.address} among them (${file})`],
@@ -181,6 +198,18 @@ function forModel(refused: Refused, caller: Caller, method: MethodEntry): Remedy
   return { why: `no role of ${caller.id} has ${whatOf(refused, method)} (${has})${unnamed}`, allow };
 }
 
+/** A role has it, and the key is for other models. */
+function forKeyModels({ tenant, caller }: Refused, denial: Extract<Denial, { kind: 'model_denied' }>): Remedy {
+  const key = caller?.keyId ?? '';
+  const scope = caller?.keyModels;
+  const has = scope === undefined ? '' : ` (it is for ${modelsOf(scope)})`;
+  const what = `model ${denial.model === '' ? '(none named)' : denial.model} version ${versionText(denial.version)}`;
+  return {
+    why: `a role has ${what}, and the API key ${key} is not for it${has}`,
+    allow: [`add it to the models and versions of the API key ${key} (${place(tenant, 'apiKeys')})`, 'another key'],
+  };
+}
+
 /** The roles that the bindings give to the caller, each once. */
 function rolesOf(tenant: TenantConfig, caller: Caller): readonly RoleConfig[] {
   // One table for each role: what it grants, that role grants.
@@ -216,7 +245,7 @@ function whatOf({ model, modelVersion }: Refused, method: MethodEntry): string {
   return `${method.fullName} for model ${model === '' ? '(none named)' : model}${version}`;
 }
 
-function modelsOf({ models, versions }: RoleConfig): string {
+function modelsOf({ models, versions }: Pick<RoleConfig, 'models' | 'versions'>): string {
   const named = models.length === 0 ? 'no models' : `models ${models.join(', ')}`;
   return versions.includes('*') ? named : `${named}, versions ${versions.join(', ')}`;
 }

@@ -4,7 +4,7 @@
  * Each row is about bob, who has a role that lacks something, and alice, who has it. Roles are bound to the credential of the
  * row's kind alone.
  */
-import type { RoleConfig, StepUpConfig, TenantConfig } from '../../../src/config/generation.ts';
+import type { ApiKeyConfig, RoleConfig, StepUpConfig, TenantConfig } from '../../../src/config/generation.ts';
 import { respond } from '../../fakes/fake-upstream.ts';
 import type { Claims } from '../../fakes/tokens.ts';
 import { type Actors, attemptAs, bearer, bindingOf, type Caller, roleOfAll } from './actors.ts';
@@ -27,6 +27,7 @@ export function authorizationChecks(actors: Actors): readonly Check[] {
       ...strengthChecks(actors, kind),
       ...addressChecks(actors, kind),
     ]),
+    ...keyModelChecks(actors),
     ...quotaChecks(actors),
   ];
 }
@@ -189,12 +190,56 @@ function addressChecks(actors: Actors, kind: Kind): readonly Check[] {
     satisfied: () => ({ ...alice, ...there }),
     lax: { acme: of(['192.0.2.0/24', '127.0.0.0/8']) },
   });
-  const tenants = check('an address that is not the tenant’s', (addresses) => ({ addresses }));
-  if (kind !== 'api-key') return [tenants];
+  const denying = (name: string, of: (ranges: readonly string[]) => Partial<TenantConfig>): Check => ({
+    ...check(name, of),
+    strict: { acme: of(['192.0.2.0/24', '127.0.0.0/31', '::1']) },
+    lax: { acme: of(['192.0.2.0/24', '127.0.0.3']) },
+  });
+  const tenants = [
+    check('an address that is not the tenant’s', (addresses) => ({ addresses })),
+    denying('an address that the tenant denies', (deniedAddresses) => ({
+      addresses: ['127.0.0.0/8'],
+      deniedAddresses,
+    })),
+  ];
+  if (kind !== 'api-key') return tenants;
   const ofKey = check('an address that is not the key’s', (addresses) => ({
     apiKeys: actors.acme.config.apiKeys.map((key) => ({ ...key, addresses })),
   }));
-  return [tenants, ofKey];
+  const denied = denying('an address that the key denies', (deniedAddresses) => ({
+    apiKeys: actors.acme.config.apiKeys.map((key) => ({ ...key, deniedAddresses })),
+  }));
+  return [...tenants, ofKey, denied];
+}
+
+/** Of one that is allowed to both, the key denies bob's. */
+function keyModelChecks(actors: Actors): readonly Check[] {
+  const narrowed = (narrow: Pick<ApiKeyConfig, 'models' | 'versions'>): Tenants => ({
+    acme: { apiKeys: actors.apiKeys.map((key, index) => (index === 1 ? { ...key, ...narrow } : key)) },
+  });
+  const base = { kind: 'api-key', refusal: DENIED, lax: { acme: { apiKeys: actors.apiKeys } } } as const;
+  const bob = attemptAs(actors, 'bob', 'api-key');
+  const alice = attemptAs(actors, 'alice', 'api-key');
+  return [
+    {
+      ...base,
+      aspect: 'model',
+      name: 'a model that the key is not for, though its role is',
+      strict: narrowed({ models: ['another'] }),
+      attack: () => bob,
+      satisfied: () => alice,
+      cannot: ({ noModel }) => noModel,
+    },
+    {
+      ...base,
+      aspect: 'version',
+      name: 'a version that the key is not for, though its role is',
+      strict: narrowed({ versions: ['1'] }),
+      attack: () => ({ ...bob, version: '2' }),
+      satisfied: ({ isServed }) => (isServed ? alice : { ...bob, version: '1' }),
+      cannot: ({ noVersion }) => noVersion,
+    },
+  ];
 }
 
 /** So seldom that no second call of a test is within it. */

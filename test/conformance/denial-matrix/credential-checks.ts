@@ -108,7 +108,7 @@ function tokenChecks(actors: Actors): readonly Check[] {
       ...token,
       aspect: 'foreign',
       name: 'another tenant’s token',
-      refusal: CROSSING,
+      refusal: INVALID,
       strict: BOTH,
       attack: always({ headers: bearer(actors, {}, globex.issuer) }),
       lax: {
@@ -221,6 +221,14 @@ function keyChecks({ acme, globex, apiKeys, nowSeconds }: Actors): readonly Chec
       strict: BOTH,
       attack: always({ headers: { 'x-api-key': globex.apiKey } }),
       lax: { acme: { apiKeys: globex.config.apiKeys }, globex: { apiKeys: [] } },
+    },
+    {
+      ...base,
+      aspect: 'foreign',
+      name: 'another tenant’s key, of which only the id is known',
+      strict: BOTH,
+      attack: always({ headers: { 'x-api-key': `bk_globex-key_${secret}` } }),
+      lax: two({ id: 'globex-key' }),
     },
   ];
 }

@@ -127,7 +127,8 @@ describe('addresses', () => {
     };
   };
   const [near, mapped, far] = [peerFrom('10.1.2.3'), peerFrom('::ffff:10.1.2.3'), peerFrom('192.0.2.1')];
-  const refusal = (by: string): string => JSON.stringify({ kind: 'address_not_allowed', address: '192.0.2.1', by });
+  const refusal = (by: string): string =>
+    JSON.stringify({ kind: 'address_not_allowed', address: '192.0.2.1', by, list: 'addresses' });
 
   test('of a key hold for each connection, whatever was remembered of another of the same client', async () => {
     const call = from({ ...acme.config, apiKeys: [key({ addresses: ['10.0.0.0/8'] })] });
@@ -153,5 +154,42 @@ describe('addresses', () => {
     for (const presented of [undefined, 'bk_batch_new', 'bk_batch_wrong']) {
       expect(await call(far, presented)).toBe(refusal('tenant'));
     }
+  });
+
+  test('that are denied are refused, also within those that are allowed, to their edges and in both spellings of IPv4', async () => {
+    const denied = (address: string, by: string): object => ({
+      ...{ kind: 'address_not_allowed', address, by },
+      list: 'deniedAddresses',
+    });
+    const call = from({
+      ...acme.config,
+      addresses: ['10.0.0.0/8', '2001:db8::/32'],
+      deniedAddresses: ['10.1.2.0/24', '2001:db8:1::/48', '192.0.2.1'],
+    });
+    for (const address of [
+      ...['10.1.2.0', '10.1.2.255', '::ffff:10.1.2.0', '::ffff:a01:2ff', '192.0.2.1'],
+      ...['2001:db8:1::', '2001:db8:1:ffff:ffff:ffff:ffff:ffff'],
+    ]) {
+      expect(JSON.parse(await call(peerFrom(address))), address).toEqual(denied(address, 'tenant'));
+    }
+    for (const address of ['10.1.1.255', '10.1.3.0', '::ffff:10.1.3.0', '2001:db8:0:ffff::', '2001:db8:2::']) {
+      expect(await call(peerFrom(address)), address).toBe('cert:spiffe://acme.example/client');
+    }
+    // What a socket that is gone reports is no address, and might be any.
+    expect(JSON.parse(await call(peerFrom('')))).toEqual(denied('', 'tenant'));
+  });
+
+  test('that a key denies are refused to it alone', async () => {
+    const call = from({ ...acme.config, apiKeys: [key({ deniedAddresses: ['10.1.2.3'] })] });
+    for (const peer of [near, mapped]) {
+      expect(JSON.parse(await call(peer, 'bk_batch_new'))).toMatchObject({ by: 'api key', list: 'deniedAddresses' });
+      expect(await call(peer)).toBe('cert:spiffe://acme.example/client');
+    }
+    expect(await call(far, 'bk_batch_new')).toBe('key:batch');
+  });
+
+  test('that cannot be read as ranges let nobody in', () => {
+    const bad = { ...acme.config, deniedAddresses: ['nonsense'] };
+    expect(() => new Authenticator(bad, new Directory([bad]))).toThrow('nonsense is no range');
   });
 });

@@ -16,24 +16,24 @@ test('knows the tenants of an issuer, each once, and nobody of another spelling'
 
 test('knows the tenant of a key id', () => {
   const directory = new Directory([acme.config, globex.config]);
-  expect([directory.tenantOfKey('globex-key'), directory.tenantOfKey('nobody')]).toEqual(['globex', undefined]);
+  expect([directory.keyOf('globex-key')?.tenant, directory.keyOf('nobody')]).toEqual(['globex', undefined]);
 });
 
 test('follows tenants that come and go, whoever they share an issuer with', () => {
   const directory = new Directory([acme.config, globex.config]);
   directory.leave(acme.config);
   expect(directory.tenantsOfIssuer('https://shared.idp.test')).toEqual(['globex']);
-  expect(directory.tenantOfKey('acme-key')).toBeUndefined();
+  expect(directory.keyOf('acme-key')?.tenant).toBeUndefined();
   directory.leave(globex.config);
   expect(directory.tenantsOfIssuer('https://shared.idp.test')).toEqual([]);
   directory.enter(acme.config);
   expect(directory.tenantsOfIssuer('https://shared.idp.test')).toEqual(['acme']);
-  expect(directory.tenantOfKey('acme-key')).toBe('acme');
+  expect(directory.keyOf('acme-key')?.tenant).toBe('acme');
 });
 
 test('leaves a key to whom it went', () => {
   const taken = { ...globex.config, apiKeys: acme.config.apiKeys };
   const directory = new Directory([taken, acme.config]);
   directory.leave(acme.config);
-  expect(directory.tenantOfKey('acme-key')).toBe('globex');
+  expect(directory.keyOf('acme-key')?.tenant).toBe('globex');
 });

@@ -351,3 +351,53 @@ test('permits cannot be forged', () => {
   }
   expect(() => by.model(forgedMethod, 'digits', '')).toThrow(TypeError);
 });
+
+describe('an API key that is for some models', () => {
+  const narrowed = (models: object): FakeTenant => {
+    const apiKeys = acme.config.apiKeys.map((key) => ({ ...key, ...models }));
+    return { ...acme, config: { ...acme.config, apiKeys } };
+  };
+  const by = authorizer([role({ models: ['*'] })], [binding({ keys: ['*'], certificates: ['*'] })]);
+  const INFER_DENIED = { kind: 'model_denied', method: INFER.fullName };
+
+  test('narrows what the roles give, by model and by version', async () => {
+    const who = await caller({ key: true, tenant: narrowed({ models: ['acme-*'], versions: ['1', 'latest'] }) });
+    const verdicts = [
+      ['acme-x', '1'],
+      ['acme-x', ''],
+      ['acme-x', '2'],
+      ['digits', '1'],
+      ['', '1'],
+    ] as const;
+    expect(verdicts.map(([model, version]) => allows(by, who, model, version))).toEqual([
+      true,
+      true,
+      false,
+      false,
+      false,
+    ]);
+    expect(by.model(permitOf(by, who), 'digits', '1')).toEqual({
+      ok: false,
+      error: { ...INFER_DENIED, model: 'digits', version: '1', by: 'api key' },
+    });
+    const whole = await caller({ key: true });
+    expect(verdicts.every(([model, version]) => allows(by, whole, model, version))).toBe(true);
+  });
+
+  test('gives none that the roles do not, and says nothing of methods that read none', async () => {
+    const who = await caller({ key: true, tenant: narrowed({ models: ['*'] }) });
+    const few = authorizer([role()], [binding({ keys: ['*'] })]);
+    expect(few.model(permitOf(few, who), 'other', '')).toEqual({
+      ok: false,
+      error: { ...INFER_DENIED, model: 'other', version: '' },
+    });
+    const none = await caller({ key: true, tenant: narrowed({ models: ['nothing'] }) });
+    expect(withoutModel(permitOf(few, none, LIVE)).ok).toBe(true);
+  });
+
+  test('narrows a call that has its role by another credential, too', async () => {
+    const who = await caller({ subject: 'alice', key: true, tenant: narrowed({ versions: ['1'] }) });
+    expect([allows(by, who, 'digits', '1'), allows(by, who, 'digits', '2')]).toEqual([true, false]);
+    expect(allows(by, alice, 'digits', '2')).toBe(true);
+  });
+});

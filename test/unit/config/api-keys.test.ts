@@ -77,3 +77,20 @@ test('256 addresses are as many as there may be', async () => {
   const written = `[${Array.from({ length: 256 }, () => '"::1"').join(', ')}]`;
   expect(await findingsOf(withKey(`addresses: ${written}`))).toEqual({ refused: false, lines: [] });
 });
+
+test('a key and a tenant have the addresses that are denied, and a key the models that it is narrowed to', async () => {
+  const directory = withKey('deniedAddresses: [10.0.0.1], models: [fraud-*], versions: [1, latest]');
+  edit(join(directory, 'tenants/acme.yaml'), 'trustDomain:', 'deniedAddresses: ["::/0"]\ntrustDomain:');
+  const loaded = await new ConfigurationLoader({ environment: {} }).load(join(directory, 'bulkhead.yaml'), undefined);
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.error));
+  const [acme] = loaded.value.tenants;
+  expect(acme?.deniedAddresses).toEqual(['::/0']);
+  const narrowed = { deniedAddresses: ['10.0.0.1'], models: ['fraud-*'], versions: ['1', 'latest'] };
+  expect(acme?.apiKeys[0]).toMatchObject(narrowed);
+});
+
+test.each(['models', 'versions', 'deniedAddresses'])('%s of a key cannot be an empty list', async (name) => {
+  const { refused, lines } = await findingsOf(withKey(`${name}: []`));
+  expect(refused).toBe(true);
+  expect(lines.some((line) => line.at.includes(`apiKeys[0].${name}`) && line.message.includes('empty'))).toBe(true);
+});

@@ -66,12 +66,26 @@ const EXAMPLES: { readonly [K in Denial['kind']]: readonly [Extract<Denial, { ki
     16,
     'AUTHORIZATION_EXPIRED',
   ],
+  foreign_key_unproven: [
+    { kind: 'foreign_key_unproven', claimed: SECRET(), presented: SECRET(), why: 'wrong_secret' },
+    16,
+    'API_KEY_INVALID',
+  ],
+  foreign_token_unproven: [
+    { kind: 'foreign_token_unproven', claimed: SECRET(), presented: SECRET() },
+    16,
+    'TOKEN_INVALID',
+  ],
   tenant_mismatch: [
     { kind: 'tenant_mismatch', claimed: SECRET(), presented: SECRET(), by: SECRET() },
     7,
     'TENANT_MISMATCH',
   ],
-  address_not_allowed: [{ kind: 'address_not_allowed', address: SECRET(), by: 'api key' }, 7, 'IP_NOT_ALLOWED'],
+  address_not_allowed: [
+    { kind: 'address_not_allowed', address: SECRET(), by: 'api key', list: 'addresses' },
+    7,
+    'IP_NOT_ALLOWED',
+  ],
   insufficient_scope: [
     { kind: 'insufficient_scope', requiredScopes: ['models:infer', 'models:read'] },
     7,
@@ -260,7 +274,9 @@ describe('what a refused caller is told to do', () => {
     '$kind: present credentials',
     ({ denial, kind }) => {
       const { headers } = read(trailersOnly(denial).block);
-      const token = kind === 'token_invalid' || kind === 'token_expired' || kind === 'token_binding_mismatch';
+      const token = ['token_invalid', 'foreign_token_unproven', 'token_expired', 'token_binding_mismatch'].includes(
+        kind,
+      );
       expect(headers.get('www-authenticate')).toBe(token ? 'Bearer error="invalid_token"' : 'Bearer');
     },
   );

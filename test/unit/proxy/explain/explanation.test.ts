@@ -225,7 +225,7 @@ describe('of a call whose credentials do not do', () => {
     const expired = token(acme.issuer, { exp: seconds - 600 });
     const cases = [
       [forged, 'token_invalid', 'a valid token of https://acme.idp.test (tenants/acme.yaml:7)'],
-      [foreign, 'tenant_mismatch', 'only credentials of acme, or the server name of globex'],
+      [foreign, 'foreign_token_unproven', 'a valid token of https://acme.idp.test (tenants/acme.yaml:7)'],
       [expired, 'token_expired', 'a valid token of https://acme.idp.test (tenants/acme.yaml:7)'],
       ['nonsense', 'token_invalid', 'a valid token of https://acme.idp.test (tenants/acme.yaml:7)'],
     ] as const;
@@ -264,7 +264,12 @@ describe('of a call whose credentials do not do', () => {
     }
     expect([...seen]).toEqual(['the API key is not valid']);
     expect(await refusal(as({ apiKey: { kind: 'assumed', id: 'globex-key' } }))).toMatchObject({
+      kind: 'foreign_key_unproven',
+      why: 'the API key has the id of a key of globex, and is not that: wrong_secret',
+    });
+    expect(await refusal(text(globex.apiKey))).toMatchObject({
       kind: 'tenant_mismatch',
+      allow: ['only credentials of acme, or the server name of globex'],
     });
   });
 
