@@ -1,6 +1,7 @@
 /**
  * What a tenant's client can find out about the credentials that other tenants have: nothing, unless it has one.
  */
+import type * as Crypto from 'node:crypto';
 import { createHash } from 'node:crypto';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { ApiKeys } from '../../../src/authn/api-keys.ts';
@@ -17,14 +18,14 @@ import { fakeTenant, micros } from '../../fakes/trust.ts';
 const work = vi.hoisted(() => ({ hashes: 0, comparisons: 0 }));
 
 vi.mock('node:crypto', async (original) => {
-  const real = await original<typeof import('node:crypto')>();
+  const real = await original<typeof Crypto>();
   return {
     ...real,
-    hash: (...args: Parameters<typeof real.hash>) => {
+    hash: (...args: Parameters<typeof Crypto.hash>) => {
       work.hashes += 1;
       return real.hash(...args);
     },
-    timingSafeEqual: (...args: Parameters<typeof real.timingSafeEqual>) => {
+    timingSafeEqual: (...args: Parameters<typeof Crypto.timingSafeEqual>) => {
       work.comparisons += 1;
       return real.timingSafeEqual(...args);
     },
