@@ -5,11 +5,13 @@
  * issuer is down the last good ones serve for a bounded time (fail closed after it).
  */
 import { createLocalJWKSet } from 'jose';
+import type { AuthorizationServer } from 'oauth4webapi';
 import type { IssuerConfig } from '../config/generation.ts';
 import type { DocumentFetch } from '../fetching/document-fetch.ts';
 import { type Denial, type Denied, deny } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
+import type { IssuerMetadata } from './issuer-metadata.ts';
 import type { AuthnLimits } from './limits.ts';
 import { isJsonObject } from './strict-json.ts';
 
@@ -23,6 +25,8 @@ export interface KeySet {
 }
 
 type Keys = Result<KeySet, Denial>;
+
+type RemoteKeys = Exclude<IssuerConfig['jwks'], { readonly kind: 'inline' }>;
 
 interface Held {
   readonly keys: KeySet;
@@ -39,17 +43,22 @@ export interface JwksAccess {
 export class JwksSource {
   readonly #config: IssuerConfig;
   readonly #access: JwksAccess;
+  readonly #metadata: IssuerMetadata | undefined;
   #held: Held | undefined;
   #version = 1;
   #lastAttemptAt = Number.NEGATIVE_INFINITY;
+  /** When a kid that nobody knew last had the issuer asked. */
+  #lastForcedAt = Number.NEGATIVE_INFINITY;
   #lastFailure = 'not fetched yet';
   #inFlight: Promise<void> | undefined;
   /** When `tend` has something to do next. */
   #dueAt: number;
 
-  constructor(config: IssuerConfig, access: JwksAccess) {
+  /** `metadata`: where the issuer says that its keys are, when the configuration does not. */
+  constructor(config: IssuerConfig, access: JwksAccess, metadata?: IssuerMetadata) {
     this.#config = config;
     this.#access = access;
+    this.#metadata = metadata;
     this.#dueAt = Number.POSITIVE_INFINITY;
     if (config.jwks.kind === 'inline') this.#hold(config.jwks.json, Number.POSITIVE_INFINITY);
   }
@@ -84,8 +93,16 @@ export class JwksSource {
 
   /** The keys once more after none of `seen` fitted: newer ones if the issuer may be asked again and has any. */
   async keysNewerThan(seen: KeySet, now: EpochMicros): Promise<KeySet | undefined> {
-    const mayAsk = now >= this.#lastAttemptAt + this.#access.limits.jwksCooldownMs * 1000;
-    if (this.#inFlight !== undefined || (mayAsk && this.#config.jwks.kind === 'url')) await this.#fetch(now);
+    if (this.#inFlight === undefined) {
+      const mayAsk = now >= this.#lastForcedAt + this.#access.limits.jwksCooldownMs * 1000;
+      if (!mayAsk || this.#config.jwks.kind === 'inline') return this.#newerThan(seen);
+      this.#lastForcedAt = now;
+    }
+    await this.#fetch(now);
+    return this.#newerThan(seen);
+  }
+
+  #newerThan(seen: KeySet): KeySet | undefined {
     const held = this.#held?.keys;
     return held === undefined || held.version === seen.version ? undefined : held;
   }
@@ -102,20 +119,40 @@ export class JwksSource {
     const { jwks } = this.#config;
     if (jwks.kind === 'inline') return;
     this.#lastAttemptAt = now;
+    const place = await this.#place(jwks, now);
+    const fetched = place.ok ? await this.#fetchFrom(place.value, now) : place;
+    if (!fetched.ok) this.#lastFailure = fetched.error;
+    else if (this.#hold(fetched.value.toString('utf8'), now)) {
+      this.#dueAt = now + this.#access.limits.jwksRefreshMs * 1000;
+    }
+  }
+
+  /** Where the keys are. */
+  async #place(jwks: RemoteKeys, now: EpochMicros): Promise<Result<string, string>> {
+    if (jwks.kind === 'url') return ok(jwks.url);
+    const server = await this.#metadata?.get(now);
+    return server?.ok === true ? placeIn(server.value) : err(server?.error ?? 'not discovered');
+  }
+
+  async #fetchFrom(url: string, now: EpochMicros): Promise<Result<Buffer, string>> {
+    const fetched = await this.#fetchOne(url);
+    if (fetched.ok || this.#metadata === undefined) return fetched;
+    // Keys that were where the metadata said may have moved.
+    const renewed = await this.#metadata.renewed(now);
+    const place = renewed.ok ? placeIn(renewed.value) : renewed;
+    return place.ok && place.value !== url ? this.#fetchOne(place.value) : fetched;
+  }
+
+  #fetchOne(url: string): Promise<Result<Buffer, string>> {
+    const { jwks } = this.#config;
     const { fetch, limits } = this.#access;
-    const request = {
-      url: jwks.url,
-      caPem: jwks.caPem,
+    return fetch({
+      url,
+      caPem: jwks.kind === 'inline' ? undefined : jwks.caPem,
       timeoutMs: limits.jwksTimeoutMs,
       maxBytes: limits.maxJwksBytes,
       contentTypes: KEY_SET_TYPES,
-    };
-    const fetched = await fetch(request);
-    if (!fetched.ok) {
-      this.#lastFailure = fetched.error;
-      return;
-    }
-    if (this.#hold(fetched.value.toString('utf8'), now)) this.#dueAt = now + limits.jwksRefreshMs * 1000;
+    });
   }
 
   /** Takes over a document, unless it is none. */
@@ -137,6 +174,10 @@ export class JwksSource {
   #unavailable(): Denied {
     return deny({ kind: 'policy_unavailable', source: `JWKS of ${this.#config.issuer}`, why: this.#lastFailure });
   }
+}
+
+function placeIn({ jwks_uri: url }: AuthorizationServer): Result<string, string> {
+  return typeof url === 'string' ? ok(url) : err('the issuer’s metadata name no jwks_uri');
 }
 
 /** RFC 7517 §8.5.2, and what most issuers say. */

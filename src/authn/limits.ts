@@ -22,8 +22,16 @@ export interface AuthnLimits {
   readonly maxJwksBytes: number;
   /** Keys in it. A token without a kid has several tried, and every kid is looked for among all. */
   readonly maxJwksKeys: number;
+  /** An issuer's metadata. Keycloak's has 10 KB. */
+  readonly maxMetadataBytes: number;
+  /** Metadata are fetched again in the background at this age. Other than that, they are held to the limits of keys. */
+  readonly metadataRefreshMs: number;
+  /** For one document: keys or metadata. */
   readonly jwksTimeoutMs: number;
-  /** A kid that nobody knows makes us ask the issuer again at most this often: kids are the caller's to choose. */
+  /**
+   * A kid that nobody knows makes us ask the issuer again at once, and then at most this often: kids are the caller's to choose. An
+   * issuer that is down is asked no more often either, while the last good keys serve.
+   */
   readonly jwksCooldownMs: number;
   /** Keys are fetched again in the background at this age, so that a withdrawn key stops counting. */
   readonly jwksRefreshMs: number;
@@ -42,6 +50,8 @@ export const AUTHN_LIMITS: AuthnLimits = {
   maxPendingVerifications: 1024,
   maxJwksBytes: 256 * 1024,
   maxJwksKeys: 100,
+  maxMetadataBytes: 64 * 1024,
+  metadataRefreshMs: 3_600_000,
   jwksTimeoutMs: 5_000,
   jwksCooldownMs: 30_000,
   jwksRefreshMs: 600_000,

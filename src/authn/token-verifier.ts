@@ -7,6 +7,7 @@ import type { EpochMicros } from '../kernel/ids.ts';
 import { ok, type Result } from '../kernel/result.ts';
 import { parseClaims, parseCompactJws, type UnverifiedJws } from './compact-jws.ts';
 import type { CredentialDirectory } from './directory.ts';
+import { IssuerMetadata } from './issuer-metadata.ts';
 import { type JwksAccess, JwksSource, type KeySet } from './jwks-source.ts';
 import { SIGNATURE_ALGORITHMS, type SignatureVerdict, verifySignature } from './jws-signature.ts';
 import { ClaimSelection, type KeptClaims } from './kept-claims.ts';
@@ -49,7 +50,7 @@ export class TokenVerifier {
         {
           config,
           algorithms: config.algorithms.filter((algorithm) => SIGNATURE_ALGORITHMS.has(algorithm)),
-          source: new JwksSource(config, access),
+          source: new JwksSource(config, access, metadataOf(config, access)),
         },
       ]),
     );
@@ -68,9 +69,10 @@ export class TokenVerifier {
     if (!keys.ok) return keys;
     const first = await this.#verdict(jws.value, keys.value, issuer.value);
     if (first === 'good') return this.#identify(claims.value, issuer.value, keys.value, now);
-    if (first === 'bad') return invalid('signature');
+    // A kid says which key it was; without one it may be a key that we do not have yet.
+    if (first === 'bad' && jws.value.keyId !== undefined) return invalid('signature');
     const newer = await source.keysNewerThan(keys.value, now);
-    if (newer === undefined) return invalid('no key of the issuer fits');
+    if (newer === undefined) return invalid(first === 'bad' ? 'signature' : 'no key of the issuer fits');
     const second = await this.#verdict(jws.value, newer, issuer.value);
     if (second === 'good') return this.#identify(claims.value, issuer.value, newer, now);
     return invalid(second === 'bad' ? 'signature' : 'no key of the issuer fits');
@@ -100,6 +102,10 @@ export class TokenVerifier {
     const kept = this.#claims.select(claims);
     return ok({ identity: identity.value, claims: kept, source: issuer.source, keysVersion: keys.version });
   }
+}
+
+function metadataOf({ issuer, jwks }: IssuerConfig, access: JwksAccess): IssuerMetadata | undefined {
+  return jwks.kind === 'discovery' ? new IssuerMetadata(issuer, jwks.caPem, access) : undefined;
 }
 
 function invalid(why: string): Denied {

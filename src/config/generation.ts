@@ -202,7 +202,9 @@ export interface IssuerConfig {
   readonly algorithms: readonly string[];
   readonly jwks:
     | { readonly kind: 'inline'; readonly json: string }
-    | { readonly kind: 'url'; readonly url: string; readonly caPem: string | undefined };
+    | { readonly kind: 'url'; readonly url: string; readonly caPem: string | undefined }
+    /** Where the issuer's metadata say (OpenID Connect Discovery, RFC 8414). */
+    | { readonly kind: 'discovery'; readonly caPem: string | undefined };
   readonly clockSkewMs: number;
   /** A claim that must equal the tenant's id; undefined when the issuer serves this tenant only. */
   readonly tenantClaim: string | undefined;

@@ -31,7 +31,17 @@ export const issuerSchema = z.strictObject({
       url: name('a URL', 'https URL of the JSON Web Key Set (http only on loopback).', 2048).optional(),
       ca: filePath('PEM file with the CA of the URL’s server. Default: the system’s.').optional(),
     })
+    .optional()
     .meta({ description: 'Where the public keys are: a file or a URL, not both.' }),
+  discovery: z
+    .strictObject({
+      ca: filePath('PEM file with the CA of the issuer’s servers. Default: the system’s.').optional(),
+    })
+    .optional()
+    .meta({
+      description:
+        'Instead of `jwks`: the issuer is a URL, and its metadata say where its keys are (OpenID Connect Discovery, RFC 8414).',
+    }),
   algorithms: list(
     z.enum(TOKEN_ALGORITHMS),
     'Signature algorithms that are accepted. Default: RS256, ES256, EdDSA.',

@@ -8,8 +8,8 @@ import type { FetchedAddress } from './fetched-url.ts';
 import type { FileCache } from './file-cache.ts';
 import { FileScope, type PlacedValidity } from './file-scope.ts';
 import type { Finding } from './finding.ts';
-import type { CredentialKind, IssuerConfig, TenantConfig, TenantSection } from './generation.ts';
-import { judgeKeySet } from './key-set.ts';
+import type { CredentialKind, TenantConfig, TenantSection } from './generation.ts';
+import { buildIssuer } from './issuer.ts';
 import { KnownMethods } from './known-methods.ts';
 import { judgeMeaning } from './meaning.ts';
 import { buildProtoset, judgeProtocols } from './protocols.ts';
@@ -70,7 +70,7 @@ function build(
     scope.servesNames(['certificate', 'chain'], source.certificate.chain, certificate.leaf, source.serverNames);
   }
   const clientCa = scope.clientAuthorities(['clientCa'], source.clientCa);
-  const issuers = source.issuers.map((_, index) => buildIssuer(scope, source, index));
+  const issuers = source.issuers.map((issuer, index) => buildIssuer(scope, issuer, ['issuers', index]));
   const protoset = source.protoset === undefined ? undefined : buildProtoset(scope, source, source.protoset);
   const known = new KnownMethods(source.protocols, protoset?.services);
   const { roles, bindings } = buildRoles(scope, source, displayFile, known);
@@ -152,51 +152,6 @@ function defaultAccept(source: TenantSource): readonly CredentialKind[] {
 function rateOf(limit: TenantSource['quota']['tenant']): { callsPerSecond: number; burst: number } | undefined {
   if (limit === undefined) return undefined;
   return { callsPerSecond: limit.calls, burst: limit.burst ?? Math.max(1, Math.ceil(limit.calls)) };
-}
-
-function buildIssuer(scope: FileScope, source: TenantSource, index: number): IssuerConfig | undefined {
-  const issuer = source.issuers[index];
-  if (issuer === undefined) return undefined;
-  const jwks = buildKeySet(scope, issuer, ['issuers', index, 'jwks']);
-  if (jwks === undefined) return undefined;
-  return {
-    issuer: issuer.issuer,
-    audiences: typeof issuer.audience === 'string' ? [issuer.audience] : issuer.audience,
-    algorithms: issuer.algorithms,
-    jwks,
-    clockSkewMs: issuer.clockSkew,
-    tenantClaim: issuer.tenantClaim,
-    requireBound: issuer.requireBound,
-    profile: issuer.profile,
-  };
-}
-
-function buildKeySet(
-  scope: FileScope,
-  issuer: TenantSource['issuers'][number],
-  path: readonly (string | number)[],
-): IssuerConfig['jwks'] | undefined {
-  const { file, url, ca } = issuer.jwks;
-  if ((file === undefined) === (url === undefined)) {
-    scope.report(
-      { path },
-      file === undefined ? 'names neither a file nor a URL' : 'names both a file and a URL',
-      'write either file: or url:',
-    );
-    return undefined;
-  }
-  if (file !== undefined) {
-    if (ca !== undefined) scope.report({ path: [...path, 'ca'] }, 'has no meaning for a file', 'remove it');
-    const json = scope.text([...path, 'file'], file);
-    if (json === undefined || !scope.reportFile([...path, 'file'], file, judgeKeySet(json, issuer.algorithms)))
-      return undefined;
-    return { kind: 'inline', json };
-  }
-  if (url === undefined) return undefined;
-  const isFetched = scope.fetches([...path, 'url'], url);
-  const authority = ca === undefined ? undefined : scope.authorities([...path, 'ca'], ca);
-  if (!isFetched || (ca !== undefined && authority === undefined)) return undefined;
-  return { kind: 'url', url, caPem: authority?.pem };
 }
 
 function judgeCredentials(scope: FileScope, source: TenantSource): void {

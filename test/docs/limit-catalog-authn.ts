@@ -3,6 +3,7 @@ import type { AuthnLimits } from '../../src/authn/limits.ts';
 import type { LimitRow } from './limit-catalog.ts';
 
 const KEYS = 'unit/authn/jwks-source.test.ts';
+const METADATA = 'unit/authn/issuer-metadata.test.ts';
 const FETCHING = 'unit/fetching/document-fetch.test.ts';
 const AUTHENTICATOR = 'unit/authn/authenticator.test.ts';
 
@@ -35,6 +36,14 @@ export const AUTHN_ROWS: Record<keyof AuthnLimits, LimitRow> = {
   maxJwksKeys: {
     attack: 'A key set so long that every token is looked up in it',
     test: [KEYS, 'n keys are taken over, n + 1 are no set of keys'],
+  },
+  maxMetadataBytes: {
+    attack: 'An issuer that answers without end',
+    test: [METADATA, 'are where OpenID Connect has them, fetched with the issuer’s CA and within limits'],
+  },
+  metadataRefreshMs: {
+    attack: 'Keys that are looked for where they were',
+    test: [METADATA, 'are fetched again behind the callers’ backs at their age, and not before'],
   },
   jwksTimeoutMs: {
     attack: 'An issuer that does not answer',

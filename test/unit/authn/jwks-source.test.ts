@@ -70,15 +70,26 @@ test('keys are fetched once for many tokens', async () => {
   expect(s.fetches).toBe(1);
 });
 
-test('an unknown kid has the keys fetched again after the cooldown, not before', async () => {
+test('a key that is new is fetched for the first token that is signed with it', async () => {
   const s = scene();
   await s.at(0, s.issuer.token());
   s.issuer.addKey();
+  expect(await s.at(0.001, s.issuer.token())).toBe('accepted');
+  s.issuer.addKey();
+  expect(await s.at(cooldown + 1, s.issuer.token({}, { kid: undefined }))).toBe('accepted');
+  expect(s.fetches).toBe(3);
+});
+
+test('an unknown kid has the keys fetched again after the cooldown, not before', async () => {
+  const s = scene();
+  await s.at(0, s.issuer.token());
+  await s.at(0, s.issuer.token({}, { kid: 'made-up' }));
+  s.issuer.addKey();
   const rotated = s.issuer.token();
   expect(await s.at(cooldown - 0.001, rotated)).toBe('token_invalid');
-  expect(s.fetches).toBe(1);
-  expect(await s.at(cooldown, rotated)).toBe('accepted');
   expect(s.fetches).toBe(2);
+  expect(await s.at(cooldown, rotated)).toBe('accepted');
+  expect(s.fetches).toBe(3);
 });
 
 test('a flood of unknown kids asks the issuer once in a cooldown', async () => {
