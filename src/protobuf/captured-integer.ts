@@ -26,6 +26,11 @@ export class CapturedInteger {
     else this.#high += bits * 2 ** 31;
   }
 
+  /** As 64 bits, whatever type they are of; undefined when there are more. */
+  get bits(): bigint | undefined {
+    return this.#fits ? (BigInt(this.#high) << 32n) | BigInt(this.#low) : undefined;
+  }
+
   /** In decimal; undefined when the type cannot hold it: parsers drop the bits that are too many, or refuse. */
   text(form: IntegerForm): string | undefined {
     return this.#fits ? integerText(form, this.#low, this.#high) : undefined;

@@ -44,6 +44,19 @@ export type FieldShape =
       readonly zero: '' | '0';
       readonly claim?: Claim;
     }
+  /** A string that stands in its tenant's namespace. With `required` the message must have one that is not empty. */
+  | {
+      readonly kind: 'scoped';
+      readonly name: string;
+      readonly required?: boolean;
+      /** The longest that its server takes, with what stands before it. */
+      readonly maxBytes?: number;
+      readonly claim?: Claim;
+    }
+  /** An integer (int64, uint64) that stands in its tenant's namespace. */
+  | { readonly kind: 'scoped-integer'; readonly name: string; readonly claim?: Claim }
+  /** The key of a map's entry whose field has a `scope`. */
+  | { readonly kind: 'key'; readonly claim?: Claim }
   /** A string or bytes field that is stepped over unseen. */
   | { readonly kind: 'payload'; readonly claim?: Claim }
   /**
@@ -56,6 +69,7 @@ export type FieldShape =
       readonly claim?: Claim;
       readonly repeats?: 'each' | 'fresh';
       readonly present?: { readonly slot: number; readonly text: string };
+      readonly scope?: EntryScope;
     }
   /** A group (proto2), or a message field with delimited encoding (editions). */
   | { readonly kind: 'group'; readonly shape: MessageShape; readonly claim?: Claim }
@@ -66,6 +80,13 @@ export type FieldShape =
       readonly repeated: boolean;
       readonly claim?: Claim;
     };
+
+/** What the key of a map's entry says of the scoped fields in it. Such an entry has no other inside of it. */
+export type EntryScope =
+  /** They are scoped when the entry's key is this, of ASCII characters. */
+  | { readonly kind: 'keyed'; readonly key: string }
+  /** The key is scoped, too, and an entry of another namespace is taken out. Only in fields of the outermost message. */
+  | { readonly kind: 'own' };
 
 /** Varint, fixed64, fixed32. */
 export type NumberWireType = 0 | 1 | 5;
@@ -102,6 +123,7 @@ export interface PlannedMessage {
   /** With `repeats`: claims inside, which each element makes anew. */
   readonly inside: readonly Claim[];
   readonly present?: { readonly slot: number; readonly text: string };
+  readonly scope?: EntryScope;
 }
 
 /** Compiles a plan. Throws a RangeError when the shape contradicts itself: plans are written by us. */

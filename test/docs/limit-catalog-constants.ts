@@ -194,16 +194,28 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     test: ['unit/protobuf/scanner.test.ts', 'captures as many bytes as the limit and not one more'],
   },
   {
-    file: 'src/protobuf/scanner.ts',
+    file: 'src/protobuf/nesting.ts',
     name: 'MAX_NESTING',
     attack: 'Messages in messages until the stack ends',
     test: ['unit/protobuf/scanner.test.ts', 'nests as deep as the limit and not one deeper'],
   },
   {
-    file: 'src/protobuf/scanner.ts',
+    file: 'src/protobuf/findings.ts',
     name: 'MAX_TARGETS',
     attack: 'One message that names a million models',
     test: ['unit/inspection/message-inspector.test.ts', 'names as many models as the limit and not one more'],
+  },
+  {
+    file: 'src/protobuf/name-edits.ts',
+    name: 'MAX_NAMES',
+    attack: 'A small message that grows a hundredfold by the prefixes of its names',
+    test: ['unit/protobuf/name-edits.test.ts', 'may have as many names as the limit and not one more'],
+  },
+  {
+    file: 'src/protobuf/name-edits.ts',
+    name: 'MAX_SCOPED_INTEGERS',
+    attack: 'A small message with a thousand sequence numbers, each of which takes as long as a call',
+    test: ['unit/protobuf/name-edits.test.ts', 'may have as many numbers of sequences as the limit and not one more'],
   },
   {
     file: 'src/inspection/protoset.ts',

@@ -56,8 +56,11 @@ function describePlanned(field: PlannedField): string {
     case 'number':
       return `wire type ${field.wireType}${field.repeated ? ', list' : ''}`;
     case 'integer':
+    case 'scoped-integer':
       return 'wire type 0';
     case 'captured':
+    case 'scoped':
+    case 'key':
     case 'payload':
       return 'length-delimited';
     case 'message':

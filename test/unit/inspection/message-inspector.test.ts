@@ -5,7 +5,7 @@ import { MessageInspector, type ScanOutcome } from '../../../src/inspection/mess
 import { MethodTable } from '../../../src/inspection/method-table.ts';
 import { PROTOCOL_NAMES, servicesOf } from '../../../src/inspection/protocols.ts';
 import type { Denial } from '../../../src/kernel/denial.ts';
-import { MAX_TARGETS } from '../../../src/protobuf/scanner.ts';
+import { MAX_TARGETS } from '../../../src/protobuf/findings.ts';
 
 const LIMITS = { maxMessageBytes: 1 << 20, maxInflatedBytes: 1 << 20 };
 const SERVICE = '/inference.GRPCInferenceService';

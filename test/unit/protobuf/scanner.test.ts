@@ -1,7 +1,8 @@
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { describe, expect, it } from 'vitest';
 import { planFields } from '../../../src/protobuf/field-plan.ts';
-import { MAX_CAPTURED_BYTES, MAX_NESTING, WireScanner } from '../../../src/protobuf/scanner.ts';
+import { MAX_NESTING } from '../../../src/protobuf/nesting.ts';
+import { MAX_CAPTURED_BYTES, WireScanner } from '../../../src/protobuf/scanner.ts';
 import { TextCache } from '../../../src/protobuf/text-cache.ts';
 
 const plan = planFields({

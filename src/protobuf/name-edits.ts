@@ -1,0 +1,340 @@
+/**
+ * What has to be changed in one message so that its scoped names stand in their tenant's namespace, or leave it: found while the wire
+ * scanner passes, applied to the message's head when no more can come. Every other byte stays as it is, in its place.
+ *
+ * A name that grows makes every message around it grow, whose lengths stand before it. So names count only in the first
+ * `windowBytes` of a message: so much of it is held back, and the rest streams on in constant memory.
+ */
+import type { EntryScope, PlannedField } from './field-plan.ts';
+
+/** How a tenant's names are mapped, in one direction. */
+export interface NameMapping {
+  /** `enter`: strings get the prefix; `leave`: they lose it. */
+  readonly direction: 'enter' | 'leave';
+  readonly prefix: Buffer;
+  /** Maps 64 bits; never asked for zero, and never gives it. */
+  integer(bits: bigint): bigint;
+}
+
+/** Most names of one message that are changed. */
+export const MAX_NAMES = 1_024;
+
+/** Most integers among them: each costs as much as a small call. A request is of one sequence. */
+export const MAX_SCOPED_INTEGERS = 8;
+
+type ScopedField = Extract<PlannedField, { readonly kind: 'scoped' | 'key' }>;
+
+/** Bytes that give way to others. */
+interface Edit {
+  readonly at: number;
+  readonly removed: number;
+  /** The length of the message around it that the change makes another, if it has one. */
+  readonly around: LengthEdit | undefined;
+  /** What comes instead: bytes, or an integer that is to be mapped. */
+  readonly instead: Buffer | bigint;
+}
+
+interface LengthEdit {
+  readonly at: number;
+  readonly removed: number;
+  readonly around: LengthEdit | undefined;
+  readonly length: number;
+  /** By how much what is inside grows. */
+  growth: number;
+}
+
+/** An entry of a map with a scope, while it is open. */
+interface OpenEntry {
+  scope: EntryScope | undefined;
+  depth: number;
+  tagAt: number;
+  /** How many edits there were before it. */
+  edits: number;
+  keys: number;
+  /** Its key is the one that makes its names scoped, or is in the namespace. */
+  matches: boolean;
+  /** A name in it came too late to be changed. */
+  late: boolean;
+}
+
+export class NameEdits {
+  readonly #mapping: NameMapping;
+  readonly #windowBytes: number;
+  readonly #edits: Edit[] = [];
+  /** Where the lengths of the open messages stand, outermost first; 0 bytes long for groups. */
+  readonly #lengthAt: number[] = [];
+  readonly #lengthBytes: number[] = [];
+  readonly #lengths: number[] = [];
+  readonly #lengthEdits: (LengthEdit | undefined)[] = [];
+  #depth = 0;
+  readonly #entry: OpenEntry = { scope: undefined, depth: 0, tagAt: 0, edits: 0, keys: 0, matches: false, late: false };
+  /** The text whose bytes are read, from where its length stands on. */
+  #field: ScopedField | undefined;
+  #textAt = 0;
+  #textLengthBytes = 0;
+  #textBytes = 0;
+  #seen = 0;
+  #equal = false;
+  /** No more edits: the head has moved on. */
+  #closed = false;
+  #named = false;
+  #integers = 0;
+  #final: readonly Replacement[] | undefined;
+
+  constructor(mapping: NameMapping, windowBytes: number) {
+    this.#mapping = mapping;
+    this.#windowBytes = windowBytes;
+  }
+
+  begin(): void {
+    this.#edits.length = 0;
+    this.#depth = 0;
+    this.#entry.scope = undefined;
+    this.#closed = false;
+    this.#named = false;
+    this.#integers = 0;
+    this.#final = undefined;
+  }
+
+  /** Whether there is anything to change, as far as it is certain. */
+  get any(): boolean {
+    return (this.#entry.scope === undefined ? this.#edits.length : this.#entry.edits) > 0;
+  }
+
+  /** Whether the last required name was there, and not empty. */
+  get named(): boolean {
+    return this.#named;
+  }
+
+  /** Whether the bytes of the text that has just begun are to be given to `part`. */
+  get reads(): boolean {
+    return this.#field !== undefined;
+  }
+
+  /** A message, whose length stands at `lengthAt` and is `lengthBytes` long, or a group (0). `tagAt`: where its field begins. */
+  enter(lengthAt: number, lengthBytes: number, length: number, scope?: EntryScope, tagAt = 0): void {
+    const depth = this.#depth++;
+    this.#lengthAt[depth] = lengthAt;
+    this.#lengthBytes[depth] = lengthBytes;
+    this.#lengths[depth] = length;
+    this.#lengthEdits[depth] = undefined;
+    if (scope === undefined) return;
+    const entry = this.#entry;
+    entry.scope = scope;
+    entry.depth = this.#depth;
+    entry.tagAt = tagAt;
+    entry.edits = this.#edits.length;
+    entry.keys = 0;
+    entry.matches = false;
+    entry.late = false;
+  }
+
+  /** The innermost message ends at this position. Returns why it cannot be. */
+  leave(position: number): string | undefined {
+    const { scope, depth } = this.#entry;
+    const why = scope !== undefined && depth === this.#depth ? this.#endEntry(scope, position) : undefined;
+    this.#depth -= 1;
+    return why;
+  }
+
+  /** A text begins: its length stands at `lengthAt`. Returns why it cannot be. */
+  text(field: ScopedField, lengthAt: number, lengthBytes: number, length: number): string | undefined {
+    this.#field = undefined;
+    if (field.kind === 'key') {
+      const entry = this.#entry;
+      entry.keys += 1;
+      if (entry.scope?.kind === 'own') entry.matches = false;
+      else if (entry.scope?.key.length !== length) return undefined;
+    } else {
+      if (field.required === true) this.#named = length > 0;
+      if (length === 0 || this.#isForeign) return undefined;
+      if (this.#mapping.direction === 'enter') return this.#enterName(field, lengthAt, lengthBytes, length);
+    }
+    if (length === 0) return undefined;
+    this.#textAt = lengthAt;
+    this.#textLengthBytes = lengthBytes;
+    this.#textBytes = length;
+    this.#seen = 0;
+    this.#equal = true;
+    this.#field = field;
+    return undefined;
+  }
+
+  /** Bytes of the text that is read. Returns why it cannot be. */
+  part(chunk: Buffer, start: number, end: number, last: boolean): string | undefined {
+    const field = this.#field;
+    const { scope } = this.#entry;
+    if (field === undefined) return undefined;
+    if (field.kind === 'key' && scope?.kind === 'keyed') {
+      for (let at = start; at < end; at++) if (chunk[at] !== scope.key.charCodeAt(this.#seen++)) this.#equal = false;
+      if (last && this.#equal) this.#entry.matches = true;
+      return undefined;
+    }
+    const { prefix } = this.#mapping;
+    const stop = Math.min(end, start + prefix.length - this.#seen);
+    for (let at = start; at < stop; at++) if (chunk[at] !== prefix[this.#seen++]) this.#equal = false;
+    if (!last || !this.#equal || this.#seen < prefix.length) return undefined;
+    if (field.kind === 'key') this.#entry.matches = true;
+    const instead = varint(BigInt(this.#textBytes - prefix.length));
+    return this.#add(this.#textAt, this.#textLengthBytes + prefix.length, instead);
+  }
+
+  /** An integer stands in `[at, end)`. Returns why it cannot be. */
+  integer(at: number, end: number, bits: bigint): string | undefined {
+    if (bits === 0n || this.#isForeign) return undefined;
+    if (this.#integers === MAX_SCOPED_INTEGERS) return TOO_MANY;
+    this.#integers += 1;
+    return this.#add(at, end - at, bits);
+  }
+
+  /** No more names: what is known now is what is changed. Returns by how many bytes the message grows. */
+  close(): number {
+    this.#closed = true;
+    // An entry that is open may yet turn out to be one of another key.
+    const entry = this.#entry;
+    if (entry.scope !== undefined && this.#edits.length > entry.edits) {
+      this.#drop(entry.edits);
+      entry.late = true;
+    }
+    return this.#replacements().reduce((sum, { removed, instead }) => sum + instead.length - removed, 0);
+  }
+
+  /** After `close`: up to where the message changes. */
+  get changedBytes(): number {
+    return this.#edits.reduce((end, { at, removed }) => Math.max(end, at + removed), 0);
+  }
+
+  /** After `close`: the message's first bytes, at least `changedBytes` of them, as they become. */
+  apply(head: Buffer): Buffer {
+    const parts: Buffer[] = [];
+    let from = 0;
+    for (const { at, removed, instead } of this.#replacements()) {
+      parts.push(head.subarray(from, at), instead);
+      from = at + removed;
+    }
+    parts.push(head.subarray(from));
+    return joined(parts);
+  }
+
+  /** In an entry whose only key has come and is another one: what is in it has no namespace. */
+  get #isForeign(): boolean {
+    const { scope, keys, matches } = this.#entry;
+    return scope?.kind === 'keyed' && keys > 0 && !matches;
+  }
+
+  #enterName(field: ScopedField, lengthAt: number, lengthBytes: number, length: number): string | undefined {
+    const { prefix } = this.#mapping;
+    const bytes = length + prefix.length;
+    if (field.kind === 'scoped' && field.maxBytes !== undefined && bytes > field.maxBytes)
+      return `is longer than ${field.maxBytes - prefix.length} bytes`;
+    return this.#add(lengthAt, lengthBytes, Buffer.concat([varint(BigInt(bytes)), prefix]));
+  }
+
+  #add(at: number, removed: number, instead: Buffer | bigint): string | undefined {
+    const { scope } = this.#entry;
+    if (this.#closed || at + removed > this.#windowBytes) {
+      if (scope !== undefined) this.#entry.late = true;
+      // On its way back a name that cannot be changed any more does no harm: it is the tenant's own.
+      else if (this.#mapping.direction === 'enter') return LATE;
+      return undefined;
+    }
+    if (this.#edits.length === MAX_NAMES) return TOO_MANY;
+    this.#edits.push({ at, removed, instead, around: this.#around(this.#depth - 1) });
+    return undefined;
+  }
+
+  #endEntry(scope: EntryScope, position: number): string | undefined {
+    const entry = this.#entry;
+    entry.scope = undefined;
+    const named = this.#edits.length > entry.edits || entry.late;
+    if (scope.kind === 'own') {
+      if (position > this.#windowBytes || this.#closed) return LATE;
+      if (entry.matches) return undefined;
+      this.#drop(entry.edits);
+      return this.#takeOut(entry.tagAt, position);
+    }
+    if (!entry.matches) this.#drop(entry.edits);
+    // Most parsers take the last, some the first.
+    else if (entry.keys > 1) return 'an entry of a map has two keys';
+    else if (named && (entry.late || position > this.#windowBytes || this.#closed)) {
+      if (this.#mapping.direction === 'enter') return LATE;
+      this.#drop(entry.edits);
+    }
+    return undefined;
+  }
+
+  /** An entry of the outermost message is taken out; with the one before it, if that was too. */
+  #takeOut(at: number, end: number): string | undefined {
+    const last = this.#edits.at(-1);
+    if (last === undefined || last.instead !== NOTHING || last.at + last.removed !== at) {
+      if (this.#edits.length === MAX_NAMES) return TOO_MANY;
+      this.#edits.push({ at, removed: end - at, instead: NOTHING, around: undefined });
+    } else this.#edits[this.#edits.length - 1] = { ...last, removed: last.removed + end - at };
+    return undefined;
+  }
+
+  #drop(edits: number): void {
+    this.#edits.length = edits;
+  }
+
+  /** The lengths that change with what stands in the message at this depth. */
+  #around(depth: number): LengthEdit | undefined {
+    if (depth < 0) return undefined;
+    const removed = this.#lengthBytes[depth] ?? 0;
+    const known = this.#lengthEdits[depth];
+    if (known !== undefined) return known;
+    const around = this.#around(depth - 1);
+    if (removed === 0) return around;
+    const edit = { at: this.#lengthAt[depth] ?? 0, removed, around, length: this.#lengths[depth] ?? 0, growth: 0 };
+    this.#lengthEdits[depth] = edit;
+    return edit;
+  }
+
+  /** All that changes, in order. */
+  #replacements(): readonly Replacement[] {
+    if (this.#final !== undefined) return this.#final;
+    const lengths = new Set<LengthEdit>();
+    const found: Replacement[] = this.#edits.map(({ at, removed, around, instead }) => {
+      const bytes = typeof instead === 'bigint' ? varint(this.#mapping.integer(instead)) : instead;
+      if (around !== undefined) around.growth += bytes.length - removed;
+      for (let outer = around; outer !== undefined; outer = outer.around) lengths.add(outer);
+      return { at, removed, instead: bytes };
+    });
+    // From the inside out: a length that takes another byte makes what is around it longer, too.
+    for (const edit of [...lengths].sort((a, b) => b.at - a.at)) {
+      if (edit.growth === 0) continue;
+      const instead = varint(BigInt(edit.length + edit.growth));
+      if (edit.around !== undefined) edit.around.growth += edit.growth + instead.length - edit.removed;
+      found.push({ at: edit.at, removed: edit.removed, instead });
+    }
+    this.#final = found.sort((a, b) => a.at - b.at);
+    return this.#final;
+  }
+}
+
+/** Bytes that give way to others, when all is known. */
+interface Replacement {
+  readonly at: number;
+  readonly removed: number;
+  readonly instead: Buffer;
+}
+
+const NOTHING = Buffer.alloc(0);
+const TOO_MANY = 'has too many names';
+const LATE = 'names something too late in the message';
+
+function varint(value: bigint): Buffer {
+  const bytes: number[] = [];
+  let rest = value;
+  for (; rest >= 0x80n; rest >>= 7n) bytes.push(Number(rest & 0x7fn) | 0x80);
+  bytes.push(Number(rest));
+  return Buffer.from(bytes);
+}
+
+/** In memory of its own: the pool that small buffers come from is shared by all tenants. */
+function joined(parts: readonly Buffer[]): Buffer {
+  const whole = Buffer.allocUnsafeSlow(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) at += part.copy(whole, at);
+  return whole;
+}
