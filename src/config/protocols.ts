@@ -2,7 +2,7 @@
  * What a tenant's file says of its model server's protocols, held against itself.
  */
 import { row, type ServiceRows } from '../inspection/method-row.ts';
-import { PROTOCOLS, protocolOf } from '../inspection/protocols.ts';
+import { PROTOCOLS, type ProtocolName, protocolsOf } from '../inspection/protocols.ts';
 import { readProtoset } from '../inspection/protoset-reader.ts';
 import type { FileScope } from './file-scope.ts';
 import type { ProtosetConfig } from './generation.ts';
@@ -13,13 +13,18 @@ export function judgeProtocols(scope: FileScope, source: Pick<TenantSource, 'pro
   for (const [index, protocol] of source.protocols.entries()) {
     if (source.protocols.indexOf(protocol) < index)
       scope.report({ path: ['protocols', index] }, `${protocol} stands twice`, 'remove one');
+    const other = source.protocols.slice(0, index).find((each) => each !== protocol && sharesService(each, protocol));
+    if (other !== undefined) {
+      const message = `${other} and ${protocol} give the same service different numbers`;
+      scope.report({ path: ['protocols', index] }, message, 'keep the one that the model server speaks');
+    }
   }
   for (const [index, service] of source.services.entries()) {
-    const protocol = protocolOf(service);
-    if (protocol === undefined) continue;
-    const named = source.protocols.includes(protocol);
+    const protocols = protocolsOf(service);
+    if (protocols.length === 0) continue;
+    const named = protocols.some((protocol) => source.protocols.includes(protocol));
     const why = 'its messages are read, so that models can be told apart';
-    const fix = named ? `remove it: ${why}` : `remove it, and add ${protocol} to protocols: ${why}`;
+    const fix = named ? `remove it: ${why}` : `remove it, and add ${protocols.join(' or ')} to protocols: ${why}`;
     scope.report({ path: ['services', index] }, `${service} cannot be passed through unread`, fix);
   }
   const nameless = source.protocols.find((protocol) =>
@@ -33,6 +38,10 @@ export function judgeProtocols(scope: FileScope, source: Pick<TenantSource, 'pro
     const message = 'has no meaning for these protocols, whose requests name their models';
     scope.report({ path: ['model'] }, message, 'remove it, or add vllm to protocols');
   }
+}
+
+function sharesService(one: ProtocolName, other: ProtocolName): boolean {
+  return [...PROTOCOLS[one].keys()].some((service) => PROTOCOLS[other].has(service));
 }
 
 /** Reads the descriptors of further services. `services` has the listed methods also where something is wrong with them. */

@@ -3,7 +3,7 @@
  */
 
 import { canonicalClaimPath } from '../authn/claim-path.ts';
-import { protocolOf } from '../inspection/protocols.ts';
+import { protocolsOf } from '../inspection/protocols.ts';
 import type { FileScope } from './file-scope.ts';
 import type { BindingConfig, ClaimMatch, RoleConfig, StepUpConfig } from './generation.ts';
 import type { KnownMethods } from './known-methods.ts';
@@ -71,12 +71,12 @@ function expandMethod(
     if (short !== '*' && !methods.includes(short))
       reportMethod(scope, `${service} has no method ${short}`, short, methods, path);
   } else if (!source.services.includes(service)) {
-    const protocol = protocolOf(service);
+    const protocols = protocolsOf(service);
     const near = nearest(service, [...known.services, ...source.services]);
     const fix =
-      protocol === undefined
+      protocols.length === 0
         ? `${near === undefined ? '' : `did you mean ${near}? Else `}add ${service} to services, to pass it through unread`
-        : `add ${protocol} to protocols`;
+        : `add ${protocols.join(' or ')} to protocols`;
     scope.report({ path }, `the service ${service} is not known`, fix);
   }
   return method;

@@ -198,7 +198,7 @@ export const tenantSchema = z
       .meta({ description: 'Tracing.' }),
     protocols: list(
       z.enum(PROTOCOL_NAMES),
-      'What the model server speaks: `triton` (KServe V2 with Triton’s extension), `tensorflow-serving`, `torchserve`, `vllm`. Default: triton.',
+      'What the model server speaks: `triton` (KServe V2 with Triton’s extension), `kserve` (KServe’s own server), `tensorflow-serving`, `torchserve`, `vllm`. Default: triton.',
       PROTOCOL_NAMES.length,
     ).default(['triton']),
     model: name('a model', 'The server’s only model, for a protocol whose requests name none (`vllm`).').optional(),

@@ -6,7 +6,7 @@ import { parseMethodPath } from '../grpc/path.ts';
 import type { FieldPlan } from '../protobuf/field-plan.ts';
 import { TextCache } from '../protobuf/text-cache.ts';
 import type { MethodRow, ServiceRows } from './method-row.ts';
-import { protocolOf, servicesOf } from './protocols.ts';
+import { protocolsOf, servicesOf } from './protocols.ts';
 
 /** One method of one tenant. The object is the same for every call of the path, so that it may key a Map. */
 export interface MethodEntry {
@@ -67,7 +67,7 @@ export class MethodTable {
     const method = fullName.slice(slash + 1);
     const rows = this.#served.services.get(service);
     // A service that can be read is never opaque, whatever the tenant lists: its messages name models.
-    const known = rows !== undefined || protocolOf(service) !== undefined;
+    const known = rows !== undefined || protocolsOf(service).length > 0;
     const row = known ? rows?.get(method) : this.#opaqueRow(service, method);
     if (row === undefined) return undefined;
     const entry: MethodEntry = {

@@ -10,7 +10,7 @@ import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { err, ok, type Result } from '../kernel/result.ts';
 import { planFields } from '../protobuf/field-plan.ts';
 import type { MethodRow, ServiceRows } from './method-row.ts';
-import { protocolOf } from './protocols.ts';
+import { protocolsOf } from './protocols.ts';
 import { PathFault, pathShape, type ReadPath, readPath } from './protoset-path.ts';
 import { MODEL_SLOT, VERSION_SLOT } from './shape.ts';
 
@@ -100,8 +100,9 @@ function readMethod(
 ): Result<MethodRow, MethodProblem> {
   const [service, name] = splitName(listed.method);
   const wrong = (message: string, fix: string) => err({ key: 'method' as const, message, fix });
-  const protocol = protocolOf(service);
-  if (protocol !== undefined) return wrong(`${service} has a table of its own`, `add ${protocol} to protocols`);
+  const protocols = protocolsOf(service);
+  if (protocols.length > 0)
+    return wrong(`${service} has a table of its own`, `add ${protocols.join(' or ')} to protocols`);
   if (services.get(service)?.has(name) === true) return wrong(`${listed.method} stands twice`, 'remove one');
   const described = registry.getService(service);
   if (described === undefined) return wrong(`the descriptors have no service ${service}`, 'correct the name');

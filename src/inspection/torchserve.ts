@@ -1,8 +1,9 @@
 /**
- * TorchServe's inference and management services. A test holds methods, numbers and wire types against the proto.
+ * TorchServe's inference and management services, and the Open Inference Protocol, which it has when it is told to. A test holds methods, numbers and wire types against the proto.
  */
 import { type MessageShape, planFields } from '../protobuf/field-plan.ts';
 import { row, type ServiceRows } from './method-row.ts';
+import { OPEN_INFERENCE } from './open-inference.ts';
 import { captured, MODEL_SLOT, message, number, PAYLOAD, VARINT, VERSION_SLOT } from './shape.ts';
 
 const MODEL: MessageShape = { 1: captured(MODEL_SLOT, 'model_name'), 2: captured(VERSION_SLOT, 'model_version') };
@@ -45,6 +46,7 @@ export const TORCHSERVE: ReadonlyMap<string, ServiceRows> = new Map([
       ['StreamPredictions2', row(PREDICTIONS, false, 'state of a sequence of the model', true)],
     ]),
   ],
+  ['org.pytorch.serve.grpc.openinference.GRPCInferenceService', new Map(OPEN_INFERENCE)],
   [
     'org.pytorch.serve.grpc.management.ManagementAPIsService',
     new Map([

@@ -19,17 +19,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FakeUpstream } from '../fakes/fake-upstream.ts';
 import { makeActors } from './denial-matrix/actors.ts';
 import { AUTHORIZATION_GAPS, authorizationChecks } from './denial-matrix/authorization-checks.ts';
-import type { Check, Tenants } from './denial-matrix/check.ts';
+import { type Check, OPEN, type Tenants } from './denial-matrix/check.ts';
 import { CREDENTIAL_GAPS, credentialChecks } from './denial-matrix/credential-checks.ts';
 import { MatrixGround, type Outcomes } from './denial-matrix/ground.ts';
-import { type MatrixMethod, METHODS } from './denial-matrix/methods.ts';
+import { type MatrixMethod, METHODS, SERVERS } from './denial-matrix/methods.ts';
 import { NO_REASON, uncoveredText } from './denial-matrix/uncovered.ts';
 
 const actors = makeActors();
 const CHECKS: readonly Check[] = [...credentialChecks(actors), ...authorizationChecks(actors)];
 const GAPS = [...CREDENTIAL_GAPS, ...AUTHORIZATION_GAPS];
-const methodsOf = ({ cannot }: Check): readonly MatrixMethod[] =>
-  METHODS.filter((method) => cannot?.(method) === undefined);
+const methodsOf = ({ cannot }: Check, methods = METHODS): readonly MatrixMethod[] =>
+  methods.filter((method) => cannot?.(method) === undefined);
 const size = CHECKS.reduce((sum, check) => sum + methodsOf(check).length, 0);
 
 let upstream: FakeUpstream;
@@ -38,12 +38,21 @@ beforeAll(async () => {
 });
 afterAll(() => upstream.stop());
 
-async function on<T>(tenants: Tenants, use: (ground: MatrixGround) => Promise<T>): Promise<T> {
-  const ground = await MatrixGround.start(actors, upstream, tenants);
-  try {
-    return await use(ground);
-  } finally {
-    await ground.stop();
+/** Tries something on each model server that has such methods. */
+async function on(
+  tenants: Tenants,
+  methodsAmong: (methods: readonly MatrixMethod[]) => readonly MatrixMethod[],
+  attempt: (ground: MatrixGround, methods: readonly MatrixMethod[]) => Promise<void>,
+): Promise<void> {
+  for (const server of SERVERS) {
+    const methods = methodsAmong(server.methods);
+    if (methods.length === 0) continue;
+    const ground = await MatrixGround.start(actors, upstream, { tenants, server });
+    try {
+      await attempt(ground, methods);
+    } finally {
+      await ground.stop();
+    }
   }
 }
 
@@ -51,30 +60,20 @@ function each(methods: readonly MatrixMethod[], outcome: string): Outcomes {
   return Object.fromEntries(methods.map(({ fullName }) => [fullName, outcome]));
 }
 
-/** Calls under the configuration that refuses; by an attack, which is to be refused, or by the same call made right. */
-async function under(check: Check, what: 'attack' | 'satisfied'): Promise<void> {
-  const methods = methodsOf(check);
-  await on(check.strict, async (ground) => {
-    const end = await check.before?.(ground);
-    const seen = upstream.calls.length;
-    if (what === 'attack') {
-      const { refusal } = check;
-      const outcomes = await ground.callAll(methods, check.attack);
-      if ('door' in refusal) {
-        expect(outcomes).toEqual(each(methods, 'no connection'));
-        expect(await ground.refusalsOnRecord()).toEqual([refusal.door]);
-      } else {
-        expect(outcomes).toEqual(each(methods, `${refusal.status} ${refusal.reason}`));
-        expect(await ground.deniedOnRecord()).toEqual(each(methods, String(refusal.status)));
-      }
-      expect(upstream.calls.length).toBe(seen);
-      await end?.();
-      return;
-    }
-    await end?.();
-    if ('notShown' in check.satisfied) return;
-    expect(await ground.callAll(methods, check.satisfied, 'in turn')).toEqual(each(methods, '0'));
-  });
+/** The attack, under the configuration that refuses. */
+async function isRefused({ refusal, attack, before }: Check, ground: MatrixGround, methods: readonly MatrixMethod[]) {
+  const end = await before?.(ground);
+  const seen = upstream.calls.length;
+  const outcomes = await ground.callAll(methods, attack);
+  if ('door' in refusal) {
+    expect(outcomes).toEqual(each(methods, 'no connection'));
+    expect(await ground.refusalsOnRecord()).toEqual([refusal.door]);
+  } else {
+    expect(outcomes).toEqual(each(methods, `${refusal.status} ${refusal.reason}`));
+    expect(await ground.deniedOnRecord()).toEqual(each(methods, String(refusal.status)));
+  }
+  expect(upstream.calls.length).toBe(seen);
+  await end?.();
 }
 
 const title = `${METHODS.length} methods × ${CHECKS.length} rows: ${size} refusals`;
@@ -83,16 +82,22 @@ describe(title, () => {
   afterAll(() => void process.stdout.write(`the denial matrix: ${title}\n`));
 
   describe.each(CHECKS)('$kind, $aspect: $name', (check) => {
-    it('is refused at every method, on record and not upstream', () => under(check, 'attack'));
+    const { strict, satisfied, lax, before } = check;
+    const among = (methods: readonly MatrixMethod[]) => methodsOf(check, methods);
 
-    if (!('notShown' in check.satisfied)) {
-      it('gets through when it is right', () => under(check, 'satisfied'));
+    it('is refused at every method, on record and not upstream', () =>
+      on(strict, among, (ground, methods) => isRefused(check, ground, methods)));
+
+    if (!('notShown' in satisfied)) {
+      it('gets through when it is right', () =>
+        on(strict, among, async (ground, methods) => {
+          await (await before?.(ground))?.();
+          expect(await ground.callAll(methods, satisfied, 'in turn')).toEqual(each(methods, '0'));
+        }));
     }
-    const { lax } = check;
     if (!('notShown' in lax)) {
       it('gets through when the check is taken away', () =>
-        on(lax, async (ground) => {
-          const methods = methodsOf(check);
+        on(lax, among, async (ground, methods) => {
           expect(await ground.callAll(methods, check.attack, 'in turn')).toEqual(each(methods, '0'));
         }));
     }
@@ -118,23 +123,26 @@ describe('the matrix', () => {
   });
 
   it('an unknown method is UNIMPLEMENTED, also of a known service', async () => {
-    await on({ acme: {} }, async (ground) => {
-      const [infer] = METHODS.filter(({ fullName }) => fullName.endsWith('/ModelInfer'));
-      if (infer === undefined) throw new Error('no ModelInfer');
-      const services = [...new Set(METHODS.map(({ service }) => service))].filter((name) => !name.endsWith('Opaque'));
-      const names = [
-        ...services.map((service) => `${service}/ModelInferX`),
-        'acme.v1.Scoring/Secret',
-        'other.Service/Method',
-        'x',
-        `${infer.fullName}/`,
-        `/${infer.fullName}`,
-        infer.fullName.replace('Infer', '%49nfer'),
-      ];
+    await on(OPEN, unknownAmong, async (ground, unknown) => {
       const seen = upstream.calls.length;
-      const unknown = names.map((fullName) => ({ ...infer, fullName }));
       expect(await ground.callAll(unknown, () => ({}))).toEqual(each(unknown, '12 METHOD_UNKNOWN'));
       expect(upstream.calls.length).toBe(seen);
     });
   });
 });
+
+/** Names that look like those of a server's methods. */
+function unknownAmong(methods: readonly MatrixMethod[]): readonly MatrixMethod[] {
+  const [infer] = methods.filter(({ fullName }) => fullName.endsWith('/ModelInfer'));
+  if (infer === undefined) throw new Error('no ModelInfer');
+  const services = [...new Set(methods.map(({ service }) => service))].filter((name) => !name.endsWith('Opaque'));
+  return [
+    ...services.map((service) => `${service}/ModelInferX`),
+    'acme.v1.Scoring/Secret',
+    'other.Service/Method',
+    'x',
+    `${infer.fullName}/`,
+    `/${infer.fullName}`,
+    infer.fullName.replace('Infer', '%49nfer'),
+  ].map((fullName) => ({ ...infer, fullName }));
+}

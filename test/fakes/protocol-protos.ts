@@ -8,8 +8,9 @@ import { loadRegistry } from './proto-registry.ts';
 
 const PROTOS: Readonly<Record<ProtocolName, readonly string[]>> = {
   triton: ['inference/grpc_inference_service.proto'],
+  kserve: ['kserve/grpc_predict_v2.proto'],
   'tensorflow-serving': ['tensorflow/serving.proto'],
-  torchserve: ['torchserve/inference.proto', 'torchserve/management.proto'],
+  torchserve: ['torchserve/inference.proto', 'torchserve/management.proto', 'torchserve/open_inference.proto'],
   vllm: ['vllm/vllm_engine.proto'],
 };
 

@@ -12,7 +12,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MessageInspector } from '../../src/inspection/message-inspector.ts';
 import { MethodTable } from '../../src/inspection/method-table.ts';
-import { PROTOCOL_NAMES, servicesOf } from '../../src/inspection/protocols.ts';
+import { type ProtocolName, servicesOf } from '../../src/inspection/protocols.ts';
 import { pathShape, readPath } from '../../src/inspection/protoset-path.ts';
 import { MODEL_SLOT, VERSION_SLOT } from '../../src/inspection/shape.ts';
 import { type FieldPlan, planFields } from '../../src/protobuf/field-plan.ts';
@@ -34,6 +34,7 @@ const STRICTER = [
 ];
 
 interface Case {
+  readonly protocol: ProtocolName;
   readonly name: string;
   readonly path: string;
   readonly plan: FieldPlan;
@@ -43,13 +44,13 @@ interface Case {
 }
 
 /** One method of each request type that is read. */
-const CASES: readonly Case[] = SERVICES.flatMap(({ service, rows, methods }) =>
+const CASES: readonly Case[] = SERVICES.flatMap(({ protocol, service, rows, methods }) =>
   [...methods.values()].flatMap((method) => {
     const plan = rows.get(method.name)?.plan;
     const path = `/${service}/${method.name}`;
-    return plan === undefined ? [] : [{ name: method.input.typeName, path, plan, type: method.input }];
+    return plan === undefined ? [] : [{ protocol, name: method.input.typeName, path, plan, type: method.input }];
   }),
-).filter((each, index, all) => all.findIndex(({ name }) => name === each.name) === index);
+).filter((each, index, all) => all.findIndex(({ name, plan }) => name === each.name && plan === each.plan) === index);
 
 /** The same, by a tenant's descriptors and field paths instead of our tables. */
 const DESCRIBED: readonly Case[] = (
@@ -61,9 +62,9 @@ const DESCRIBED: readonly Case[] = (
 ).map(([name, model, version]) => {
   const known = CASES.find((each) => each.name === `tensorflow.serving.${name}`);
   if (known === undefined) throw new Error(`no ${name}`);
-  const { type, path } = known;
+  const { protocol, type, path } = known;
   const shape = pathShape(type, [readPath(type, model, MODEL_SLOT), readPath(type, version, VERSION_SLOT)]);
-  return { name: `${known.name} by ${version}`, path, type, plan: planFields(shape), version };
+  return { protocol, name: `${known.name} by ${version}`, path, type, plan: planFields(shape), version };
 });
 
 type Target = readonly [model: string, version: string];
@@ -139,7 +140,7 @@ function check({ plan, type, version }: Case, message: Buffer, cuts: readonly nu
   return verdict;
 }
 
-describe.each([...CASES, ...DESCRIBED])('$name', (each) => {
+describe.each([...CASES, ...DESCRIBED])('$protocol, $name', (each) => {
   const requests = messages(each.type, 4);
   const cuts = fc.array(fc.nat(2_000), { maxLength: 4 });
 
@@ -166,7 +167,7 @@ describe.each([...CASES, ...DESCRIBED])('$name', (each) => {
   });
 
   it('is inspected the same compressed', async () => {
-    const found = new MethodTable([], { services: servicesOf(PROTOCOL_NAMES), model: '' }).find(each.path);
+    const found = new MethodTable([], { services: servicesOf([each.protocol]), model: '' }).find(each.path);
     if (found === undefined) throw new Error('no entry');
     const entry = { ...found, plan: each.plan };
     await fc.assert(

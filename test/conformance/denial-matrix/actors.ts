@@ -8,7 +8,7 @@ import { type IssuedCertificate, issueClient } from '../../../src/identity/issue
 import { type Claims, FakeIssuer } from '../../fakes/tokens.ts';
 import { type FakeTenant, fakeTenant } from '../../fakes/trust.ts';
 import type { Attempt, Kind } from './check.ts';
-import { METHODS } from './methods.ts';
+import { METHOD_NAMES } from './methods.ts';
 
 export type Caller = 'alice' | 'bob';
 
@@ -84,6 +84,5 @@ export function bindingOf(actors: Actors, caller: Caller, kind: Kind): BindingCo
 
 /** Every method by its own name, every model and version. */
 export function roleOfAll(name: string, changes: Partial<RoleConfig> = {}): RoleConfig {
-  const methods = METHODS.map(({ fullName }) => fullName);
-  return { name, methods, models: ['*'], versions: ['*'], source: 'acme.yaml:1', ...changes };
+  return { name, methods: METHOD_NAMES, models: ['*'], versions: ['*'], source: 'acme.yaml:1', ...changes };
 }

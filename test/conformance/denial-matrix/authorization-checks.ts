@@ -10,7 +10,7 @@ import type { Claims } from '../../fakes/tokens.ts';
 import { type Actors, attemptAs, bearer, bindingOf, type Caller, roleOfAll } from './actors.ts';
 import { type Attempt, type Check, type Gap, KINDS, type Kind, type Tenants } from './check.ts';
 import type { MatrixGround } from './ground.ts';
-import { type MatrixMethod, METHODS } from './methods.ts';
+import { type MatrixMethod, METHOD_NAMES, METHODS } from './methods.ts';
 
 const DENIED = { status: 7, reason: 'MODEL_ACCESS_DENIED' };
 const SCOPE = 'models:infer';
@@ -112,8 +112,7 @@ function roleChecks(actors: Actors, kind: Kind): readonly Check[] {
     };
   });
   // Every second method is alice's, and the others are bob's: each is refused to one of them.
-  const half = (parity: number): readonly string[] =>
-    METHODS.filter((_, index) => index % 2 === parity).map(({ fullName }) => fullName);
+  const half = (parity: number): readonly string[] => METHOD_NAMES.filter((_, index) => index % 2 === parity);
   const has = (method: MatrixMethod): Caller => (half(0).includes(method.fullName) ? 'alice' : 'bob');
   const hasNot = (method: MatrixMethod): Caller => (has(method) === 'alice' ? 'bob' : 'alice');
   return [

@@ -8,7 +8,7 @@ import { generationOf, InProcessSidecar } from '../../fakes/in-process-sidecar.t
 import { type Access, RawGrpcClient } from '../../fakes/raw-grpc-client.ts';
 import { type Actors, roleOfAll } from './actors.ts';
 import type { Attempt, Tenants } from './check.ts';
-import { ALL_PROTOCOLS, type MatrixMethod } from './methods.ts';
+import type { MatrixMethod, ModelServer } from './methods.ts';
 
 /** Method's full name → `0`, `7 MODEL_ACCESS_DENIED`, or `no connection`. */
 export type Outcomes = Readonly<Record<string, string>>;
@@ -25,10 +25,14 @@ export class MatrixGround {
     this.#actors = actors;
   }
 
-  static async start(actors: Actors, upstream: FakeUpstream, tenants: Tenants): Promise<MatrixGround> {
+  static async start(
+    actors: Actors,
+    upstream: FakeUpstream,
+    { tenants, server }: { readonly tenants: Tenants; readonly server: ModelServer },
+  ): Promise<MatrixGround> {
     const whole = (name: 'acme' | 'globex', changes: Partial<TenantConfig>): TenantConfig => ({
       ...actors[name].config,
-      ...ALL_PROTOCOLS,
+      ...server.config,
       upstream: upstream.config,
       roles: [roleOfAll('all')],
       bindings: [{ role: 'all', subjects: ['*'], keys: ['*'], certificates: ['*'], source: `${name}.yaml:2` }],

@@ -12,7 +12,7 @@ import {
 } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import type { TenantConfig } from '../../../src/config/generation.ts';
-import { PROTOCOL_NAMES } from '../../../src/inspection/protocols.ts';
+import { PROTOCOL_NAMES, type ProtocolName } from '../../../src/inspection/protocols.ts';
 import { type DescribedService, SERVICES } from '../../fakes/protocol-protos.ts';
 import { frame } from '../../fakes/raw-grpc-client.ts';
 import { scoringProtoset } from '../../fakes/scoring-protoset.ts';
@@ -21,6 +21,8 @@ export interface MatrixMethod {
   /** `package.Service/Method`. */
   readonly fullName: string;
   readonly service: string;
+  /** For a reader: the same name is not the same method to every server. */
+  readonly label: string;
   /** Why no model can be refused to it; undefined: one can. */
   readonly noModel: string | undefined;
   /** Why no version can; undefined: one can. */
@@ -45,14 +47,6 @@ const PROTOSET_METHODS = [
   { ...listed, method: `${SCORING}/Ping`, model: undefined },
 ];
 
-/** What a tenant that has all of them is configured with. */
-export const ALL_PROTOCOLS = {
-  protocols: PROTOCOL_NAMES,
-  servedModel: SERVED_MODEL,
-  opaqueServices: [OPAQUE_SERVICE],
-  protoset: { descriptors: Buffer.from(scoringProtoset()).toString('base64'), methods: PROTOSET_METHODS },
-} satisfies Partial<TenantConfig>;
-
 const NAMES_NONE = 'its requests name no model; a role has to have the method itself';
 const NO_VERSION = 'its requests name no version';
 
@@ -64,6 +58,7 @@ function ofProtocol(service: DescribedService, method: DescMethod): MatrixMethod
   return {
     fullName: `${service.service}/${method.name}`,
     service: service.service,
+    label: `${service.service}/${method.name}${service.protocol === 'kserve' ? ' (kserve)' : ''}`,
     noModel: names ? undefined : NAMES_NONE,
     noVersion: namesVersion ? undefined : names ? NO_VERSION : NAMES_NONE,
     isServed: row.servedModel,
@@ -100,6 +95,7 @@ function ofProtoset(): readonly MatrixMethod[] {
     return {
       fullName: row.method,
       service: SCORING,
+      label: row.method,
       noModel: row.model === undefined ? NAMES_NONE : undefined,
       noVersion: row.version !== undefined ? undefined : row.model === undefined ? NAMES_NONE : NO_VERSION,
       isServed: false,
@@ -119,6 +115,7 @@ function ofProtoset(): readonly MatrixMethod[] {
 const OPAQUE: MatrixMethod = {
   fullName: `${OPAQUE_SERVICE}/Anything`,
   service: OPAQUE_SERVICE,
+  label: `${OPAQUE_SERVICE}/Anything`,
   noModel: 'its service is opaque: its messages are not read',
   noVersion: 'its service is opaque: its messages are not read',
   isServed: false,
@@ -126,9 +123,33 @@ const OPAQUE: MatrixMethod = {
   request: () => frame(Buffer.from('not protobuf')),
 };
 
-/** Every method of every adapter, of a service that is read by its descriptors, and of one that is not read. */
-export const METHODS: readonly MatrixMethod[] = [
-  ...SERVICES.flatMap((service) => [...service.methods.values()].map((method) => ofProtocol(service, method))),
-  ...ofProtoset(),
-  OPAQUE,
+/** What a tenant's file says of its model server, and every method that it has. */
+export interface ModelServer {
+  readonly config: Partial<TenantConfig>;
+  readonly methods: readonly MatrixMethod[];
+}
+
+const described = (protocols: readonly ProtocolName[]): readonly MatrixMethod[] =>
+  SERVICES.filter(({ protocol }) => protocols.includes(protocol)).flatMap((service) =>
+    [...service.methods.values()].map((method) => ofProtocol(service, method)),
+  );
+/** KServe's service has the name of Triton's, so that no tenant has both. */
+const BESIDE_KSERVE = PROTOCOL_NAMES.filter((protocol) => protocol !== 'kserve');
+
+/** Every adapter, a service that is read by its descriptors, and one that is not read: on as few servers as can have them. */
+export const SERVERS: readonly ModelServer[] = [
+  {
+    config: {
+      protocols: BESIDE_KSERVE,
+      servedModel: SERVED_MODEL,
+      opaqueServices: [OPAQUE_SERVICE],
+      protoset: { descriptors: Buffer.from(scoringProtoset()).toString('base64'), methods: PROTOSET_METHODS },
+    },
+    methods: [...described(BESIDE_KSERVE), ...ofProtoset(), OPAQUE],
+  },
+  { config: { protocols: ['kserve'] }, methods: described(['kserve']) },
 ];
+
+export const METHODS: readonly MatrixMethod[] = SERVERS.flatMap(({ methods }) => methods);
+/** Each once, whichever servers have it. */
+export const METHOD_NAMES: readonly string[] = [...new Set(METHODS.map(({ fullName }) => fullName))];

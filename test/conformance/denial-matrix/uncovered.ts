@@ -56,7 +56,7 @@ function untried(checks: readonly Check[], methods: readonly MatrixMethod[]): re
     if (first === undefined) continue;
     for (const method of methods) {
       const why = reasonNotTried(rows, method);
-      if (why !== undefined) entries.set(`${first.aspect} ${method.fullName}`, [why, what(first.aspect, method)]);
+      if (why !== undefined) entries.set(`${first.aspect} ${method.label}`, [why, what(first.aspect, method)]);
     }
   }
   return [...entries.values()].toSorted(([, a], [, b]) => (a < b ? -1 : 1));
@@ -67,8 +67,8 @@ function reasonNotTried(rows: readonly Check[], method: MatrixMethod): string | 
   return reasons.includes(undefined) ? undefined : reasons[0];
 }
 
-function what(aspect: Aspect, { fullName }: MatrixMethod): string {
-  return `${aspect}: ${fullName}`;
+function what(aspect: Aspect, { label }: MatrixMethod): string {
+  return `${aspect}: ${label}`;
 }
 
 function proofs(checks: readonly Check[]): readonly (readonly [string, string])[] {

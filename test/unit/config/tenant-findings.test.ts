@@ -576,6 +576,13 @@ const PROTOCOLS: readonly Case[] = [
     /remove one/,
   ],
   [
+    'two protocols that give a service different numbers',
+    acme('bindings:', 'protocols: [kserve, triton]\nbindings:'),
+    '22:21 protocols[1]',
+    /kserve and triton give the same service different numbers/,
+    /keep the one/,
+  ],
+  [
     'a protocol whose requests name no model, without a model',
     acme('bindings:', 'protocols: [triton, vllm]\nbindings:'),
     '22:12 protocols',
