@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import type { Finding } from '../config/finding.ts';
 import type { Generation } from '../config/generation.ts';
 import { ConfigurationLoader } from '../config/load.ts';
+import { displayName } from '../config/workload-material.ts';
 import { plural, printFindings } from './findings.ts';
 import type { CliIo } from './io.ts';
 
@@ -25,7 +26,8 @@ export function registerCheck(program: Command, io: CliIo): void {
     .addHelpText(
       'after',
       `
-Nothing is started, and nothing is asked of the network. Every finding has its file, line, column and path, and says
+Nothing is started, and nothing is asked of the network or of the SPIFFE Workload API: what would come from there is listed as
+not checked. Every finding has its file, line, column and path, and says
 what would be right. OpenTelemetry's OTEL_* variables are read as \`bulkhead run\` would read them here.
 
 A warning is about something that can be run and can hardly be meant: a role that nobody has or that another one makes needless,
@@ -47,25 +49,32 @@ async function check(options: CheckOptions, io: CliIo): Promise<void> {
   const findings = loaded.ok ? loader.warnings : loaded.error;
   if (!loaded.ok || (options.strict === true && findings.length > 0)) io.exit(1);
   if (options.json === true) {
-    io.out(`${JSON.stringify(report(loaded.ok ? loaded.value : undefined, findings), null, 2)}\n`);
+    const found = report(loaded.ok ? loaded.value : undefined, findings, loader.workloadNames);
+    io.out(`${JSON.stringify(found, null, 2)}\n`);
     return;
   }
   if (findings.length > 0) printFindings(findings, io);
-  if (loaded.ok) io.out(success(options.config, loaded.value));
+  if (loaded.ok) io.out(success(options.config, loaded.value, loader.workloadNames));
 }
 
-function report(generation: Generation | undefined, findings: readonly Finding[]): object {
+/** `unchecked`: names of what is to come from the SPIFFE Workload API, which is not asked here. */
+function report(
+  generation: Generation | undefined,
+  findings: readonly Finding[],
+  unchecked: ReadonlySet<string>,
+): object {
   if (generation === undefined) return { ok: false, findings };
   return {
     ok: true,
     findings,
+    ...(unchecked.size === 0 ? {} : { unchecked: [...unchecked].map(displayName).sort() }),
     digest: generation.digest,
     tenants: generation.tenants.map(({ id, file, serverNames }) => ({ id, file, serverNames })),
     egress: generation.egress.map(({ listen, tenant, upstream }) => ({ listen, tenant, upstream: upstream.display })),
   };
 }
 
-function success(mainFile: string, generation: Generation): string {
+function success(mainFile: string, generation: Generation, unchecked: ReadonlySet<string>): string {
   const { listener, admin, workers, tenants, egress, telemetry } = generation;
   const named = tenants.slice(0, 5).map((tenant) => tenant.id);
   const more = tenants.length > named.length ? ', …' : '';
@@ -81,12 +90,20 @@ function success(mainFile: string, generation: Generation): string {
     `${mainFile} is good.`,
     ...ingress,
     ...egress.map(({ listen, tenant, upstream }) => `  egress    ${listen}, as ${tenant} to ${upstream.display}`),
+    ...spiffe(generation, unchecked),
     `  admin     ${socket(admin)}`,
     `  audit     ${generation.audit.directory}`,
     `  exports   ${otlp === undefined ? 'nothing (no OTLP endpoint)' : `${otlp.endpoint} (${otlp.protocol})`}`,
     `Next: bulkhead run --config ${mainFile}`,
     '',
   ].join('\n');
+}
+
+function spiffe({ workloadApi }: Generation, unchecked: ReadonlySet<string>): readonly string[] {
+  if (workloadApi === undefined || unchecked.size === 0) return [];
+  const names = [...unchecked].map(displayName).sort();
+  const more = names.length > 3 ? `, … (${names.length})` : '';
+  return [`  spiffe    ${workloadApi.display}, not asked here, so not checked: ${names.slice(0, 3).join(', ')}${more}`];
 }
 
 function socket({ address, port }: { readonly address: string; readonly port: number }): string {

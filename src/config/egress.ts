@@ -72,9 +72,11 @@ function buildIngress(scope: FileScope, path: ValuePath, source: EgressSource['u
   if (upstream === undefined) return undefined;
   const certificate = upstream.tls?.clientCertificate;
   if (certificate !== undefined) {
-    const { chain } = source.clientCertificate;
+    const { chain, secret } = source.clientCertificate;
     const flaws = judgeClientUse(new X509Certificate(certificate.chainPem));
-    scope.reportFile([...path, 'clientCertificate', 'chain'], chain, flaws);
+    const key = secret === undefined ? 'chain' : 'secret';
+    const named = chain ?? secret;
+    if (named !== undefined) scope.reportFile([...path, 'clientCertificate', key], named, flaws);
   }
   return { ...upstream, authority: source.authority ?? upstream.tls?.serverName ?? upstream.authority };
 }

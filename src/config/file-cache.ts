@@ -1,10 +1,12 @@
 /**
- * Reads files once: as long as a file's identity on disk (inode, size, times) stands, its text does too.
+ * Reads files once: as long as a file's identity on disk (inode, size, times) stands, its text does too. What the SPIFFE Workload
+ * API gives is read here as well, by names that are no paths, so that it changes as files do.
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { err, ok, type Result } from '../kernel/result.ts';
+import { isWorkloadName, NOT_ASKED, type WorkloadMaterial } from './workload-material.ts';
 
 /** Far above any certificate bundle or tenant's file; keeps a mistaken path from filling the memory. */
 const MAX_FILE_BYTES = 4 * 1024 ** 2;
@@ -52,7 +54,9 @@ interface Listing {
 }
 
 export class FileCache {
+  readonly #workload: WorkloadMaterial;
   readonly #entries = new Map<string, Entry>();
+  readonly #workloadNames = new Set<string>();
   readonly #identities = new Map<string, string>();
   readonly #young = new Set<string>();
   #suspects: Set<string> | undefined;
@@ -60,6 +64,10 @@ export class FileCache {
   /** A file is looked at once a load, so that all of a load sees the same text. */
   readonly #looked = new Set<string>();
   readonly #moved = new Set<string>();
+
+  constructor(workload: WorkloadMaterial = NOT_ASKED) {
+    this.#workload = workload;
+  }
 
   /**
    * Starts a load that looks anew at these files, at those whose times may not tell, and at those that it does not know. Without
@@ -84,6 +92,7 @@ export class FileCache {
   /** A file that nothing names any more. */
   forget(path: string): void {
     if (!this.#entries.delete(path)) return;
+    if (this.#workloadNames.delete(path)) return;
     if (path !== this.#listing?.directory) this.#identities.delete(path);
     this.#young.delete(path);
     this.#moved.add(path);
@@ -133,6 +142,23 @@ export class FileCache {
     return listing.names;
   }
 
+  /** What the Workload API gives by a name, or why it does not; undefined: it has not been asked. */
+  readWorkload(name: string): Result<string, string> | undefined {
+    const { content, identity } = this.#look(name);
+    if (identity === UNASKED) return undefined;
+    return content.ok ? ok(content.value.data.toString()) : content;
+  }
+
+  /** All names in use of what the Workload API gives. Always the same set, as of now. */
+  get workloadNames(): ReadonlySet<string> {
+    return this.#workloadNames;
+  }
+
+  /** Whether one of them had not been asked for when it was looked at. */
+  get hasUnasked(): boolean {
+    return [...this.#workloadNames].some((name) => this.#entries.get(name)?.identity === UNASKED);
+  }
+
   /** Changes when the file may have changed. */
   revision(path: string): string {
     return revisionOf(this.#look(path));
@@ -145,6 +171,11 @@ export class FileCache {
     this.#looked.add(path);
     if (entry === known) return entry;
     this.#entries.set(path, entry);
+    if (isWorkloadName(path)) {
+      this.#workloadNames.add(path);
+      if (known === undefined || revisionOf(entry) !== revisionOf(known)) this.#moved.add(path);
+      return entry;
+    }
     this.#identities.set(path, entry.identity);
     if (entry.young) this.#young.add(path);
     else this.#young.delete(path);
@@ -158,6 +189,7 @@ export class FileCache {
   }
 
   #current(path: string, known: Entry | undefined): Entry {
+    if (isWorkloadName(path)) return workloadEntry(path, this.#workload.read(path));
     try {
       const stat = statSync(path);
       const identity = identify(stat);
@@ -197,7 +229,15 @@ function revisionOf({ content, identity }: Entry): string {
   return content.ok ? content.value.sha256 : `${identity} ${content.error}`;
 }
 
+function workloadEntry(path: string, text: Result<string, string> | undefined): Entry {
+  if (text === undefined) return { identity: UNASKED, young: false, content: err('has not been asked for') };
+  if (!text.ok) return { identity: ABSENT, young: false, content: text };
+  const sha256 = createHash('sha256').update(text.value).digest('hex');
+  return { identity: sha256, young: false, content: ok({ path, data: text.value, sha256 }) };
+}
+
 const ABSENT = 'absent';
+const UNASKED = 'unasked';
 const DIRECTORY = 'directory:';
 
 function identify(stat: Stats): string {

@@ -144,21 +144,37 @@ export class FileScope {
     return parsed.ok;
   }
 
+  /**
+   * What the Workload API gives by a name that is used at a path of this file; undefined when it gives nothing, which is reported, or has
+   * not been asked.
+   */
+  workloadText(path: ValuePath, name: string): string | undefined {
+    this.dependents.add(name);
+    const text = this.#cache.readWorkload(name);
+    if (text === undefined || text.ok) return text?.value;
+    // Not the operator's mistake alone, and it may come any moment: whoever needs it has to wait, and nobody else.
+    this.report(
+      { path },
+      text.error,
+      'register it where the Workload API takes it from, or correct the name',
+      'warning',
+    );
+    return undefined;
+  }
+
   /** A certificate chain and its key, which fit each other. */
-  keyPair(path: ValuePath, named: KeyPairNames): { pair: KeyPairPem; leaf: X509Certificate } | undefined {
-    const chainPath = [...path, 'chain'];
-    const keyPath = [...path, 'key'];
-    const chain = this.certificates(chainPath, named.chain);
-    const keyPem = this.text(keyPath, named.key);
+  keyPair(chainFile: NamedFile, keyFile: NamedFile): { pair: KeyPairPem; leaf: X509Certificate } | undefined {
+    const chain = this.certificates(chainFile.path, chainFile.named);
+    const keyPem = this.text(keyFile.path, keyFile.named);
     const key = keyPem === undefined ? undefined : parsePrivateKey(keyPem);
-    if (key !== undefined && !key.ok) this.reportFile(keyPath, named.key, [key.error]);
+    if (key !== undefined && !key.ok) this.reportFile(keyFile.path, keyFile.named, [key.error]);
     const leaf = chain?.certificates[0];
     if (chain === undefined || leaf === undefined) return undefined;
-    for (const certificate of chain.certificates) this.#lives(chainPath, named.chain, certificate);
+    for (const certificate of chain.certificates) this.#lives(chainFile.path, chainFile.named, certificate);
     if (keyPem === undefined || key === undefined || !key.ok) return undefined;
     const problems = judgeKeyPair(chain.certificates, key.value);
-    const chainGood = this.reportFile(chainPath, named.chain, problems.chain);
-    const keyGood = this.reportFile(keyPath, named.key, problems.key);
+    const chainGood = this.reportFile(chainFile.path, chainFile.named, problems.chain);
+    const keyGood = this.reportFile(keyFile.path, keyFile.named, problems.key);
     return chainGood && keyGood ? { pair: { chainPem: chain.pem, keyPem }, leaf } : undefined;
   }
 
@@ -188,7 +204,8 @@ export class FileScope {
   }
 }
 
-interface KeyPairNames {
-  readonly chain: string;
-  readonly key: string;
+/** A file, and the place that names it. */
+export interface NamedFile {
+  readonly path: ValuePath;
+  readonly named: string;
 }

@@ -28,6 +28,18 @@ export interface Generation {
   readonly tenants: readonly TenantConfig[];
   /** Listeners through which the pod's own programs call out. Empty when this process is an ingress sidecar only. */
   readonly egress: readonly EgressConfig[];
+  /** Where the SPIFFE Workload API is; absent: nobody needs it, or nothing says where. */
+  readonly workloadApi?: WorkloadApiConfig;
+}
+
+export interface WorkloadApiConfig {
+  readonly target:
+    | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+    | { readonly kind: 'unix'; readonly path: string };
+  /** As written. */
+  readonly display: string;
+  /** How long something that is new in the configuration is waited for. */
+  readonly startTimeoutMs: number;
 }
 
 export interface ListenerConfig {
@@ -142,8 +154,9 @@ export interface TenantConfig {
   readonly digest: string;
   /** Lower-case DNS names (SNI) that belong to this tenant, exact. */
   readonly serverNames: readonly string[];
-  readonly certificate: KeyPairPem;
-  /** The CA certificates that sign this tenant's clients. */
+  /** Undefined: the SPIFFE Workload API gives none now, and nobody can connect. */
+  readonly certificate: KeyPairPem | undefined;
+  /** The CA certificates that sign this tenant's clients; empty: the Workload API gives none now, and nobody gets in. */
   readonly clientCaPem: string;
   /** Trust domain that a client's SPIFFE id must have; undefined: any id under the tenant's CA. */
   readonly trustDomain: string | undefined;
@@ -306,6 +319,8 @@ export interface UpstreamConfig {
         readonly caPem: string | undefined;
         readonly serverName: string;
         readonly clientCertificate: KeyPairPem | undefined;
+        /** What the SPIFFE Workload API does not give now, without which nobody connects; absent: nothing is missing. */
+        readonly missing?: string;
       }
     | undefined;
   /** As written, for records. */

@@ -20,18 +20,22 @@ import { judgeAccounts } from './memory-ceiling.ts';
 import { type Environment, TELEMETRY_VARIABLES } from './telemetry.ts';
 import type { TenantDraft } from './tenant.ts';
 import { TenantFiles, type TenantsPlace } from './tenant-files.ts';
+import { ENDPOINT_VARIABLE } from './workload-api.ts';
+import { NOT_ASKED, type WorkloadMaterial } from './workload-material.ts';
 
 export interface LoaderOptions {
   /** Where OpenTelemetry's variables are read from. */
   readonly environment: Environment;
   /** The time at which certificates are judged, in milliseconds since the epoch. */
   readonly nowMs: () => number;
+  /** What the SPIFFE Workload API gives. Default: it is not asked. */
+  readonly workload: WorkloadMaterial;
 }
 
 export class ConfigurationLoader {
   readonly #options: LoaderOptions;
-  readonly #cache = new FileCache();
-  readonly #tenants = new TenantFiles(this.#cache);
+  readonly #cache: FileCache;
+  readonly #tenants: TenantFiles;
   /** The main file and what it names, as of the last load. */
   #mainFiles: readonly string[] = [];
   /** Whether the last load looked at all that it was to look at: the next one needs not look at the rest. */
@@ -41,7 +45,9 @@ export class ConfigurationLoader {
   #loading: Promise<unknown> = Promise.resolve();
 
   constructor(options: Partial<LoaderOptions> = {}) {
-    this.#options = { environment: process.env, nowMs: Date.now, ...options };
+    this.#options = { environment: process.env, nowMs: Date.now, workload: NOT_ASKED, ...options };
+    this.#cache = new FileCache(this.#options.workload);
+    this.#tenants = new TenantFiles(this.#cache);
   }
 
   /** Warnings of the last load. A load that failed has its warnings among its findings. */
@@ -55,6 +61,16 @@ export class ConfigurationLoader {
    */
   get files(): ReadonlyMap<string, string> {
     return this.#cache.identities;
+  }
+
+  /** What the configuration takes from the SPIFFE Workload API, by name (`workload-material.ts`). Always the same set, as of now. */
+  get workloadNames(): ReadonlySet<string> {
+    return this.#cache.workloadNames;
+  }
+
+  /** Whether the last load was done without knowing what some of them stand for: it cannot come into force. */
+  get awaitsWorkload(): boolean {
+    return this.#cache.hasUnasked;
   }
 
   /** Those of `files` that the last load found new, gone or different. */
@@ -189,6 +205,7 @@ export class ConfigurationLoader {
   /** Everything that is wrong, in the order of the files. */
   #findings(main: BuiltMain, listed: readonly Finding[]): readonly Finding[] {
     const findings = [...main.findings, ...this.#validity(main.document, main.validities), ...listed];
+    findings.push(...this.#endpointMissing(main));
     if (!this.#complete) return findings;
     for (const { document, findings: own, validities } of this.#tenants.built) {
       findings.push(...own, ...this.#validity(document, validities));
@@ -210,6 +227,13 @@ export class ConfigurationLoader {
     });
   }
 
+  #endpointMissing({ document, draft }: BuiltMain): readonly Finding[] {
+    if (draft === undefined || draft.workloadApi !== undefined || this.#cache.workloadNames.size === 0) return [];
+    const message = 'is not known, and certificates or authorities are to come from the SPIFFE Workload API';
+    const fix = `add spiffe: { workloadApi: unix:/path }, or set ${ENDPOINT_VARIABLE}`;
+    return [document.finding({ path: ['spiffe', 'workloadApi'] }, message, fix)];
+  }
+
   #generation(
     main: BuiltMain,
     draft: MainDraft,
@@ -225,7 +249,8 @@ export class ConfigurationLoader {
 
   #digest(main: BuiltMain, drafts: readonly TenantDraft[]): string {
     const hash = createHash('sha256').update(main.digest);
-    for (const name of TELEMETRY_VARIABLES) hash.update(`\0${name}=${this.#options.environment[name] ?? ''}`);
+    for (const name of [...TELEMETRY_VARIABLES, ENDPOINT_VARIABLE])
+      hash.update(`\0${name}=${this.#options.environment[name] ?? ''}`);
     hash.update(drafts.map((draft) => `\0${draft.file}\0${draft.digest}`).join(''));
     return hash.digest('hex');
   }

@@ -12,6 +12,7 @@ import { ABOVE_CEILING, ABOVE_CEILING_FIX, ceilingBytes, memoryOfProcess } from 
 import { checkSchema } from './schema-check.ts';
 import { type MainSource, mainSchema } from './schema-main.ts';
 import { buildTelemetry, type Environment } from './telemetry.ts';
+import { buildWorkloadApi } from './workload-api.ts';
 
 /** Beyond four threads one sidecar takes more cores than the model server beside it wants to give. */
 const MAX_AUTO_WORKERS = 4;
@@ -93,6 +94,7 @@ function build(scope: FileScope, source: MainSource, environment: Environment): 
   const taken = new Map([[admin.address.port, 'the admin port']]);
   if (listen !== undefined) taken.set(listen.address.port, 'the tenants’ port');
   const egress = buildEgress(scope, source.egress, taken);
+  const workloadApi = buildWorkloadApi(scope, source.spiffe, environment);
   if (telemetry === undefined) return undefined;
   const workers = source.workers === 'auto' ? Math.min(availableParallelism(), MAX_AUTO_WORKERS) : source.workers;
   return {
@@ -134,6 +136,7 @@ function build(scope: FileScope, source: MainSource, environment: Environment): 
     telemetry,
     shutdown: { drainTimeoutMs: source.shutdown.drainTimeout },
     log: source.log,
+    ...(workloadApi === undefined ? {} : { workloadApi }),
   };
 }
 

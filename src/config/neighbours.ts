@@ -3,6 +3,7 @@
  */
 import type { Finding, Place } from './finding.ts';
 import type { BuiltTenant, TenantFacts } from './tenant.ts';
+import { bundleName } from './workload-material.ts';
 
 type Known = BuiltTenant & { readonly facts: TenantFacts };
 
@@ -57,7 +58,7 @@ export class Neighbours {
     for (const name of facts.serverNames) visit(this.#serverNames, name);
     for (const id of facts.apiKeyIds) visit(this.#apiKeyIds, id);
     for (const { issuer } of facts.issuers) visit(this.#issuers, issuer);
-    for (const ca of facts.clientCas) visit(this.#clientCas, ca);
+    for (const ca of authoritiesOf(facts)) visit(this.#clientCas, ca);
   }
 }
 
@@ -142,11 +143,19 @@ function sharedIssuers(tenants: readonly Known[]): readonly Finding[] {
   return findings;
 }
 
+/**
+ * A bundle counts by its name: what is in it changes without the operator, and what a federated trust domain writes into its own must not
+ * keep others' changes out.
+ */
+function authoritiesOf({ clientCas, clientBundle }: TenantFacts): readonly string[] {
+  return clientBundle === undefined ? clientCas : [bundleName(clientBundle)];
+}
+
 /** A CA that signs the clients of several tenants must put each in a trust domain of its own. */
 function sharedAuthorities(tenants: readonly Known[]): readonly Finding[] {
   const users = new Map<string, Known[]>();
   for (const tenant of tenants) {
-    for (const key of new Set(tenant.facts.clientCas)) {
+    for (const key of new Set(authoritiesOf(tenant.facts))) {
       const list = users.get(key) ?? [];
       list.push(tenant);
       users.set(key, list);

@@ -2,7 +2,7 @@
  * What the main file may say of an egress listener: the door through which this pod's own programs call out as a tenant.
  */
 import { z } from 'zod';
-import { keyPairSchema, upstreamSchema } from './schema-tenant.ts';
+import { certificateSchema, upstreamSchema } from './schema-tenant.ts';
 import { name, size, tenantId } from './schema-values.ts';
 
 /** Each is a socket in every worker. */
@@ -21,7 +21,7 @@ export const egressSchema = z.strictObject({
     .omit({ healthCheck: true })
     .extend({
       address: name('an address', '`https://host:port`.', 1024),
-      clientCertificate: keyPairSchema('The tenant’s client certificate, which the ingress asks for.'),
+      clientCertificate: certificateSchema('The tenant’s client certificate, which the ingress asks for.'),
       authority: name('an authority', '`:authority` that the ingress sees. Default: the server name.').optional(),
     })
     .meta({ description: 'The ingress sidecar that the calls go to.' }),

@@ -167,6 +167,22 @@ const fetching = z
   })
   .meta({ description: 'Documents that the sidecar fetches for itself, such as key sets of issuers.' });
 
+const spiffe = z
+  .strictObject({
+    workloadApi: name(
+      'a socket',
+      'Socket of the SPIFFE Workload API: `unix:/path` or `tcp://127.0.0.1:port`. Default: SPIFFE_ENDPOINT_SOCKET.',
+      1024,
+    ).optional(),
+    startTimeout: duration(
+      'The start, or a change that asks the API for something new, waits for its answer so long.',
+      '30s',
+      '1s',
+      '10m',
+    ).prefault('30s'),
+  })
+  .meta({ description: 'Where certificates and authorities come from that are named by `spiffe…` keys.' });
+
 export const mainSchema = z
   .strictObject({
     listen: z
@@ -208,6 +224,7 @@ export const mainSchema = z
       })
       .prefault({})
       .meta({ description: 'The process’s own log.' }),
+    spiffe: spiffe.prefault({}),
     tenants: filePath(
       'Directory with one file per tenant: every *.yaml in it. Goes with `listen`, and is absent without it.',
     ).optional(),

@@ -12,6 +12,7 @@ import {
   list,
   name,
   problem,
+  quote,
   rate,
   serverName,
   size,
@@ -28,6 +29,78 @@ const keyPair = (description: string) =>
     .meta({ description });
 
 export { keyPair as keyPairSchema };
+
+const spiffeId = text(
+  'a SPIFFE id, or default',
+  /^(default|spiffe:\/\/[a-z0-9._-]{1,255}(\/[A-Za-z0-9._-]+)+)$/,
+  'spiffe://acme.example/ingress',
+  'From the SPIFFE Workload API: the certificate with this id; `default`: the first one that it gives.',
+);
+
+const trustDomain = (description: string) =>
+  text(
+    'a trust domain (lower-case letters, digits, dots, hyphens and underscores)',
+    /^[a-z0-9._-]{1,255}$/,
+    'acme.example',
+    description,
+  );
+
+const secret = (files: string) =>
+  filePath(`Directory of a mounted Kubernetes secret as cert-manager writes it: ${files}.`);
+
+/** A certificate with its key: in files, in a secret's directory, or from the SPIFFE Workload API. */
+const certificate = (description: string) =>
+  z
+    .strictObject({
+      chain: filePath(
+        'PEM file with the certificate first and its intermediates after it. Goes with `key`.',
+      ).optional(),
+      key: filePath('PEM file with the private key, not encrypted. Goes with `chain`.').optional(),
+      secret: secret('`tls.crt` and `tls.key`').optional(),
+      spiffeId: spiffeId.optional(),
+      spiffeHint: name(
+        'a hint',
+        'From the SPIFFE Workload API: the certificate that its entry gives this hint.',
+        1024,
+      ).optional(),
+    })
+    .meta({ description: `${description} One of: \`chain\` and \`key\`, \`secret\`, \`spiffeId\`, \`spiffeHint\`.` });
+
+export { certificate as certificateSchema };
+
+/** A certificate's source as the schema leaves it. */
+export type CertificateSource = z.output<ReturnType<typeof certificate>>;
+
+const authorities = (description: string) =>
+  z
+    .union(
+      [
+        filePath('PEM file with CA certificates.'),
+        z.strictObject({
+          secret: secret('`ca.crt`').optional(),
+          spiffeBundle: trustDomain(
+            'From the SPIFFE Workload API: the certificate authorities of this trust domain, our own or a federated one.',
+          ).optional(),
+        }),
+      ],
+      {
+        error: (issue) =>
+          issue.input === undefined || typeof issue.input === 'object'
+            ? undefined
+            : problem(
+                `${quote(issue.input)} is not a path`,
+                'write the path of a file, { secret: DIRECTORY } or { spiffeBundle: trust-domain }',
+              ),
+      },
+    )
+    .meta({
+      description: `${description} A PEM file, relative to this file or absolute, or one of \`secret\` and \`spiffeBundle\`.`,
+    });
+
+export { authorities as authoritiesSchema };
+
+/** The source of certificate authorities as the schema leaves it. */
+export type AuthoritiesSource = z.output<ReturnType<typeof authorities>>;
 
 const rateLimit = (who: string) =>
   z
@@ -48,8 +121,8 @@ const quota = z
 const upstream = z
   .strictObject({
     address: name('an address', '`http://host:port`, `https://host:port` or `unix:/path`.', 1024),
-    ca: filePath('PEM file with the CA of the server (https only). Default: the system’s.').optional(),
-    clientCertificate: keyPair('Certificate that we show to the server (https only).').optional(),
+    ca: authorities('CA of the server (https only). Default: the system’s.').optional(),
+    clientCertificate: certificate('Certificate that we show to the server (https only).').optional(),
     serverName: name(
       'a name',
       'Name to verify in the server’s certificate (https only). Default: the host.',
@@ -154,13 +227,10 @@ export const tenantSchema = z
       1,
       problem('is empty', 'name at least one server name'),
     ),
-    certificate: keyPair('The server certificate that this tenant’s clients see.'),
-    clientCa: filePath('PEM file with the CA certificates that sign this tenant’s clients.'),
-    trustDomain: text(
-      'a trust domain (lower-case letters, digits, dots, hyphens and underscores)',
-      /^[a-z0-9._-]{1,255}$/,
-      'acme.example',
-      'Client certificates must have a SPIFFE id of this trust domain. Default: any name under the client CA.',
+    certificate: certificate('The server certificate that this tenant’s clients see.'),
+    clientCa: authorities('The CA certificates that sign this tenant’s clients.'),
+    trustDomain: trustDomain(
+      'Client certificates must have a SPIFFE id of this trust domain. Default: that of `clientCa.spiffeBundle`, else any name under the client CA.',
     ).optional(),
     accept: list(
       z.enum(['certificate', 'token', 'api-key']),

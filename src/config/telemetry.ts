@@ -93,10 +93,13 @@ function otlpFiles(
   return {
     caPem: source.ca === undefined ? undefined : scope.authorities(['telemetry', 'otlp', 'ca'], source.ca)?.pem,
     clientCertificate:
-      source.clientCertificate === undefined
-        ? undefined
-        : scope.keyPair(['telemetry', 'otlp', 'clientCertificate'], source.clientCertificate)?.pair,
+      source.clientCertificate === undefined ? undefined : keyPairOf(scope, source.clientCertificate)?.pair,
   };
+}
+
+function keyPairOf(scope: FileScope, { chain, key }: NonNullable<OtlpSource['clientCertificate']>) {
+  const path = ['telemetry', 'otlp', 'clientCertificate'];
+  return scope.keyPair({ path: [...path, 'chain'], named: chain }, { path: [...path, 'key'], named: key });
 }
 
 /** 4317 is the port of OTLP over gRPC, 4318 that of OTLP over HTTP: the other one answers nothing useful. */

@@ -3,6 +3,12 @@
  */
 import type { TenantId } from '../kernel/ids.ts';
 import { buildApiKeys } from './api-keys.ts';
+import {
+  type BuiltAuthorities,
+  type BuiltCertificate,
+  buildAuthorities,
+  buildCertificate,
+} from './certificate-source.ts';
 import type { YamlDocument } from './document.ts';
 import type { FetchedAddress } from './fetched-url.ts';
 import type { FileCache } from './file-cache.ts';
@@ -30,6 +36,8 @@ export interface TenantFacts {
   readonly trustDomain: string | undefined;
   /** SHA-256 fingerprints of the client CA's public keys: a CA that renews its certificate is the same CA. */
   readonly clientCas: readonly string[];
+  /** Whose authorities these are, when the Workload API gives them; undefined: they are in a file. */
+  readonly clientBundle: string | undefined;
 }
 
 export interface BuiltTenant {
@@ -65,11 +73,10 @@ function build(
   source: TenantSource,
   displayFile: string,
 ): { readonly draft: TenantDraft | undefined; readonly facts: TenantFacts } {
-  const certificate = scope.keyPair(['certificate'], source.certificate);
-  if (certificate !== undefined) {
-    scope.servesNames(['certificate', 'chain'], source.certificate.chain, certificate.leaf, source.serverNames);
-  }
-  const clientCa = scope.clientAuthorities(['clientCa'], source.clientCa);
+  const certificate = buildCertificate(scope, ['certificate'], source.certificate);
+  judgeServerCertificate(scope, certificate, source.serverNames);
+  const clientCa = buildAuthorities(scope, ['clientCa'], source.clientCa, true);
+  const trustDomain = buildTrustDomain(scope, source, clientCa);
   const issuers = source.issuers.map((issuer, index) => buildIssuer(scope, issuer, ['issuers', index]));
   const protoset = source.protoset === undefined ? undefined : buildProtoset(scope, source, source.protoset);
   const known = new KnownMethods(source.protocols, protoset?.services);
@@ -83,8 +90,9 @@ function build(
     serverNames: source.serverNames,
     issuers: source.issuers.map(({ issuer, tenantClaim }) => ({ issuer, tenantClaim })),
     apiKeyIds: source.apiKeys.map((key) => key.id),
-    trustDomain: source.trustDomain,
+    trustDomain,
     clientCas: (clientCa?.certificates ?? []).map((ca) => keyFingerprint(ca.publicKey)),
+    clientBundle: clientCa?.trustDomain,
   };
   if (certificate === undefined || clientCa === undefined || upstream === undefined) return { draft: undefined, facts };
   const draft: TenantDraft = {
@@ -95,7 +103,7 @@ function build(
     serverNames: source.serverNames,
     certificate: certificate.pair,
     clientCaPem: clientCa.pem,
-    trustDomain: source.trustDomain,
+    trustDomain,
     accept: source.accept ?? defaultAccept(source),
     ...(source.addresses === undefined ? {} : { addresses: source.addresses }),
     ...(source.deniedAddresses === undefined ? {} : { deniedAddresses: source.deniedAddresses }),
@@ -118,6 +126,31 @@ function build(
     opaqueServices: source.services,
   };
   return { draft, facts };
+}
+
+function judgeServerCertificate(
+  scope: FileScope,
+  certificate: BuiltCertificate | undefined,
+  serverNames: readonly string[],
+): void {
+  if (certificate?.leaf === undefined) return;
+  // Callers that know SPIFFE verify an SVID by its id; and a DNS name that is missing today may come with the next one.
+  const { fromWorkloadApi, path, named, leaf } = certificate;
+  if (!fromWorkloadApi) scope.servesNames(path, named, leaf, serverNames);
+}
+
+/** gRFC A87: a bundle verifies its own trust domain, and no other. */
+function buildTrustDomain(
+  scope: FileScope,
+  source: TenantSource,
+  clientCa: BuiltAuthorities | undefined,
+): string | undefined {
+  const bundle = clientCa?.trustDomain;
+  if (bundle === undefined || source.trustDomain === undefined || bundle === source.trustDomain)
+    return source.trustDomain ?? bundle;
+  const message = `is not ${bundle}, whose authorities clientCa.spiffeBundle names: nobody would get in`;
+  scope.report({ path: ['trustDomain'] }, message, `write ${bundle}, or remove it`);
+  return source.trustDomain;
 }
 
 const SECTIONS: readonly TenantSection[] = [

@@ -1,6 +1,7 @@
 /**
  * From what a file says of a server that calls go on to, to its configuration.
  */
+import { buildAuthorities, buildCertificate } from './certificate-source.ts';
 import type { FileScope } from './file-scope.ts';
 import type { ValuePath } from './finding.ts';
 import type { HealthCheckConfig, UpstreamConfig } from './generation.ts';
@@ -41,14 +42,9 @@ export function buildUpstream(scope: FileScope, path: ValuePath, upstream: Upstr
       scope.report({ path: at('address') }, `calls go to ${host} in clear text`, fix, 'warning');
     }
   }
-  const ca = tls && upstream.ca !== undefined ? scope.authorities(at('ca'), upstream.ca) : undefined;
-  const pair =
-    tls && upstream.clientCertificate !== undefined
-      ? scope.keyPair(at('clientCertificate'), upstream.clientCertificate)
-      : undefined;
   return {
     target,
-    tls: tls ? { caPem: ca?.pem, serverName: upstream.serverName ?? host, clientCertificate: pair?.pair } : undefined,
+    tls: tls ? buildTls(scope, path, upstream, host) : undefined,
     display: upstream.address,
     connectTimeoutMs: upstream.connectTimeout,
     minConnections: upstream.minConnections,
@@ -63,6 +59,31 @@ export function buildUpstream(scope: FileScope, path: ValuePath, upstream: Upstr
     },
     ...(healthCheck === undefined ? {} : { healthCheck: checkOf(healthCheck) }),
     authority: upstream.authority ?? (target.kind === 'tcp' ? hostAndPort(target.host, target.port) : 'localhost'),
+  };
+}
+
+function buildTls(
+  scope: FileScope,
+  path: ValuePath,
+  { ca, clientCertificate, serverName }: UpstreamSource,
+  host: string,
+): NonNullable<UpstreamConfig['tls']> {
+  const authorities = ca === undefined ? undefined : buildAuthorities(scope, [...path, 'ca'], ca, false);
+  const certificate =
+    clientCertificate === undefined
+      ? undefined
+      : buildCertificate(scope, [...path, 'clientCertificate'], clientCertificate);
+  const missing =
+    authorities?.pem === ''
+      ? `the Workload API gives no authorities of ${authorities.trustDomain}`
+      : certificate !== undefined && certificate.pair === undefined
+        ? `the Workload API does not give ${certificate.named}`
+        : undefined;
+  return {
+    caPem: authorities?.pem,
+    serverName: serverName ?? host,
+    clientCertificate: certificate?.pair,
+    ...(missing === undefined ? {} : { missing }),
   };
 }
 

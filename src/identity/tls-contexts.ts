@@ -69,13 +69,15 @@ export function contextDefaults(minVersion: MinTlsVersion): {
   };
 }
 
-function compile(tenant: TenantConfig, minVersion: MinTlsVersion): SecureContext {
+function compile({ certificate, clientCaPem }: TenantConfig, minVersion: MinTlsVersion): SecureContext {
+  if (certificate === undefined) throw new Error('the SPIFFE Workload API gives no certificate for it');
   return createSecureContext({
     ...contextDefaults(minVersion),
-    cert: tenant.certificate.chainPem,
-    key: tenant.certificate.keyPem,
-    // This CA and no other: it replaces the system's roots, and the client is told no other tenant's CA names.
-    ca: tenant.clientCaPem,
+    cert: certificate.chainPem,
+    key: certificate.keyPem,
+    // This CA and no other: it replaces the system's roots, and the client is told no other tenant's CA names. For an empty text
+    // Node would take the system's.
+    ca: clientCaPem === '' ? [] : clientCaPem,
     // What the operator lists is trusted as listed, also an intermediate without its root.
     allowPartialTrustChain: true,
   });

@@ -12,6 +12,12 @@ export type DialError = string;
 /** Connects, or says why not, within `connectTimeoutMs`; the callback is called exactly once. */
 export function dial(config: UpstreamConfig, done: (result: Result<Socket, DialError>) => void): void {
   const { target, tls } = config;
+  if (tls?.missing !== undefined) {
+    const { missing } = tls;
+    // Not in this turn: whoever dials is not ready for the answer yet.
+    setImmediate(() => done(err(missing)));
+    return;
+  }
   const plain =
     target.kind === 'unix'
       ? connectTcp({ path: target.path })

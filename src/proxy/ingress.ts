@@ -59,12 +59,12 @@ export class Ingress {
 
   /**
    * A new generation: what was prepared takes the place of what there is, which is closed. Without a listener in the
-   * generation there is none. Peers of tenants in `reconnect` are asked to shake hands again. Resolves when nobody can connect to
-   * the old address any more.
+   * generation there is none. Peers of tenants in `retrust` are looked at again. Resolves when nobody can connect to the old
+   * address any more.
    */
-  async apply(generation: Settings, reconnect: readonly TenantId[]): Promise<void> {
+  async apply(generation: Settings, retrust: readonly TenantId[]): Promise<void> {
     this.#generation = generation;
-    for (const listener of this.#all()) listener.apply(generation, reconnect);
+    for (const listener of this.#all()) listener.apply(generation, retrust);
     if (this.#next === undefined && generation.listener !== undefined) return;
     const before = this.#current;
     this.#current = this.#next;

@@ -145,17 +145,20 @@ export class Listener implements SessionHost {
     this.#drain?.check();
   }
 
-  /** A new generation: new handshakes see it at once; peers of tenants in `reconnect` are asked to shake hands again. */
-  apply(generation: Settings, reconnect: readonly TenantId[]): void {
+  /**
+   * A new generation: new handshakes see it at once. Peers of tenants in `retrust` are looked at again; who would no longer be let in
+   * is asked to go, and all others notice nothing.
+   */
+  apply(generation: Settings, retrust: readonly TenantId[]): void {
     this.#generation = generation;
     this.#server.maxConnections = generation.limits.maxConnections;
     this.#applyTls(generation.listener);
     this.#contexts.retain((id, digest) => this.#options.tenants.config(id)?.digest === digest);
-    if (reconnect.length === 0) return;
-    const ids = new Set(reconnect);
+    if (retrust.length === 0) return;
+    const ids = new Set(retrust);
     for (const session of this.#sessions) {
-      if (!ids.has(session.peer.claim.id)) continue;
-      if (!this.#isTrusted(session)) session.distrust();
+      if (!ids.has(session.peer.claim.id) || this.#isTrusted(session)) continue;
+      session.distrust();
       session.drain();
     }
   }

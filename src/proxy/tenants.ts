@@ -37,18 +37,18 @@ export class Tenants {
   }
 
   /**
-   * Swaps in tenants that are new or different, and takes out others. Returns the ids of tenants that are gone or whose clients must
-   * shake hands again.
+   * Swaps in tenants that are new or different, and takes out others. Returns the ids of tenants that are gone or whose
+   * clients must be looked at again.
    */
   change(tenants: readonly TenantConfig[], removed: readonly TenantId[]): readonly TenantId[] {
     // Out with all of the old before the new comes in: a name or a key may have gone from one tenant to another.
     for (const id of removed) this.#takeOut(id);
     for (const { id } of tenants) this.#takeOut(id);
     for (const tenant of tenants) this.#putIn(tenant);
-    const reconnect: TenantId[] = [];
-    for (const id of removed) if (this.#dismiss(id)) reconnect.push(id);
-    for (const tenant of tenants) if (this.#renew(tenant)) reconnect.push(tenant.id);
-    return reconnect;
+    const retrust: TenantId[] = [];
+    for (const id of removed) if (this.#dismiss(id)) retrust.push(id);
+    for (const tenant of tenants) if (this.#renew(tenant)) retrust.push(tenant.id);
+    return retrust;
   }
 
   /** Other limits: connections to model servers are made anew if they would be others. */
@@ -123,7 +123,7 @@ export class Tenants {
     return true;
   }
 
-  /** Compiles a tenant anew if it is in use, and says whether its clients must shake hands again. */
+  /** Compiles a tenant anew if it is in use, and says whether its clients must be looked at again. */
   #renew(config: TenantConfig): boolean {
     const runtime = this.#runtimes.get(config.id);
     if (runtime === undefined || config.digest === runtime.config.digest) return false;
@@ -147,7 +147,7 @@ export class Tenants {
   }
 }
 
-/** A peer that was let in by another CA, name or trust domain proves itself again. */
+/** A peer that was let in by another CA, name or trust domain must be one by these, too. */
 function changesTrust(before: TenantConfig, after: TenantConfig): boolean {
   return (
     before.clientCaPem !== after.clientCaPem ||

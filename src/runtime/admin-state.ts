@@ -8,6 +8,7 @@ import type { Health } from '../proxy/upstream-health.ts';
 import { attachSharedState, SUPERVISOR, tenantUsage } from '../quota/shared-state.ts';
 import { explainQuery } from './admin-explain.ts';
 import type { Supervisor } from './supervisor.ts';
+import { describeWorkload, workloadGauges, workloadReasons } from './workload-state.ts';
 
 /** A scrape waits so long for the workers' counts; a worker that is busier than that is counted in the next one. */
 const COLLECT_TIMEOUT_MS = 500;
@@ -21,6 +22,8 @@ const OWNED_GAUGES = [
   'bulkhead_held_bytes',
   'bulkhead_upstream_healthy',
   'bulkhead_egress_bytes_in_flight',
+  'bulkhead_workload_api_followed',
+  'bulkhead_svid_not_after_seconds',
 ] as const;
 
 /** Thousands of tenants may have the same one. */
@@ -37,6 +40,7 @@ export function adminState(supervisor: Supervisor): AdminState {
         reasons.push(`${supervisor.pool.listening} of ${workers} workers listen`);
       const blocked = supervisor.pool.workers.find((worker) => worker.gauges.auditBlocked !== undefined);
       if (blocked !== undefined) reasons.push(`the audit log cannot be written: ${blocked.gauges.auditBlocked}`);
+      reasons.push(...workloadReasons(supervisor.workload));
       return { ready: supervisor.pool.listening > 0 && !supervisor.draining && blocked === undefined, reasons };
     },
     metrics: async () => {
@@ -52,6 +56,7 @@ export function adminState(supervisor: Supervisor): AdminState {
       workers: supervisor.generation.workers,
       leavingWorkers: supervisor.pool.leaving,
       draining: supervisor.draining,
+      workloadApi: describeWorkload(supervisor.workload),
       telemetry: supervisor.telemetry.status ?? 'off',
       refusedChange: supervisor.findings,
       warnings: supervisor.warnings.slice(0, MAX_SHOWN_WARNINGS),
@@ -131,6 +136,7 @@ function gauges(supervisor: Supervisor): void {
     const { bytesInFlight } = tenantUsage(supervisor.pool.egressShared, slot);
     metrics.setGauge('bulkhead_egress_bytes_in_flight', bytesInFlight, { listen });
   }
+  workloadGauges(supervisor);
   metrics.setGauge('bulkhead_build_info', 1, { version: supervisor.version, node: process.version });
   const { status } = supervisor.telemetry;
   metrics.setGauge('bulkhead_audit_backlog_bytes', status?.backlogBytes ?? 0);

@@ -19,9 +19,11 @@ import { adminState } from './admin-state.ts';
 import { logWarnings } from './configuration-warnings.ts';
 import { HealthBoard, type HealthChange } from './health-board.ts';
 import { type ChangeProblem, enforceable, prepareChange, whatDoesNotFit } from './live-change.ts';
+import { loadWithWorkload } from './load-with-workload.ts';
 import { TelemetryHandle } from './telemetry-handle.ts';
 import { settleSlots } from './tenant-slots.ts';
 import { WorkerPool } from './worker-pool.ts';
+import { Workload } from './workload.ts';
 
 export interface SupervisorOptions {
   readonly mainFile: string;
@@ -50,6 +52,8 @@ export class Supervisor {
   readonly #pool: WorkerPool;
   readonly #admin: AdminPort;
   readonly #telemetry: TelemetryHandle;
+  /** What the SPIFFE Workload API gives. */
+  readonly workload: Workload;
   #watcher: ConfigurationWatcher | undefined;
   #collector: NodeJS.Timeout | undefined;
   #draining = false;
@@ -58,14 +62,23 @@ export class Supervisor {
   /** Loads the configuration; nothing is started before it is whole. */
   static async create(options: SupervisorOptions): Promise<Result<Supervisor, readonly Finding[]>> {
     letHeapsGrow();
-    const loader = new ConfigurationLoader();
-    const loaded = await loader.load(options.mainFile, undefined);
-    return loaded.ok ? ok(new Supervisor(options, loader, loaded.value)) : err(loaded.error);
+    const workload = new Workload(options.log);
+    const loader = new ConfigurationLoader({ workload });
+    const loaded = await loadWithWorkload(loader, workload, options.mainFile, undefined);
+    if (loaded.ok) return ok(new Supervisor(options, loader, workload, loaded.value));
+    workload.close();
+    return err(loaded.error);
   }
 
-  private constructor(options: SupervisorOptions, loader: ConfigurationLoader, generation: Generation) {
+  private constructor(
+    options: SupervisorOptions,
+    loader: ConfigurationLoader,
+    workload: Workload,
+    generation: Generation,
+  ) {
     this.#options = options;
     this.#loader = loader;
+    this.workload = workload;
     this.#generation = generation;
     this.metrics.setTenants(tenantsOf(generation));
     this.#shared = createSharedState({
@@ -153,6 +166,7 @@ export class Supervisor {
       (suspects) => void this.reload('a change on disk', suspects),
     );
     this.#watcher.watch(this.#loader.files);
+    this.#followWorkload();
     settleHeap();
     return { port: this.#pool.port, adminPort };
   }
@@ -172,10 +186,22 @@ export class Supervisor {
     return this.#reloading;
   }
 
+  /** What has come since it was loaded may be another already. */
+  #followWorkload(): void {
+    const why = 'a change of the SPIFFE Workload API';
+    this.workload.listen({
+      changed: (names) => void this.reload(why, names),
+      refused: (stream) => this.metrics.count('bulkhead_workload_api_refused_total', { stream }),
+    });
+    if (this.workload.names.size > 0) void this.reload(why, this.workload.names);
+  }
+
   async #reload(why: string, suspects: ReadonlySet<string> | undefined): Promise<void> {
-    const { log } = this.#options;
+    const { log, mainFile } = this.#options;
     if (this.#draining) return;
-    const loaded = await this.#loader.load(this.#options.mainFile, this.#generation, suspects);
+    // Whoever has everything looked at wants it anew, too.
+    if (suspects === undefined) this.workload.retry();
+    const loaded = await loadWithWorkload(this.#loader, this.workload, mainFile, this.#generation, suspects);
     this.#watcher?.watch(this.#loader.files, this.#loader.touched);
     if (!loaded.ok) return this.#refuse(why, loaded.error);
     this.#findings = [];
@@ -239,6 +265,7 @@ export class Supervisor {
     const { drainTimeoutMs } = this.#generation.shutdown;
     log.info({ signal, drainTimeoutMs }, 'draining');
     this.#watcher?.close();
+    this.workload.close();
     clearInterval(this.#collector);
     const cut = await this.#pool.drain(drainTimeoutMs);
     this.#event('stop', `${signal}, ${cut} calls cut at the drain limit`);

@@ -141,11 +141,11 @@ async function applyChange(change: GenerationChange): Promise<void> {
   current = generation.number;
   documents.allow(generation.fetching?.allowAddresses ?? []);
   tenants.setLimits(generation.limits);
-  const reconnect = tenants.change([...coming, ...change.tenants], change.removed);
+  const retrust = tenants.change([...coming, ...change.tenants], change.removed);
   coming = [];
   services = servicesOf(generation);
   ceiling.setLimit(generation.limits.maxHeldBytes);
-  await Promise.all([ingress.apply(generation, reconnect), egress.apply(generation)]);
+  await Promise.all([ingress.apply(generation, retrust), egress.apply(generation)]);
   say({ type: 'taken' });
 }
 

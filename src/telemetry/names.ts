@@ -63,6 +63,10 @@ export const COUNTERS = {
     labels: ['writer'],
     help: 'Audit records that could not be written and were lost.',
   },
+  bulkhead_workload_api_refused_total: {
+    labels: ['stream'],
+    help: 'Messages of the SPIFFE Workload API, and authorities in them, that were malformed and were not taken over.',
+  },
 } as const;
 
 export const GAUGES = {
@@ -101,6 +105,18 @@ export const GAUGES = {
   bulkhead_telemetry_rejected_records: {
     labels: [],
     help: 'Records that the collector has refused for good since the telemetry thread was started.',
+  },
+  bulkhead_workload_api_followed: {
+    labels: ['stream'],
+    help: '1 while the stream of the SPIFFE Workload API is followed, 0 while it fails and what it last gave is used.',
+  },
+  bulkhead_workload_missing: {
+    labels: [],
+    help: 'Certificates and authorities that the configuration takes from the SPIFFE Workload API and that it does not give.',
+  },
+  bulkhead_svid_not_after_seconds: {
+    labels: ['svid'],
+    help: 'When the certificate from the SPIFFE Workload API ends, in Unix seconds.',
   },
 } as const;
 

@@ -120,7 +120,7 @@ describe('a change of the configuration, on a connection that stays', () => {
     ]);
   });
 
-  it('a client that the new trust still lets in goes on while its connection drains', async () => {
+  it('a client that the new trust still lets in goes on, and its connection too', async () => {
     ground = await HostileGround.start();
     const flood = await FrameClient.connect(ground.access(ground.acme));
     await delay(20);
@@ -132,6 +132,7 @@ describe('a change of the configuration, on a connection that stays', () => {
     ]);
     flood.data(id, inferRequest(), true);
     expect(await flood.outcome(id)).toBe('status 0');
+    expect(flood.goawayCode).toBeUndefined();
     flood.close();
   });
 

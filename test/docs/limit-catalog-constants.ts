@@ -20,6 +20,24 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     test: ['conformance/leases.test.ts', 'amid a message that does not go on, is reset when the grace is over'],
   },
   {
+    file: 'src/identity/workload-api.ts',
+    name: 'MAX_MESSAGE_BYTES',
+    attack: 'An agent that sends a message without end',
+    test: ['unit/identity/workload-api.test.ts', 'may send a message of the limit, and not one byte more'],
+  },
+  {
+    file: 'src/identity/x509-svid.ts',
+    name: 'MAX_SVIDS',
+    attack: 'The same, by certificates to parse',
+    test: ['unit/identity/x509-svid.test.ts', 'is one of as many as there may be, and not one more'],
+  },
+  {
+    file: 'src/identity/x509-svid.ts',
+    name: 'MAX_BUNDLE_CERTIFICATES',
+    attack: 'The same, by a federated trust domain through its own authorities',
+    test: ['unit/identity/x509-svid.test.ts', 'are as many as there may be, and not one more'],
+  },
+  {
     file: 'src/buffers/ceiling.ts',
     name: 'MAX_SHED_AT_ONCE',
     attack: 'So many calls to end at once that others wait for it',

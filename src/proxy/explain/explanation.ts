@@ -101,6 +101,7 @@ function present(configured: TenantConfig, question: Question): Result<Presented
     return one.value;
   };
   const { certificate, token, apiKey } = credentials;
+  if (certificate.kind === 'presented' && configured.clientCaPem === '') return err(NO_AUTHORITIES);
   const leaf =
     certificate.kind === 'presented' ? readChain(certificate.pem) : assume(tenant, certificate.name, question);
   if (!leaf.ok) return leaf;
@@ -127,6 +128,9 @@ function present(configured: TenantConfig, question: Question): Result<Presented
   const peer = acceptPeer(claim, client, { address, port: 0 }, trust, now);
   return ok({ tenant, peer, headers, assumed });
 }
+
+const NO_AUTHORITIES =
+  'the tenant’s certificate authorities come from the SPIFFE Workload API, and are not known here: ask the running sidecar (/explain), or name the certificate instead of showing it';
 
 function assume(
   tenant: TenantConfig,

@@ -34,6 +34,21 @@ Next: bulkhead run --config bulkhead.yaml
 `);
   });
 
+  test('it lists what it cannot check: what is to come from the SPIFFE Workload API', async () => {
+    edit(mainFile, 'tenants: tenants/', 'tenants: tenants/\nspiffe: { workloadApi: "unix:/run/agent.sock" }');
+    const tenant = join(directory, 'tenants/acme.yaml');
+    edit(tenant, 'clientCa: ../pki/acme/client-ca.pem', 'clientCa: { spiffeBundle: acme.example }');
+    const { code, out } = await check('--strict');
+    expect(code).toBe(0);
+    expect(out).toContain(
+      '  spiffe    unix:/run/agent.sock, not asked here, so not checked: the authorities of acme.example\n',
+    );
+    expect(JSON.parse((await check('--json')).out)).toMatchObject({
+      ok: true,
+      unchecked: ['the authorities of acme.example'],
+    });
+  });
+
   test('with a warning it prints both, with exit code 0', async () => {
     edit(join(directory, 'tenants/acme.yaml'), '127.0.0.1:8001', 'triton:8001');
     const { code, out } = await check();

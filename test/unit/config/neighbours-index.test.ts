@@ -18,6 +18,7 @@ const facts: fc.Arbitrary<TenantFacts> = fc.record({
   apiKeyIds: several,
   trustDomain: fc.constantFrom(undefined, 'a.test', 'b.test'),
   clientCas: several,
+  clientBundle: fc.constantFrom(undefined, 'a.test'),
 });
 
 function built(file: number, known: TenantFacts | undefined): BuiltTenant {
