@@ -8,6 +8,7 @@ import {
   FLAG_CERTIFICATE,
   FLAG_CLIENT_TRACE,
   FLAG_CLIENT_TRACE_IS_PARENT,
+  FLAG_PROXIED,
   GATES,
   MAX_GATES,
   MAX_TEXT_CHARS,
@@ -32,6 +33,9 @@ export const CALL_TEXTS = [
 ] as const;
 export type CallText = (typeof CALL_TEXTS)[number];
 
+/** Index of the text that only the calls have that came by way of a load balancer. */
+export const PROXY_TEXT = CALL_TEXTS.length;
+
 /** Index of each text in `CallView.textStart` and `textEnd`. */
 export const TEXT = Object.freeze({
   tenant: 0,
@@ -47,7 +51,7 @@ export const TEXT = Object.freeze({
   detail: 10,
 } satisfies Record<CallText, number>);
 
-const KNOWN_FLAGS = 31;
+const KNOWN_FLAGS = 63;
 
 export class CallView {
   /** What the offsets below point into. */
@@ -75,8 +79,8 @@ export class CallView {
   readonly gateCode = new Uint8Array(MAX_GATES);
   readonly gateFrom = new Float64Array(MAX_GATES);
   readonly gateTo = new Float64Array(MAX_GATES);
-  readonly textStart = new Uint32Array(CALL_TEXTS.length);
-  readonly textEnd = new Uint32Array(CALL_TEXTS.length);
+  readonly textStart = new Uint32Array(CALL_TEXTS.length + 1);
+  readonly textEnd = new Uint32Array(CALL_TEXTS.length + 1);
   #at = 0;
   #end = 0;
 
@@ -124,6 +128,8 @@ export class CallView {
     this.stableAt = this.#at;
     this.certificateAt = this.#skip((this.flags & FLAG_CERTIFICATE) === 0 || this.#at < 0 ? 0 : 32);
     for (let i = 0; i < CALL_TEXTS.length; i++) this.#text(i);
+    if ((this.flags & FLAG_PROXIED) !== 0) this.#text(PROXY_TEXT);
+    else this.textStart[PROXY_TEXT] = this.textEnd[PROXY_TEXT] = 0;
     if (this.#at < 0) return 'a number or text is malformed';
     return this.#at === end ? undefined : 'bytes after the record';
   }

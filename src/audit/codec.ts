@@ -11,7 +11,7 @@
  *              varints: duration, port, request bytes, response bytes, request messages, response messages, generation,
  *              gates (count, then each: gate × 4 + verdict, from, length),
  *              what seldom changes: [certificate SHA-256 32], texts: tenant, caller, peer address, method, model, version, rule, upstream,
- *              other texts: method as sent, reason, detail
+ *              other texts: method as sent, reason, detail, [proxy address]
  *     refusal  2, at u64, count varint, texts: reason, server name, tenant claim, peer address, detail
  *     event    3, at u64, texts: event, detail
  *
@@ -25,8 +25,8 @@ export const MAX_TEXT_CHARS = 1024;
 /** Gates of one call that are kept. */
 export const MAX_GATES = 32;
 
-/** More than the longest payload: 11 texts of 3 × 1024 + 2 bytes, 32 gates of 17, and the numbers. */
-export const MAX_PAYLOAD_BYTES = 36 * 1024;
+/** More than the longest payload: 12 texts of 3 × 1024 + 2 bytes, 32 gates of 17, and the numbers. */
+export const MAX_PAYLOAD_BYTES = 40 * 1024;
 
 export const RECORD_CALL = 1;
 export const RECORD_REFUSAL = 2;
@@ -37,6 +37,7 @@ export const FLAG_SAMPLED = 2;
 export const FLAG_CLIENT_TRACE = 4;
 export const FLAG_CLIENT_TRACE_IS_PARENT = 8;
 export const FLAG_CERTIFICATE = 16;
+export const FLAG_PROXIED = 32;
 
 export const OUTCOMES = ['ok', 'denied', 'failed', 'cancelled'] as const satisfies readonly CallRecord['outcome'][];
 export const GATES = [
@@ -72,7 +73,8 @@ function encodeCall(record: CallRecord, target: Buffer, at: number): number {
     (record.tenantVerified ? FLAG_TENANT_VERIFIED : 0) |
     (record.sampled ? FLAG_SAMPLED : 0) |
     (client === undefined ? 0 : FLAG_CLIENT_TRACE | (client.as === 'parent' ? FLAG_CLIENT_TRACE_IS_PARENT : 0)) |
-    (hasCertificate ? FLAG_CERTIFICATE : 0);
+    (hasCertificate ? FLAG_CERTIFICATE : 0) |
+    (record.proxyAddress === undefined ? 0 : FLAG_PROXIED);
   target[at + 2] = outcomeNumber(record.outcome);
   target[at + 3] = record.grpcStatus;
   writeU64(target, at + 4, record.startedAt);
@@ -107,7 +109,8 @@ function encodeCall(record: CallRecord, target: Buffer, at: number): number {
   end = writeText(target, end, record.upstream);
   end = writeText(target, end, record.methodOriginal);
   end = writeText(target, end, record.reason);
-  return writeText(target, end, record.detail);
+  end = writeText(target, end, record.detail);
+  return record.proxyAddress === undefined ? end : writeText(target, end, record.proxyAddress);
 }
 
 function encodeRefusal(record: RefusalRecord, target: Buffer, at: number): number {

@@ -2,9 +2,10 @@
 import { isUtf8 } from 'node:buffer';
 import type { EpochMicros } from '../kernel/ids.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
-import { CallView, readU64, readVarint, TEXT } from './call-view.ts';
+import { CallView, PROXY_TEXT, readU64, readVarint, TEXT } from './call-view.ts';
 import {
   FLAG_CLIENT_TRACE_IS_PARENT,
+  FLAG_PROXIED,
   FLAG_SAMPLED,
   FLAG_TENANT_VERIFIED,
   GATES,
@@ -47,6 +48,7 @@ function decodeCall(payload: Buffer): Result<CallRecord, string> {
     caller: view.text(TEXT.caller),
     peerAddress: view.text(TEXT.peerAddress),
     peerPort: view.peerPort,
+    ...((view.flags & FLAG_PROXIED) === 0 ? {} : { proxyAddress: view.text(PROXY_TEXT) }),
     certificateSha256: view.certificateAt === 0 ? '' : hex(payload, view.certificateAt, 32),
     method: view.text(TEXT.method),
     methodOriginal: view.text(TEXT.methodOriginal),

@@ -19,6 +19,8 @@ export interface CallRecord {
   readonly caller: string;
   readonly peerAddress: string;
   readonly peerPort: number;
+  /** Of the load balancer that says that the peer is there; absent: the connection itself does. */
+  readonly proxyAddress?: string | undefined;
   /** SHA-256 of the client's leaf certificate, hex. */
   readonly certificateSha256: string;
   /** `package.Service/Method`; `_OTHER` when unknown. */

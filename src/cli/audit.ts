@@ -4,7 +4,7 @@
  */
 import { type Command, InvalidArgumentError } from 'commander';
 import { readRecords, type StoredRecord, type UnreadableRecord } from '../audit/reader.ts';
-import type { AuditRecord } from '../audit/record.ts';
+import type { AuditRecord, CallRecord } from '../audit/record.ts';
 import { type VerifyReport, verifyDirectory, type WriterReport } from '../audit/verify.ts';
 import { parseDurationMs } from '../kernel/units.ts';
 import { statusText } from '../telemetry/names.ts';
@@ -127,7 +127,7 @@ function recordText({ writer, segment, number, record }: StoredRecord): string {
 function textOf(record: AuditRecord): string {
   switch (record.type) {
     case 'call': {
-      const who = `${record.tenant}${record.tenantVerified ? '' : '?'} ${record.caller || '-'} ${record.peerAddress}`;
+      const who = `${record.tenant}${record.tenantVerified ? '' : '?'} ${record.caller || '-'} ${whereFrom(record)}`;
       const what = record.method === '_OTHER' ? record.methodOriginal : record.method;
       const model =
         record.model === '' ? '' : ` ${record.model}${record.modelVersion === '' ? '' : `:${record.modelVersion}`}`;
@@ -140,6 +140,10 @@ function textOf(record: AuditRecord): string {
     case 'event':
       return `event ${record.event} ${record.detail}`;
   }
+}
+
+function whereFrom({ peerAddress, proxyAddress }: CallRecord): string {
+  return proxyAddress === undefined ? peerAddress : `${peerAddress} by way of ${proxyAddress}`;
 }
 
 function timeOf(record: AuditRecord): number {

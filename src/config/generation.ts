@@ -48,6 +48,14 @@ export interface ListenerConfig {
   /** 0 picks a free port (printed at start and at `/readyz`). */
   readonly port: number;
   readonly minTlsVersion: 'TLSv1.2' | 'TLSv1.3';
+  /** Absent: whose a connection is, the connection itself says. */
+  readonly proxyProtocol?: ProxyProtocolConfig;
+}
+
+/** Load balancers that stand before the listener and say whose connection each is (PROXY protocol, version 2). */
+export interface ProxyProtocolConfig {
+  /** Ranges of their IP addresses: nobody else may connect, and nobody may leave the header away. */
+  readonly from: readonly string[];
 }
 
 export interface EgressConfig {

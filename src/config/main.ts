@@ -7,7 +7,7 @@ import { buildEgress, type EgressDraft } from './egress.ts';
 import type { FileCache } from './file-cache.ts';
 import { FileScope, type PlacedValidity } from './file-scope.ts';
 import type { Finding } from './finding.ts';
-import type { Generation } from './generation.ts';
+import type { Generation, ListenerConfig } from './generation.ts';
 import { ABOVE_CEILING, ABOVE_CEILING_FIX, ceilingBytes, memoryOfProcess } from './memory-ceiling.ts';
 import { checkSchema } from './schema-check.ts';
 import { type MainSource, mainSchema } from './schema-main.ts';
@@ -98,7 +98,7 @@ function build(scope: FileScope, source: MainSource, environment: Environment): 
   if (telemetry === undefined) return undefined;
   const workers = source.workers === 'auto' ? Math.min(availableParallelism(), MAX_AUTO_WORKERS) : source.workers;
   return {
-    listener: listen === undefined ? undefined : { ...listen.address, minTlsVersion: listen.minTlsVersion },
+    listener: listen === undefined ? undefined : buildListener(scope, listen),
     egress,
     admin: admin.address,
     workers,
@@ -138,6 +138,17 @@ function build(scope: FileScope, source: MainSource, environment: Environment): 
     log: source.log,
     ...(workloadApi === undefined ? {} : { workloadApi }),
   };
+}
+
+function buildListener(scope: FileScope, listen: NonNullable<MainSource['listen']>): ListenerConfig {
+  const { address, minTlsVersion, proxyProtocol } = listen;
+  for (const [index, range] of (proxyProtocol?.from ?? []).entries()) {
+    if (!range.endsWith('/0')) continue;
+    const message = 'lets everybody who connects say whose connection it is';
+    const fix = 'name the load balancers’ own addresses';
+    scope.report({ path: ['listen', 'proxyProtocol', 'from', index] }, message, fix, 'warning');
+  }
+  return { ...address, minTlsVersion, ...(proxyProtocol === undefined ? {} : { proxyProtocol }) };
 }
 
 /** A sidecar takes calls in for tenants (`listen` and `tenants`), calls out for its pod (`egress`), or both. */

@@ -189,6 +189,15 @@ export const mainSchema = z
       .strictObject({
         address: socketAddress,
         minTlsVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.3').meta({ description: 'Lowest TLS version.' }),
+        proxyProtocol: z
+          .strictObject({
+            from: addressesSchema('Addresses of the load balancers, as their connections have them.'),
+          })
+          .optional()
+          .meta({
+            description:
+              'Load balancers before it say whose connection each is, by PROXY protocol version 2: every connection has to come from one of them, and to say so. Default: nobody is before it.',
+          }),
       })
       .meta({ description: 'Where tenants connect to. Absent in a sidecar that only calls out (egress).' })
       .optional(),

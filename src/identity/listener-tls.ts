@@ -13,8 +13,8 @@ export interface ListenerTls {
   readonly handshakeTimeoutMs: number;
   /** The context of the tenant that a server name (as sent, lower-cased) claims; undefined: nobody's. */
   contextOf(serverName: string): SecureContext | undefined;
-  /** Whether a client at this address may shake hands in that name just now; when not, it costs us no signature. */
-  mayBegin(serverName: string, address: string): boolean;
+  /** Whether the client of this connection may shake hands in that name just now; when not, it costs us no signature. */
+  mayBegin(serverName: string, socket: TLSSocket): boolean;
   /** `contextOf` threw: a tenant's certificate or CA is unusable. The connection ends as for an unknown name. */
   onUnusable(serverName: string, error: unknown): void;
 }
@@ -34,8 +34,8 @@ export function listenerTlsOptions(listener: ListenerTls): TlsOptions {
     handshakeTimeout: listener.handshakeTimeoutMs,
     SNICallback(this: unknown, serverName, done) {
       // Node calls it on the socket that says hello. If it should ever not: the listener asks once more after the handshake.
-      const address = this instanceof TLSSocket ? (this.remoteAddress ?? '') : '';
-      if (!listener.mayBegin(serverName.toLowerCase(), address)) return done(new CoolingOff());
+      if (this instanceof TLSSocket && !listener.mayBegin(serverName.toLowerCase(), this))
+        return done(new CoolingOff());
       done(null, contextOrNone(listener, serverName.toLowerCase()));
     },
   };

@@ -34,6 +34,14 @@ export interface PeerCertificate {
   readonly notAfterSeconds: number;
 }
 
+/** Where it is. */
+export interface PeerAddress {
+  readonly address: string;
+  readonly port: number;
+  /** Of the load balancer that says so; absent: the connection itself does. */
+  readonly proxy?: string | undefined;
+}
+
 class PeerEvidence {
   readonly #sealed = true;
   /** Still a claim: the tenant's CA signed the certificate, but credentials may disagree. */
@@ -43,18 +51,16 @@ class PeerEvidence {
   readonly certificateId: string;
   readonly address: string;
   readonly port: number;
+  /** The address of the load balancer that says where it is; undefined: the connection itself does. */
+  readonly proxy: string | undefined;
 
-  constructor(
-    claim: TenantClaim,
-    certificate: PeerCertificate,
-    certificateId: string,
-    remote: { readonly address: string; readonly port: number },
-  ) {
+  constructor(claim: TenantClaim, certificate: PeerCertificate, certificateId: string, remote: PeerAddress) {
     this.claim = claim;
     this.certificate = certificate;
     this.certificateId = certificateId;
     this.address = remote.address;
     this.port = remote.port;
+    this.proxy = remote.proxy;
   }
 
   static isGenuine(value: object): boolean {
@@ -72,7 +78,7 @@ export type { PeerEvidence as Peer };
 export function acceptPeer(
   claim: TenantClaim,
   certificate: X509Certificate,
-  address: { readonly address: string; readonly port: number },
+  address: PeerAddress,
   trust: PeerTrust,
   now: EpochMicros,
 ): Result<PeerEvidence, Denial> {

@@ -20,6 +20,7 @@ import { ConnectionAge } from './connection-age.ts';
 import { CoolOff } from './cool-off.ts';
 import { acceptedSocket, Door } from './door.ts';
 import { Drain, letQueueIn } from './drain.ts';
+import { Entrance, type Remote } from './entrance.ts';
 import type { Refusals } from './refusals.ts';
 import { Session, type SessionHost } from './session.ts';
 import type { TenantRuntime } from './tenant-runtime.ts';
@@ -48,10 +49,9 @@ export class Listener implements SessionHost {
   readonly #door = new Door(() => this.#drain?.check());
   readonly #coolOff = new CoolOff();
   readonly #server: Server;
+  readonly #entrance: Entrance;
   #generation: Settings;
   #minTlsVersion: ListenerConfig['minTlsVersion'];
-  /** Node forgets a socket's address when it refuses its certificate. */
-  readonly #addresses = new WeakMap<object, string>();
   /** What a peer was let in with, to be judged again when its tenant's trust changes. */
   readonly #certificates = new WeakMap<Peer, X509Certificate>();
   readonly #idleSweep: NodeJS.Timeout;
@@ -66,9 +66,16 @@ export class Listener implements SessionHost {
     this.#generation = options.generation;
     this.#minTlsVersion = options.listen.minTlsVersion;
     this.#server = createServer({ ...this.#tlsOptions(), noDelay: true });
-    this.#server.maxConnections = options.generation.limits.maxConnections;
+    this.#entrance = new Entrance({
+      tls: this.#server,
+      proxyProtocol: options.listen.proxyProtocol,
+      handshakeTimeoutMs: () => this.#generation.limits.handshakeTimeoutMs,
+      refused: (socket, reason, detail) => this.#note(socket, '', reason, detail),
+    });
+    const { server } = this.#entrance;
+    server.maxConnections = options.generation.limits.maxConnections;
     this.#idleSweep = setInterval(() => this.#contexts.dropIdle(), CONTEXT_IDLE_MS).unref();
-    this.#server.on('connection', (socket: Socket) => this.#onConnection(socket));
+    server.on('connection', (socket: Socket) => this.#onConnection(socket));
     this.#server.on('secureConnection', (socket: TLSSocket) => {
       try {
         this.#accept(socket);
@@ -84,24 +91,25 @@ export class Listener implements SessionHost {
       const { serverName, reason, detail } = handshakeRefusal(error, socket);
       const accepted = acceptedSocket(socket);
       if (accepted !== undefined) this.#door.answered(accepted);
-      const known = accepted === undefined ? undefined : this.#addresses.get(accepted);
-      this.#note({ remoteAddress: socket.remoteAddress ?? known }, serverName, reason, detail);
+      this.#note(socket, serverName, reason, detail);
       // Node leaves a handshake that timed out open.
       socket.destroy();
     });
-    this.#server.on('drop', (data) => {
+    server.on('drop', (data) => {
       const { maxConnections } = this.#generation.limits;
-      this.#note(data, '', 'CONNECTION_LIMIT', `more than ${maxConnections} connections`);
+      const address = data?.remoteAddress ?? '';
+      this.#noteFrom(address, '', 'CONNECTION_LIMIT', `more than ${maxConnections} connections`);
     });
   }
 
   /** Binds; several workers bind the same port, and the kernel spreads connections over them. Returns the port. */
   listen(port: number): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.#server.once('error', reject);
-      this.#server.listen({ host: this.#options.listen.address, port, reusePort: true }, () => {
-        this.#server.off('error', reject);
-        const address = this.#server.address();
+      const { server } = this.#entrance;
+      server.once('error', reject);
+      server.listen({ host: this.#options.listen.address, port, reusePort: true }, () => {
+        server.off('error', reject);
+        const address = server.address();
         resolve(typeof address === 'object' && address !== null ? address.port : port);
       });
     });
@@ -151,7 +159,8 @@ export class Listener implements SessionHost {
    */
   apply(generation: Settings, retrust: readonly TenantId[]): void {
     this.#generation = generation;
-    this.#server.maxConnections = generation.limits.maxConnections;
+    this.#entrance.server.maxConnections = generation.limits.maxConnections;
+    this.#entrance.apply(generation.listener?.proxyProtocol);
     this.#applyTls(generation.listener);
     this.#contexts.retain((id, digest) => this.#options.tenants.config(id)?.digest === digest);
     if (retrust.length === 0) return;
@@ -173,7 +182,7 @@ export class Listener implements SessionHost {
 
   #judge(
     certificate: X509Certificate,
-    remote: { readonly address: string; readonly port: number },
+    remote: Remote,
     { config, clientCas }: TenantRuntime,
   ): ReturnType<typeof acceptPeer> {
     const claim = { id: config.id, slot: config.slot, by: 'sni' } as const;
@@ -193,10 +202,13 @@ export class Listener implements SessionHost {
       minVersion: this.#minTlsVersion,
       handshakeTimeoutMs: this.#generation.limits.handshakeTimeoutMs,
       contextOf: (serverName) => this.#contextOf(serverName),
-      mayBegin: (serverName, address) => !this.#isCoolingOff(this.#options.tenants.claimed(serverName)?.id, address),
+      mayBegin: (serverName, socket) => {
+        const { address } = this.#entrance.remoteOf(socket);
+        return !this.#isCoolingOff(this.#options.tenants.claimed(serverName)?.id, address);
+      },
       onUnusable: (serverName, error) => {
         const detail = error instanceof Error ? error.message : String(error);
-        this.#note(undefined, serverName, 'TLS_CONTEXT_UNUSABLE', detail);
+        this.#noteFrom('', serverName, 'TLS_CONTEXT_UNUSABLE', detail);
       },
     });
   }
@@ -220,8 +232,8 @@ export class Listener implements SessionHost {
 
   async #close(): Promise<void> {
     clearInterval(this.#idleSweep);
-    await letQueueIn(this.#server);
-    this.#server.close();
+    await letQueueIn(this.#entrance.server);
+    this.#entrance.server.close();
     this.#closed = true;
   }
 
@@ -245,12 +257,11 @@ export class Listener implements SessionHost {
   }
 
   #onConnection(socket: Socket): void {
-    this.#addresses.set(socket, socket.remoteAddress ?? '');
     const { limits } = this.#generation;
     const crowdedOut = this.#door.knock(socket, limits);
+    this.#entrance.enter(socket);
     if (crowdedOut === undefined) return;
-    const detail = `more than ${limits.maxHandshakes} handshakes at once`;
-    this.#note({ remoteAddress: this.#addresses.get(crowdedOut) }, '', 'HANDSHAKE_LIMIT', detail);
+    this.#note(crowdedOut, '', 'HANDSHAKE_LIMIT', `more than ${limits.maxHandshakes} handshakes at once`);
     crowdedOut.destroy();
   }
 
@@ -268,7 +279,7 @@ export class Listener implements SessionHost {
       return this.#refuse(socket, serverName, 'TLS_UNKNOWN_SERVER_NAME', '');
     }
     if (certificate === undefined) return this.#refuse(socket, serverName, 'TLS_CLIENT_CERT_REQUIRED', '');
-    const remote = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 };
+    const remote = this.#entrance.remoteOf(socket);
     const peer = this.#judge(certificate, remote, tenant);
     if (!peer.ok) {
       const why = peer.error.kind === 'certificate_unacceptable' ? peer.error.why : peer.error.kind;
@@ -305,13 +316,14 @@ export class Listener implements SessionHost {
     socket.destroy();
   }
 
-  #note(
-    peer: { readonly remoteAddress?: string | undefined } | undefined,
-    serverName: string,
-    reason: string,
-    detail: string,
-  ): void {
+  #note(socket: Socket, serverName: string, reason: string, detail: string): void {
+    const { address, proxy } = this.#entrance.remoteOf(socket);
+    const said = proxy === undefined ? detail : `${detail}${detail === '' ? '' : ', '}by way of ${proxy}`;
+    this.#noteFrom(address, serverName, reason, said);
+  }
+
+  #noteFrom(peerAddress: string, serverName: string, reason: string, detail: string): void {
     const tenantClaim = serverName === '' ? '' : (this.#options.tenants.claimed(serverName)?.id ?? '');
-    this.refusals.add({ reason, serverName, tenantClaim, peerAddress: peer?.remoteAddress ?? '', detail });
+    this.refusals.add({ reason, serverName, tenantClaim, peerAddress, detail });
   }
 }

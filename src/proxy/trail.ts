@@ -12,7 +12,10 @@ import { formatTraceparent, newSpanId, newTraceId, parseTraceparent, shouldSampl
 import type { RequestHead } from './request-head.ts';
 
 /** As much of who calls as a record says. */
-export type TrailPeer = Pick<Peer, 'address' | 'port'> & { readonly certificate: Pick<Peer['certificate'], 'sha256'> };
+export type TrailPeer = Pick<Peer, 'address' | 'port'> & {
+  readonly proxy?: string | undefined;
+  readonly certificate: Pick<Peer['certificate'], 'sha256'>;
+};
 
 /** What is the same for all calls of a connection. */
 export interface TrailContext {
@@ -153,6 +156,7 @@ export class Trail {
       caller: this.caller?.id ?? callerByConfiguration ?? '',
       peerAddress: peer.address,
       peerPort: peer.port,
+      proxyAddress: peer.proxy,
       certificateSha256: peer.certificate.sha256,
       method: fullName ?? '_OTHER',
       methodOriginal: fullName === undefined ? end.path : '',

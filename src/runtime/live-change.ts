@@ -7,7 +7,7 @@
  * fail, and what is no longer wanted lets its calls end.
  */
 import type { Finding } from '../config/finding.ts';
-import type { Generation } from '../config/generation.ts';
+import type { Generation, ListenerConfig } from '../config/generation.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
 import type { SharedState } from '../quota/shared-state.ts';
 import type { AdminPort } from './admin-port.ts';
@@ -52,10 +52,11 @@ export async function prepareChange(
       await pool.grow(after.workers);
       undo.push(() => pool.shrink(before.workers));
     }
-    if (after.listener !== undefined && !isBound(pool, before, after)) {
-      problem = { path: 'listen.address', fix: `free ${addressText(after.listener)}, or name another address` };
+    const door = newDoor(pool, before, after);
+    if (door !== undefined) {
+      problem = { path: 'listen.address', fix: `free ${addressText(door)}, or name another address` };
       undo.push(() => pool.abandon());
-      await pool.prepare(after.listener);
+      await pool.prepare(door);
     }
     problem = { path: 'admin.address', fix: `free ${addressText(after.admin)}, or name another address` };
     const move = await admin.prepare(before.admin, after.admin);
@@ -109,9 +110,15 @@ export function enforceable(current: Generation, loaded: Generation): Enforceabl
   return { generation: { ...loaded, audit: current.audit, limits }, waiting };
 }
 
-function isBound({ listen }: WorkerPool, before: Generation, after: Generation): boolean {
-  if (listen === undefined || before.listener === undefined || after.listener === undefined) return false;
-  return isSameAddress(listen, before.listener, after.listener);
+/**
+ * What has to be bound for a generation; undefined: nothing, it is. Load balancers before the door are met by another kind of server, which
+ * shares the port with the one that there was until that is closed.
+ */
+function newDoor({ listen }: WorkerPool, before: Generation, after: Generation): ListenerConfig | undefined {
+  if (listen === undefined || before.listener === undefined || after.listener === undefined) return after.listener;
+  if (!isSameAddress(listen, before.listener, after.listener)) return after.listener;
+  const isSameKind = (before.listener.proxyProtocol === undefined) === (after.listener.proxyProtocol === undefined);
+  return isSameKind ? undefined : { ...after.listener, port: listen.port };
 }
 
 function addressText({ address, port }: { readonly address: string; readonly port: number }): string {

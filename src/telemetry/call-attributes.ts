@@ -5,8 +5,8 @@
  * verified or not), and one for who called what (tenant, caller, model, …), which is recognised by its run of bytes in the
  * record.
  */
-import { type CallView, TEXT } from '../audit/call-view.ts';
-import { FLAG_TENANT_VERIFIED, OUTCOMES } from '../audit/codec.ts';
+import { type CallView, PROXY_TEXT, TEXT } from '../audit/call-view.ts';
+import { FLAG_PROXIED, FLAG_TENANT_VERIFIED, OUTCOMES } from '../audit/codec.ts';
 import {
   AttributeKey,
   blockOf,
@@ -58,6 +58,7 @@ export class CallAttributes {
     this.#text(out, view, KEY.rpcMethodOriginal, TEXT.methodOriginal);
     this.#text(out, view, KEY.decisionReason, TEXT.reason);
     this.#text(out, view, KEY.decisionDetail, TEXT.detail);
+    if ((view.flags & FLAG_PROXIED) !== 0) this.#text(out, view, KEY.proxyAddress, PROXY_TEXT);
   }
 
   #text(out: OtlpBytes, view: CallView, key: AttributeKey, text: number): void {

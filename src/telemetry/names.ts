@@ -140,6 +140,7 @@ export const ATTRIBUTE = {
   errorType: 'error.type',
   peerAddress: 'network.peer.address',
   peerPort: 'network.peer.port',
+  proxyAddress: 'bulkhead.proxy.address',
   serverAddress: 'server.address',
   certificateSha256: 'tls.client.hash.sha256',
   serverName: 'tls.client.server_name',

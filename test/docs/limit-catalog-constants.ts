@@ -3,6 +3,12 @@ import type { ConstantRow } from './limit-catalog.ts';
 
 export const CONSTANT_ROWS: readonly ConstantRow[] = [
   {
+    file: 'src/proxy/proxy-header.ts',
+    name: 'MAX_PROXY_HEADER_BYTES',
+    attack: 'A load balancer that is not one, and sends a header without end',
+    test: ['unit/proxy/proxy-header.test.ts', 'is as long as it may be, and not one octet longer'],
+  },
+  {
     file: 'src/proxy/refusals.ts',
     name: 'MAX_DISTINCT_PER_SECOND',
     attack: 'A flood of refused connections fills the audit log',

@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CallRecord } from '../../src/audit/record.ts';
 import type { SegmentFiles } from '../../src/audit/segment-files.ts';
-import type { Generation, LimitsConfig, TenantConfig } from '../../src/config/generation.ts';
+import type { Generation, LimitsConfig, ListenerConfig, TenantConfig } from '../../src/config/generation.ts';
 import type { ConnectionLimits } from '../../src/http2/limits.ts';
 import { INFERENCE_SERVICE } from '../../src/inspection/inference-methods.ts';
 import { tenantUsage } from '../../src/quota/shared-state.ts';
@@ -55,6 +55,7 @@ export interface GroundOptions {
   readonly globex?: Partial<TenantConfig>;
   readonly limits?: Partial<LimitsConfig>;
   readonly audit?: Partial<Generation['audit']>;
+  readonly listener?: Partial<ListenerConfig>;
   readonly files?: SegmentFiles;
   readonly connectionLimits?: Partial<ConnectionLimits>;
 }
@@ -159,7 +160,7 @@ export async function eventually(what: string, condition: () => boolean): Promis
 }
 
 function groundGeneration(
-  { acme, globex, limits, audit }: GroundOptions,
+  { acme, globex, limits, audit, listener }: GroundOptions,
   [first, second]: readonly [FakeTenant, FakeTenant],
   upstream: FakeUpstream,
 ): Generation {
@@ -167,5 +168,9 @@ function groundGeneration(
     [openTo(first, { upstream: upstream.config, ...acme }), openTo(second, { upstream: upstream.config, ...globex })],
     limits,
   );
-  return { ...generation, audit: { ...generation.audit, ...audit } };
+  return {
+    ...generation,
+    audit: { ...generation.audit, ...audit },
+    listener: generation.listener && { ...generation.listener, ...listener },
+  };
 }

@@ -150,7 +150,7 @@ export class InProcessSidecar {
     };
     const options = { tenants, turn, refusals, connectionLimits, services: () => services };
     const listener = new Ingress(options, generation);
-    const port = await listener.start(TEST_LISTENER);
+    const port = await listener.start(generation.listener ?? TEST_LISTENER);
     const holdings = (slot: number): Iterable<Holding> => listener.holdings(slot);
     const connections = (slot: number): Iterable<Holding> => listener.connectionsOf(slot);
     const ceiling = new Ceiling({

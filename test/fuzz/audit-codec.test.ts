@@ -29,6 +29,7 @@ const call: fc.Arbitrary<CallRecord> = fc.record({
   caller: text,
   peerAddress: text,
   peerPort: fc.nat({ max: 65_535 }),
+  proxyAddress: fc.option(fc.constantFrom('10.0.0.1', ''), { nil: undefined }),
   certificateSha256: fc.oneof(hex(64), fc.constant('')),
   method: text,
   methodOriginal: text,

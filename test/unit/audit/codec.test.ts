@@ -69,6 +69,7 @@ describe('encoding a record', () => {
       rule: text,
       detail: text,
       upstream: text,
+      proxyAddress: text,
       gates: Array.from({ length: MAX_GATES }, () => gate),
       clientTrace: { traceId: 'f'.repeat(32), spanId: '1'.repeat(16), as: 'link' },
       requestBytes: 2 ** 53,
@@ -100,7 +101,7 @@ describe('decoding a payload', () => {
       return payload;
     };
     expect(decodeRecord(altered(0, 4))).toEqual({ ok: false, error: 'unknown record type' });
-    expect(decodeRecord(altered(1, 32))).toEqual({ ok: false, error: 'unknown flags' });
+    expect(decodeRecord(altered(1, 64))).toEqual({ ok: false, error: 'unknown flags' });
     expect(decodeRecord(altered(1, 8))).toEqual({ ok: false, error: 'a parent without a client trace' });
     expect(decodeRecord(altered(2, 4))).toEqual({ ok: false, error: 'unknown outcome' });
     expect(decodeRecord(altered(11, 0x7f))).toEqual({ ok: false, error: 'start time out of range' });
