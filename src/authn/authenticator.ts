@@ -5,7 +5,7 @@
  * turn. The same credential over the same certificate gives the same `Caller` object, so that later stages can remember what
  * they decided about it.
  */
-import type { CredentialKind, TenantConfig } from '../config/generation.ts';
+import type { CredentialKind, DeniedCredential, TenantConfig } from '../config/generation.ts';
 import { type DocumentFetch, DocumentFetcher } from '../fetching/document-fetch.ts';
 import type { Peer } from '../identity/peer.ts';
 import { type Denial, type Denied, deny, type LostCredential } from '../kernel/denial.ts';
@@ -16,9 +16,11 @@ import { mintTenant } from '../tenancy/tenant-evidence.ts';
 import { AddressList } from './address-list.ts';
 import { ApiKeys, type KeyModels, type KnownKey } from './api-keys.ts';
 import { bearerToken, type Presented } from './credentials.ts';
+import { DenyList } from './deny-list.ts';
 import type { CredentialDirectory } from './directory.ts';
 import { type KeptClaims, NO_CLAIMS } from './kept-claims.ts';
 import { AUTHN_LIMITS, type AuthnLimits } from './limits.ts';
+import { Revocations } from './revocations.ts';
 import { SecondChanceCache } from './second-chance-cache.ts';
 import { isBoundTo } from './token-binding.ts';
 import type { TokenStrength } from './token-strength.ts';
@@ -90,7 +92,8 @@ class CallerEvidence {
 export type { CallerEvidence as Caller };
 
 type Authenticated = Result<CallerEvidence, Denial>;
-type Success = { readonly ok: true; readonly value: CallerEvidence };
+/** `judgedAt`: what was revoked by then did not concern it. */
+type Success = { readonly ok: true; readonly value: CallerEvidence; judgedAt: number };
 
 /** A verified token and the callers that it has made, by certificate. */
 interface RememberedToken {
@@ -107,6 +110,8 @@ interface Evidence {
 export interface AuthenticatorDeps {
   /** Absent: what fetches from public addresses only. */
   readonly fetch?: DocumentFetch | undefined;
+  /** Absent: nothing is revoked but by the tenant's own file. */
+  readonly revocations?: Revocations | undefined;
   readonly limits?: Partial<AuthnLimits>;
 }
 
@@ -121,6 +126,8 @@ export class Authenticator {
   readonly #pending = new Map<string, Promise<Result<RememberedToken, Denial>>>();
   readonly #callersByKey = new Map<KnownKey, SecondChanceCache<Success>>();
   readonly #callersByCertificate: SecondChanceCache<Success>;
+  readonly #denied: DenyList;
+  readonly #revocations: Revocations;
   #evidence: Tenant | undefined;
 
   constructor(tenant: TenantConfig, directory: CredentialDirectory, deps: AuthenticatorDeps = {}) {
@@ -131,6 +138,8 @@ export class Authenticator {
       limits: this.#limits,
     });
     this.#keys = new ApiKeys(tenant, directory);
+    this.#denied = new DenyList(tenant.denied ?? []);
+    this.#revocations = deps.revocations ?? new Revocations();
     this.#addresses = AddressList.of('tenant', tenant);
     this.#tokens = new SecondChanceCache(this.#limits.maxCachedTokens, this.#limits.maxCachedTokenBytes);
     this.#callersByCertificate = this.#newCallers(this.#limits.maxCachedTokens);
@@ -138,28 +147,63 @@ export class Authenticator {
 
   /** Decides who calls; a promise only when a signature has to be verified. */
   authenticate(peer: Peer, presented: Presented, now: EpochMicros): Authenticated | Promise<Authenticated> {
+    const key = this.#withKey(peer, presented, now);
+    if (!key.ok) return key;
+    if (presented.authorization === undefined) return this.#withoutToken(peer, key.value, now);
+    return this.#withToken(peer, presented.authorization, key.value, now);
+  }
+
+  /**
+   * Decides again who makes a call that runs, as of this configuration and what is revoked now. `caller` is who it was: the signature
+   * of its token has been verified, and is not again.
+   */
+  reauthenticate(caller: CallerEvidence, peer: Peer, presented: Presented, now: EpochMicros): Authenticated {
+    const key = this.#withKey(peer, presented, now);
+    if (!key.ok) return key;
+    if (presented.authorization === undefined) return this.#withoutToken(peer, key.value, now);
+    const known = this.#tokens.get(presented.authorization);
+    if (known !== undefined) return this.#caller(peer, known.callers, { token: known.verified, key: key.value }, now);
+    const token = this.#verifier.recheck(bearerToken(presented.authorization), now);
+    if (!token.ok) return token;
+    const { issuer, subject } = token.value.identity;
+    if (issuer !== caller.issuer || subject !== caller.subject) {
+      return deny({ kind: 'token_invalid', why: 'not the token that the call was admitted with' });
+    }
+    // Not remembered: a new call with it has its signature verified.
+    return this.#makeCaller(peer, { token: token.value, key: key.value }, now);
+  }
+
+  /** Why a certificate may not be used any more, whatever comes with it; undefined: it may. */
+  revoked(peer: Peer, now: EpochMicros): Denied | undefined {
+    return this.#revoked(peer, NOTHING, now);
+  }
+
+  /** The tenant, the addresses, and the API key if there is one. */
+  #withKey(peer: Peer, presented: Presented, now: EpochMicros): Result<KnownKey | undefined, Denial> {
     if (peer.claim.id !== this.#tenant.id) {
       return deny({ kind: 'tenant_mismatch', claimed: peer.claim.id, presented: this.#tenant.id, by: 'certificate' });
     }
     const notFrom = this.#addresses?.refusal(peer);
     if (notFrom !== undefined) return notFrom;
-    let key: KnownKey | undefined;
-    if (presented.apiKey !== undefined) {
-      const verified = this.#keys.verify(presented.apiKey, now);
-      if (!verified.ok) return verified;
-      key = verified.value;
-      // After the secret: to whom a key is known is also known where it may be used.
-      const keyNotFrom = key.addresses?.refusal(peer);
-      if (keyNotFrom !== undefined) return keyNotFrom;
-    }
-    if (presented.authorization === undefined) return this.#withoutToken(peer, key, now);
-    const known = this.#tokens.get(presented.authorization);
+    if (presented.apiKey === undefined) return NO_KEY;
+    const verified = this.#keys.verify(presented.apiKey, now);
+    // After the secret: to whom a key is known is also known where it may be used.
+    return verified.ok ? (verified.value.addresses?.refusal(peer) ?? verified) : verified;
+  }
+
+  #withToken(
+    peer: Peer,
+    authorization: string,
+    key: KnownKey | undefined,
+    now: EpochMicros,
+  ): Authenticated | Promise<Authenticated> {
+    const known = this.#tokens.get(authorization);
     if (known !== undefined) {
       const { source, keysVersion } = known.verified;
       source.tend(now);
       if (source.version === keysVersion) return this.#caller(peer, known.callers, { token: known.verified, key }, now);
     }
-    return this.#verifyToken(presented.authorization, now).then((verified) =>
+    return this.#verifyToken(authorization, now).then((verified) =>
       verified.ok ? this.#caller(peer, verified.value.callers, { token: verified.value.verified, key }, now) : verified,
     );
   }
@@ -202,7 +246,14 @@ export class Authenticator {
     const both = evidence.token !== undefined && evidence.key !== undefined;
     const name = both ? `${evidence.key.name} ${sha256}` : sha256;
     const known = callers.get(name);
-    if (known !== undefined && now < known.value.expiresAt) return known;
+    if (known !== undefined && now < known.value.expiresAt) {
+      const { epoch } = this.#revocations;
+      if (known.judgedAt === epoch) return known;
+      const revoked = this.#revoked(peer, evidence, now);
+      if (revoked !== undefined) return revoked;
+      known.judgedAt = epoch;
+      return known;
+    }
     const made = this.#makeCaller(peer, evidence, now);
     if (made.ok) callers.set(name, made);
     return made;
@@ -225,9 +276,12 @@ export class Authenticator {
     }
     const certificateEnd = peer.certificate.notAfterSeconds * 1_000_000;
     if (now >= certificateEnd) return deny({ kind: 'certificate_unacceptable', why: 'expired' });
+    const revoked = this.#revoked(peer, { token, key }, now);
+    if (revoked !== undefined) return revoked;
     this.#evidence ??= mintTenant(peer.claim);
     return {
       ok: true,
+      judgedAt: this.#revocations.epoch,
       value: new CallerEvidence(this.#evidence, {
         kind: token !== undefined ? 'token' : key !== undefined ? 'api-key' : 'certificate',
         subject: token?.identity.subject,
@@ -243,6 +297,12 @@ export class Authenticator {
     };
   }
 
+  #revoked({ certificate }: Peer, { token, key }: Evidence, now: EpochMicros): Denied | undefined {
+    const credentials = { certificate, keyId: key?.config.id, token: token?.identity };
+    const entry = this.#denied.find(credentials, now) ?? this.#revocations.denied(credentials, now);
+    return entry && refusalBy(entry);
+  }
+
   #newCallers(maxEntries: number): SecondChanceCache<Success> {
     return new SecondChanceCache(maxEntries, Number.POSITIVE_INFINITY);
   }
@@ -255,6 +315,21 @@ function firstEnd(token: number, key: number, certificate: number): Pick<CallerF
   return { expiresAt: end as EpochMicros, endsWith: end === token ? 'token' : end === key ? 'api key' : 'certificate' };
 }
 
+/** What the caller sees is what anybody sees whose credential is not valid. */
+function refusalBy({ kind, source }: DeniedCredential): Denied {
+  switch (kind) {
+    case 'serial':
+    case 'spiffe':
+      return deny({ kind: 'certificate_unacceptable', why: 'revoked', revokedBy: source });
+    case 'key':
+      return deny({ kind: 'api_key_invalid', why: 'revoked', revokedBy: source });
+    case 'subject':
+    case 'session':
+      return deny({ kind: 'token_invalid', why: 'revoked', revokedBy: source });
+  }
+}
+
+const NO_KEY: Result<undefined, Denial> = ok(undefined);
 const NOTHING: Evidence = { token: undefined, key: undefined };
 
 function callerId(facts: CallerFacts): string {

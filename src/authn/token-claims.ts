@@ -20,9 +20,11 @@ export interface TokenIdentity {
   /** SHA-256 of the only client certificate that may present it; undefined when it is a bearer token. */
   readonly boundTo: Buffer | undefined;
   readonly strength: TokenStrength;
+  /** What a deny list may name it by: `sid` and `jti`, where they are texts of no more than 256 characters. */
+  readonly sessions: readonly string[];
 }
 
-const MAX_SUBJECT_LENGTH = 256;
+const MAX_NAME_LENGTH = 256;
 /** NumericDate up to the year 9999; beyond it microseconds stop being exact, and no issuer means it. */
 const MAX_NUMERIC_DATE = 253_402_300_799;
 
@@ -42,7 +44,7 @@ export function checkClaims(
   }
   if (!namesAudience(claims['aud'], issuer.audiences)) return invalid('aud names none of the audiences');
   const { sub, exp } = claims;
-  if (typeof sub !== 'string' || !isSubject(sub)) return invalid('sub is not a name');
+  if (!isName(sub)) return invalid('sub is not a name');
   if (!isNumericDate(exp)) return invalid('exp is not a time');
   if (issuer.profile === 'at+jwt') {
     const absent = ACCESS_TOKEN_CLAIMS.find((claim) => claims[claim] === undefined);
@@ -68,6 +70,7 @@ export function checkClaims(
     expiresAt: expiresAt as EpochMicros,
     boundTo: bound.value,
     strength: tokenStrength(claims, skewMicros, now),
+    sessions: [claims['sid'], claims['jti']].filter(isName),
   });
 }
 
@@ -84,10 +87,11 @@ function namesAudience(aud: unknown, audiences: readonly string[]): boolean {
 }
 
 /** The subject goes into records and headers: no control characters (C0, DEL, C1), no halves of characters. */
-function isSubject(sub: string): boolean {
-  if (sub.length === 0 || sub.length > MAX_SUBJECT_LENGTH || !sub.isWellFormed()) return false;
-  for (let index = 0; index < sub.length; index += 1) {
-    const unit = sub.charCodeAt(index);
+function isName(text: unknown): text is string {
+  if (typeof text !== 'string' || text.length === 0 || text.length > MAX_NAME_LENGTH || !text.isWellFormed())
+    return false;
+  for (let index = 0; index < text.length; index += 1) {
+    const unit = text.charCodeAt(index);
     if (unit < 0x20 || (unit >= 0x7f && unit <= 0x9f)) return false;
   }
   return true;

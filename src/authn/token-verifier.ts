@@ -68,14 +68,28 @@ export class TokenVerifier {
     const keys = await source.keys(now);
     if (!keys.ok) return keys;
     const first = await this.#verdict(jws.value, keys.value, issuer.value);
-    if (first === 'good') return this.#identify(claims.value, issuer.value, keys.value, now);
+    if (first === 'good') return this.#identify(claims.value, issuer.value, keys.value.version, now);
     // A kid says which key it was; without one it may be a key that we do not have yet.
     if (first === 'bad' && jws.value.keyId !== undefined) return invalid('signature');
     const newer = await source.keysNewerThan(keys.value, now);
     if (newer === undefined) return invalid(first === 'bad' ? 'signature' : 'no key of the issuer fits');
     const second = await this.#verdict(jws.value, newer, issuer.value);
-    if (second === 'good') return this.#identify(claims.value, issuer.value, newer, now);
+    if (second === 'good') return this.#identify(claims.value, issuer.value, newer.version, now);
     return invalid(second === 'bad' ? 'signature' : 'no key of the issuer fits');
+  }
+
+  /**
+   * Holds a token whose signature was verified before, under another configuration, against this one: everything but the signature.
+   * A key that its issuer has withdrawn since does not matter: issuers do that when they rotate, and tokens end.
+   */
+  recheck(token: string, now: EpochMicros): Result<VerifiedToken, Denial> {
+    const jws = parseCompactJws(token, this.#limits.maxTokenBytes);
+    if (!jws.ok) return jws;
+    const claims = parseClaims(jws.value);
+    if (!claims.ok) return claims;
+    const issuer = this.#issuerOf(jws.value, claims.value);
+    if (!issuer.ok) return issuer;
+    return this.#identify(claims.value, issuer.value, issuer.value.source.version, now);
   }
 
   #verdict(jws: UnverifiedJws, keys: KeySet, issuer: Trusted): Promise<SignatureVerdict> {
@@ -96,11 +110,11 @@ export class TokenVerifier {
     return trusted.algorithms.includes(jws.algorithm) ? ok(trusted) : invalid('alg is not one of the issuer');
   }
 
-  #identify(claims: JsonObject, issuer: Trusted, keys: KeySet, now: EpochMicros): Result<VerifiedToken, Denial> {
+  #identify(claims: JsonObject, issuer: Trusted, keysVersion: number, now: EpochMicros): Result<VerifiedToken, Denial> {
     const identity = checkClaims(claims, issuer.config, this.#tenant.id, now);
     if (!identity.ok) return identity;
     const kept = this.#claims.select(claims);
-    return ok({ identity: identity.value, claims: kept, source: issuer.source, keysVersion: keys.version });
+    return ok({ identity: identity.value, claims: kept, source: issuer.source, keysVersion });
   }
 }
 

@@ -12,6 +12,7 @@ export function registerConfigSchema(program: Command, io: CliIo): void {
     .command('schema')
     .description('print the JSON Schema of the configuration files, for editors and generators')
     .option('--tenant', 'the schema of a tenant’s file instead of the main file’s')
+    .option('--deny-list', 'the schema of a deny list for all tenants (revocation.denyList)')
     .addHelpText(
       'after',
       `
@@ -22,8 +23,8 @@ Examples:
   $ bulkhead config schema > bulkhead.schema.json
   $ bulkhead config schema --tenant > tenant.schema.json`,
     )
-    .action((options: { readonly tenant?: true }) => {
-      const schema = jsonSchema(options.tenant === true ? 'tenant' : 'main');
+    .action(({ tenant, denyList }: { readonly tenant?: true; readonly denyList?: true }) => {
+      const schema = jsonSchema(tenant === true ? 'tenant' : denyList === true ? 'deny-list' : 'main');
       io.out(`${JSON.stringify(schema, null, 2)}\n`);
     });
 }

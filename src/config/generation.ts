@@ -26,6 +26,8 @@ export interface Generation {
   readonly shutdown: { readonly drainTimeoutMs: number };
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
   readonly tenants: readonly TenantConfig[];
+  /** Refused whichever tenant they are of; absent: nothing is. */
+  readonly denied?: readonly DeniedCredential[];
   /** Listeners through which the pod's own programs call out. Empty when this process is an ingress sidecar only. */
   readonly egress: readonly EgressConfig[];
   /** Where the SPIFFE Workload API is; absent: nobody needs it, or nothing says where. */
@@ -176,6 +178,8 @@ export interface TenantConfig {
   readonly deniedAddresses?: readonly string[];
   readonly issuers: readonly IssuerConfig[];
   readonly apiKeys: readonly ApiKeyConfig[];
+  /** Refused from now on, valid as they may be; absent: none are. */
+  readonly denied?: readonly DeniedCredential[];
   readonly roles: readonly RoleConfig[];
   readonly bindings: readonly BindingConfig[];
   readonly quota: QuotaConfig;
@@ -254,6 +258,19 @@ export interface ApiKeyConfig {
   /** Globs over the models and versions that it may be used for, of those that roles give; absent: all of these. */
   readonly models?: readonly string[];
   readonly versions?: readonly string[];
+}
+
+/** What a deny list names. */
+export interface DeniedCredential {
+  readonly kind: 'serial' | 'spiffe' | 'key' | 'subject' | 'session';
+  /** A serial as upper-case hex without leading zeros; of the others, what is compared. */
+  readonly value: string;
+  /** Whose it is: the CA's name, or `iss`; absent: anybody's. */
+  readonly issuer?: string;
+  /** Unix seconds from which on it means nothing; absent: never. */
+  readonly untilSeconds?: number;
+  /** `tenants/acme.yaml:12 denied[0]`, for records and explanations. */
+  readonly source: string;
 }
 
 export interface RoleConfig {

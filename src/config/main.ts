@@ -2,7 +2,8 @@
  * From the main file to everything of a generation but its tenants.
  */
 import { availableParallelism } from 'node:os';
-import type { YamlDocument } from './document.ts';
+import { buildDenyList } from './denied.ts';
+import { YamlDocument } from './document.ts';
 import { buildEgress, type EgressDraft } from './egress.ts';
 import type { FileCache } from './file-cache.ts';
 import { FileScope, type PlacedValidity } from './file-scope.ts';
@@ -95,6 +96,7 @@ function build(scope: FileScope, source: MainSource, environment: Environment): 
   if (listen !== undefined) taken.set(listen.address.port, 'the tenants’ port');
   const egress = buildEgress(scope, source.egress, taken);
   const workloadApi = buildWorkloadApi(scope, source.spiffe, environment);
+  const denied = buildRevocation(scope, source);
   if (telemetry === undefined) return undefined;
   const workers = source.workers === 'auto' ? Math.min(availableParallelism(), MAX_AUTO_WORKERS) : source.workers;
   return {
@@ -126,6 +128,7 @@ function build(scope: FileScope, source: MainSource, environment: Environment): 
       workerHeapBytes: limits.workerHeap,
       maxHeldBytes: ceilingBytes(limits.maxHeld, memoryOfProcess(workers * limits.workerHeap)),
     },
+    ...(denied === undefined ? {} : { denied }),
     fetching: { allowAddresses: source.fetching.allowAddresses ?? [] },
     audit: {
       directory: scope.resolve(audit.directory),
@@ -149,6 +152,16 @@ function buildListener(scope: FileScope, listen: NonNullable<MainSource['listen'
     scope.report({ path: ['listen', 'proxyProtocol', 'from', index] }, message, fix, 'warning');
   }
   return { ...address, minTlsVersion, ...(proxyProtocol === undefined ? {} : { proxyProtocol }) };
+}
+
+/** The deny list for all tenants. */
+function buildRevocation(scope: FileScope, { revocation }: MainSource): MainDraft['denied'] {
+  if (revocation.denyList === undefined) return undefined;
+  const text = scope.text(['revocation', 'denyList'], revocation.denyList);
+  if (text === undefined) return undefined;
+  const { denied, findings } = buildDenyList(new YamlDocument(revocation.denyList, text));
+  scope.add(findings);
+  return denied;
 }
 
 /** A sidecar takes calls in for tenants (`listen` and `tenants`), calls out for its pod (`egress`), or both. */

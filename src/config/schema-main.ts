@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { isNeverFetched } from '../fetching/address-rules.ts';
 import { addressesSchema } from './schema-credentials.ts';
+import { revocationSchema } from './schema-denied.ts';
 import { egressSchema, MAX_EGRESS_LISTENERS } from './schema-egress.ts';
 import { keyPairSchema } from './schema-tenant.ts';
 import {
@@ -216,6 +217,7 @@ export const mainSchema = z
       .meta({ description: 'Data-plane threads; `auto`: the cores that it may use, at most 4.' }),
     limits: limits.prefault({}),
     fetching: fetching.prefault({}),
+    revocation: revocationSchema.prefault({}),
     audit,
     telemetry: telemetry.prefault({}),
     shutdown: z

@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { PROTOCOL_NAMES } from '../inspection/protocols.ts';
 import { addressesSchema, apiKeySchema, issuerSchema } from './schema-credentials.ts';
+import { tenantDeniedSchema } from './schema-denied.ts';
 import { bindingSchema, roleSchema } from './schema-roles.ts';
 import {
   count,
@@ -247,6 +248,7 @@ export const tenantSchema = z
     ).optional(),
     issuers: list(issuerSchema, 'Who issues this tenant’s tokens.', 32).default([]),
     apiKeys: list(apiKeySchema, 'This tenant’s API keys, as hashes.', 10_000).default([]),
+    denied: tenantDeniedSchema.optional(),
     roles: list(roleSchema, 'What may be called.').default([]),
     bindings: list(bindingSchema, 'Who has which role.', 10_000).default([]),
     quota: quota.default({}),

@@ -9,6 +9,7 @@ import {
   buildAuthorities,
   buildCertificate,
 } from './certificate-source.ts';
+import { buildDenied } from './denied.ts';
 import type { YamlDocument } from './document.ts';
 import type { FetchedAddress } from './fetched-url.ts';
 import type { FileCache } from './file-cache.ts';
@@ -81,6 +82,7 @@ function build(
   const protoset = source.protoset === undefined ? undefined : buildProtoset(scope, source, source.protoset);
   const known = new KnownMethods(source.protocols, protoset?.services);
   const { roles, bindings } = buildRoles(scope, source, displayFile, known);
+  const denied = source.denied === undefined ? undefined : buildDenied(scope, source, trustDomain, displayFile);
   const upstream = buildUpstream(scope, ['upstream'], source.upstream);
   judgeCredentials(scope, source);
   judgeMeaning(scope, source, { roles, bindings }, known);
@@ -109,6 +111,7 @@ function build(
     ...(source.deniedAddresses === undefined ? {} : { deniedAddresses: source.deniedAddresses }),
     issuers: issuers.filter((issuer) => issuer !== undefined),
     apiKeys: buildApiKeys(source),
+    ...(denied === undefined ? {} : { denied }),
     roles,
     bindings,
     quota: {

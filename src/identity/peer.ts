@@ -28,6 +28,10 @@ export interface PeerCertificate {
   readonly sha256: string;
   /** Distinguished name, one line. */
   readonly subject: string;
+  /** Upper-case hex without leading zeros. */
+  readonly serial: string;
+  /** The distinguished name of its CA, one line. */
+  readonly issuer: string;
   readonly spiffeId: string | undefined;
   /** Lower-case, in the certificate's order. */
   readonly dnsNames: readonly string[];
@@ -91,6 +95,8 @@ export function acceptPeer(
   const summary: PeerCertificate = {
     sha256: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
     subject: certificate.subject?.replaceAll('\n', ', ') ?? '',
+    serial: certificate.serialNumber.replace(/^0+(?=.)/, ''),
+    issuer: certificate.issuer?.replaceAll('\n', ', ') ?? '',
     spiffeId: names.value.spiffeId,
     dnsNames: names.value.dnsNames,
     notAfterSeconds: Math.floor(certificate.validToDate.getTime() / 1000),

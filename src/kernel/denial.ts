@@ -14,15 +14,25 @@ export type Denial =
   /** Not gRPC at all: answered as plain HTTP with 415 (wire-conventions 4.7). */
   | { readonly kind: 'content_type_unsupported'; readonly contentType: string }
   /** The client certificate chains to the tenant's CA, and still cannot identify a caller. */
-  | { readonly kind: 'certificate_unacceptable'; readonly why: string }
+  | { readonly kind: 'certificate_unacceptable'; readonly why: string; readonly revokedBy?: string }
   | { readonly kind: 'credentials_missing'; readonly accepted: readonly string[] }
-  | { readonly kind: 'token_invalid'; readonly why: string }
+  | { readonly kind: 'token_invalid'; readonly why: string; readonly revokedBy?: string }
   | { readonly kind: 'token_expired'; readonly expiredAtSeconds: number }
   /** The token is bound to another client certificate, or to none where it must be, or in a way that nobody here can check. */
   | { readonly kind: 'token_binding_mismatch'; readonly why: string }
-  | { readonly kind: 'api_key_invalid'; readonly why: 'unknown' | 'wrong_secret' | 'expired' | 'revoked' | 'malformed' }
+  | {
+      readonly kind: 'api_key_invalid';
+      readonly why: 'unknown' | 'wrong_secret' | 'expired' | 'revoked' | 'malformed';
+      readonly revokedBy?: string;
+    }
   /** A running call has lost what it was admitted by. */
-  | { readonly kind: 'authorization_expired'; readonly why: EndOfAuthorization; readonly credential: LostCredential }
+  | {
+      readonly kind: 'authorization_expired';
+      readonly why: EndOfAuthorization;
+      readonly credential: LostCredential;
+      /** What a new call with the same credentials would be refused for; absent when time has ended it. */
+      readonly because?: string;
+    }
   /**
    * An API key with the id of another tenant's, without its secret or after its end: an attempt to cross, or a guess. Which ids
    * other tenants have is not said to who cannot prove to know one, so the caller is told what is told of an unknown key.
@@ -105,10 +115,14 @@ export type EndOfAuthorization =
   /** The call has run for as long as one authentication counts with its tenant. */
   | 'lease'
   /** The sign-in is older than the role that was used allows (RFC 9470). */
-  | 'sign_in_too_old';
+  | 'sign_in_too_old'
+  /** It is on a deny list or a revocation list, or its owner has revoked it. */
+  | 'revoked'
+  /** The configuration has changed, and it does not count, or does not suffice, any more. */
+  | 'withdrawn';
 
-/** What a running call has lost. */
-export type LostCredential = 'token' | 'api key' | 'certificate';
+/** What a running call has lost; `permission`: the credentials are good, and no role gives what the call does. */
+export type LostCredential = 'token' | 'api key' | 'certificate' | 'tenant' | 'permission';
 
 /** A rate limit as configured, for the details that a refused caller is told. */
 export interface RateLimitFacts {

@@ -8,6 +8,7 @@ import type { Denial } from '../kernel/denial.ts';
 import type { CallLease } from './call-lease.ts';
 import type { Mortal } from './deadlines.ts';
 import type { LegOwner } from './leg.ts';
+import type { Reviewed } from './review.ts';
 
 /** A call that was admitted by something that may end. */
 export interface Leased {
@@ -18,12 +19,12 @@ export interface Leased {
 }
 
 /** A call, as its boundary sees it. */
-export interface Bounded extends StreamOwner, LegOwner, Mortal, Holding, Leased {
+export interface Bounded extends StreamOwner, LegOwner, Mortal, Holding, Leased, Reviewed {
   /** Ends the call, which has thrown. */
   fault(cause: unknown): void;
 }
 
-export class CallBoundary implements StreamOwner, LegOwner, Mortal, Holding, Leased {
+export class CallBoundary implements StreamOwner, LegOwner, Mortal, Holding, Leased, Reviewed {
   readonly #call: Bounded;
 
   constructor(call: Bounded) {
@@ -101,6 +102,14 @@ export class CallBoundary implements StreamOwner, LegOwner, Mortal, Holding, Lea
   lapse(denial: Denial): void {
     try {
       this.#call.lapse(denial);
+    } catch (cause) {
+      this.#contain(cause);
+    }
+  }
+
+  review(): void {
+    try {
+      this.#call.review();
     } catch (cause) {
       this.#contain(cause);
     }

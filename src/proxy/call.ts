@@ -10,7 +10,8 @@ import { type Denial, deny } from '../kernel/denial.ts';
 import type { Result } from '../kernel/result.ts';
 import { type CallLease, callLease } from './call-lease.ts';
 import type { CallServices } from './call-services.ts';
-import { type Admission, admit, permitMessage } from './pipeline.ts';
+import { LOST_TENANT, lostAuthorization } from './lost-authorization.ts';
+import { type Admission, admit, permitMessage, readmit } from './pipeline.ts';
 import { RelayedCall } from './relayed-call.ts';
 import { whyUnreadable } from './request-head.ts';
 import { RequestSide, type RequestSideOwner } from './request-side.ts';
@@ -23,6 +24,8 @@ import { UpstreamLeg } from './upstream-leg.ts';
 export interface CallHost {
   /** Its lease ends then, in microseconds; Infinity: never. */
   leased(until: number): void;
+  /** Its tenant as of now; undefined: it is configured no more. */
+  tenant(): TenantRuntime | undefined;
   /** It is over. */
   ended(): void;
 }
@@ -33,8 +36,13 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
   readonly #host: CallHost;
   readonly #request = new RequestSide(this);
   #admission: Admission | undefined;
+  /** What its last message was allowed. */
+  #permitted: Permit | undefined;
   /** Until when the roles that its messages needed may be used. */
   #permitUntil = Number.POSITIVE_INFINITY;
+  /** By whose gates it was last judged, and what had been revoked by then. */
+  #judge: TenantRuntime;
+  #judgedAt: number;
 
   constructor(
     services: CallServices,
@@ -57,6 +65,8 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
     this.#tenant = tenant;
     this.#peer = peer;
     this.#host = host;
+    this.#judge = tenant;
+    this.#judgedAt = tenant.revocationEpoch;
   }
 
   /** Begins the call. Separate from construction: the stream must know its owner before it can be answered. */
@@ -67,7 +77,13 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
     const admitted = admit(block, this.#peer, this.#tenant.gates, this.trail);
     this.limitTime(this.trail.head?.timeoutMicros);
     if (admitted instanceof Promise) {
-      admitted.then((settled) => this.#admitted(settled)).catch((cause: unknown) => this.fault(cause));
+      admitted
+        .then((settled) => {
+          this.#admitted(settled);
+          // The configuration may have changed while its credential was verified.
+          this.review();
+        })
+        .catch((cause: unknown) => this.fault(cause));
     } else this.#admitted(admitted);
   }
 
@@ -101,13 +117,30 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
     return callLease({
       caller,
       startedAt: this.trail.startedAt,
-      maxMs: this.#tenant.config.leaseMs,
+      maxMs: this.#judge.config.leaseMs,
       permitUntil: Math.min(permit.until, this.#permitUntil),
     });
   }
 
   protected verifiedTenant(): string {
     return this.trail.caller?.tenant.id ?? '';
+  }
+
+  /** Judges a call that runs again, if its tenant's configuration or what is revoked is another than when it was last judged. */
+  override review(): void {
+    const admission = this.#admission;
+    if (admission === undefined || this.phase.at === 'done') return;
+    const tenant = this.#host.tenant();
+    if (tenant === undefined) return this.lapse(LOST_TENANT);
+    if (tenant === this.#judge && tenant.revocationEpoch === this.#judgedAt) return;
+    const again = readmit(admission, this.#permitted, this.#peer, tenant.gates, this.services.now());
+    if (!again.ok) return this.lapse(lostAuthorization(again.error));
+    this.#judge = tenant;
+    this.#judgedAt = tenant.revocationEpoch;
+    this.#admission = again.value.admission;
+    this.#permitted = again.value.permitted;
+    this.#permitUntil = this.#permitted?.until ?? Number.POSITIVE_INFINITY;
+    this.#host.leased(this.#leaseOf(this.#admission).until);
   }
 
   // --- the request's way
@@ -129,8 +162,10 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
   }
 
   permit(admission: Admission, message: RequestedModels): Result<Permit, Denial> {
-    const verdict = permitMessage(admission, message, this.#tenant.gates, this.trail);
-    if (verdict.ok && verdict.value.until < this.#permitUntil) {
+    const verdict = permitMessage(this.#admission ?? admission, message, this.#judge.gates, this.trail);
+    if (!verdict.ok) return verdict;
+    this.#permitted = verdict.value;
+    if (verdict.value.until < this.#permitUntil) {
       this.#permitUntil = verdict.value.until;
       this.#host.leased(this.#permitUntil);
     }

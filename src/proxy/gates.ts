@@ -7,7 +7,7 @@ import type { Presented } from '../authn/credentials.ts';
 import type { MethodPermit, Permit } from '../authz/authorizer.ts';
 import type { Peer } from '../identity/peer.ts';
 import type { MethodEntry } from '../inspection/method-table.ts';
-import type { Denial } from '../kernel/denial.ts';
+import type { Denial, Denied } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import type { Result } from '../kernel/result.ts';
 import type { Lease } from '../quota/quota-gate.ts';
@@ -18,6 +18,10 @@ export interface Gates {
     presented: Presented,
     now: EpochMicros,
   ): Result<Caller, Denial> | Promise<Result<Caller, Denial>>;
+  /** Who makes a call that runs, as of now. */
+  reauthenticate(caller: Caller, peer: Peer, presented: Presented, now: EpochMicros): Result<Caller, Denial>;
+  /** Why a certificate may not be used any more, whatever comes with it; undefined: it may. */
+  revoked(peer: Peer, now: EpochMicros): Denied | undefined;
   method(path: string): MethodEntry | undefined;
   authorize(caller: Caller, method: MethodEntry, now: EpochMicros): Result<MethodPermit, Denial>;
   model(permit: MethodPermit, model: string, version: string): Result<Permit, Denial>;

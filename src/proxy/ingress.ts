@@ -85,6 +85,11 @@ export class Ingress {
     await Promise.all(this.#all().map((listener) => listener.close()));
   }
 
+  /** Something that was good may be revoked: calls that run are judged again. */
+  review(): void {
+    for (const listener of this.#all()) listener.review();
+  }
+
   get connections(): number {
     return this.#all().reduce((sum, listener) => sum + listener.connections, 0);
   }

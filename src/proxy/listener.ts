@@ -12,16 +12,21 @@ import type { ConnectionLimits } from '../http2/limits.ts';
 import { establishedProblem, handshakeRefusal, listenerTlsOptions } from '../identity/listener-tls.ts';
 import { acceptPeer, type Peer } from '../identity/peer.ts';
 import { TlsContexts } from '../identity/tls-contexts.ts';
+import type { Denial } from '../kernel/denial.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import type { Turn } from '../kernel/turn.ts';
+import type { CallBoundary } from './call-boundary.ts';
 import type { CallServices } from './call-services.ts';
 import { clientConnectionOptions } from './client-connection-options.ts';
 import { ConnectionAge } from './connection-age.ts';
 import { CoolOff } from './cool-off.ts';
+import { describe } from './describe-denial.ts';
 import { acceptedSocket, Door } from './door.ts';
 import { Drain, letQueueIn } from './drain.ts';
 import { Entrance, type Remote } from './entrance.ts';
+import { LOST_TENANT, lostAuthorization } from './lost-authorization.ts';
 import type { Refusals } from './refusals.ts';
+import { Review } from './review.ts';
 import { Session, type SessionHost } from './session.ts';
 import type { TenantRuntime } from './tenant-runtime.ts';
 import type { Tenants } from './tenants.ts';
@@ -54,6 +59,7 @@ export class Listener implements SessionHost {
   #minTlsVersion: ListenerConfig['minTlsVersion'];
   /** What a peer was let in with, to be judged again when its tenant's trust changes. */
   readonly #certificates = new WeakMap<Peer, X509Certificate>();
+  readonly #review = new Review();
   readonly #idleSweep: NodeJS.Timeout;
   #drain: Drain | undefined;
   #drained: Promise<number> | undefined;
@@ -163,21 +169,35 @@ export class Listener implements SessionHost {
     this.#entrance.apply(generation.listener?.proxyProtocol);
     this.#applyTls(generation.listener);
     this.#contexts.retain((id, digest) => this.#options.tenants.config(id)?.digest === digest);
-    if (retrust.length === 0) return;
-    const ids = new Set(retrust);
+    if (retrust.length > 0) this.#lookAgain(new Set(retrust));
+    this.review();
+  }
+
+  /** Calls that run are judged again where that may come out otherwise, by what their tenants are and what is revoked now. */
+  review(): void {
+    this.#review.begin(unjudged(this.#sessions));
+  }
+
+  #lookAgain(ids: ReadonlySet<TenantId>): void {
     for (const session of this.#sessions) {
-      if (!ids.has(session.peer.claim.id) || this.#isTrusted(session)) continue;
+      const { id } = session.peer.claim;
+      if (!ids.has(id)) continue;
+      const lost = this.#lost(session);
+      // A server name that is another's now is no credential: what was begun by it may end.
+      if (lost === undefined && this.#options.tenants.claimed(session.serverName)?.id === id) continue;
+      if (lost !== undefined) session.lapse(lost);
       session.distrust();
       session.drain();
     }
   }
 
-  /** Whether this peer would be let in now. */
-  #isTrusted({ peer, serverName }: Session): boolean {
+  /** Why this peer would not be let in now. */
+  #lost({ peer }: Session): Denial | undefined {
     const tenant = this.tenant(peer.claim.id);
-    if (tenant === undefined || this.#options.tenants.claimed(serverName)?.id !== peer.claim.id) return false;
+    if (tenant === undefined || tenant.config.slot !== peer.claim.slot) return LOST_TENANT;
     const certificate = this.#certificates.get(peer);
-    return certificate !== undefined && this.#judge(certificate, peer, tenant).ok;
+    const judged = certificate === undefined ? undefined : this.#judge(certificate, peer, tenant);
+    return judged?.ok === false ? lostAuthorization(judged.error) : undefined;
   }
 
   #judge(
@@ -286,6 +306,10 @@ export class Listener implements SessionHost {
       return this.#refuse(socket, serverName, 'TLS_CLIENT_CERT_UNACCEPTABLE', why);
     }
     if (this.#isCoolingOff(config.id, remote.address)) return this.#refuse(socket, serverName, 'COOLING_OFF', '');
+    const revoked = tenant.gates.revoked(peer.value, this.#options.turn.now());
+    if (revoked !== undefined) {
+      return this.#refuse(socket, serverName, 'TLS_CLIENT_CERT_REVOKED', describe(revoked.error));
+    }
     this.#certificates.set(peer.value, certificate);
     this.#begin(socket, peer.value, serverName, tenant);
   }
@@ -326,4 +350,9 @@ export class Listener implements SessionHost {
     const tenantClaim = serverName === '' ? '' : (this.#options.tenants.claimed(serverName)?.id ?? '');
     this.refusals.add({ reason, serverName, tenantClaim, peerAddress, detail });
   }
+}
+
+/** Of each session when its turn comes: it may have ended by then. */
+function* unjudged(sessions: Iterable<Session>): Generator<CallBoundary> {
+  for (const session of sessions) yield* session.unjudged();
 }

@@ -14,6 +14,7 @@ import type { Peer } from '../identity/peer.ts';
 import type { ModelTarget, RequestedModels } from '../inspection/message-inspector.ts';
 import type { MethodEntry } from '../inspection/method-table.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
+import type { EpochMicros } from '../kernel/ids.ts';
 import { ok, type Result } from '../kernel/result.ts';
 import type { Lease } from '../quota/quota-gate.ts';
 import type { Gates } from './gates.ts';
@@ -27,6 +28,13 @@ export interface Admission {
   readonly method: MethodEntry;
   readonly permit: MethodPermit;
   readonly lease: Lease;
+}
+
+/** A call that may go on. */
+export interface Readmission {
+  readonly admission: Admission;
+  /** What its last message is allowed now; undefined: none was, or its method reads no model. */
+  readonly permitted: Permit | undefined;
 }
 
 type Admitted = Result<Admission, Denial>;
@@ -79,6 +87,30 @@ function admitCaller(
   if (!lease.ok) return trail.fail('reserve', lease);
   trail.pass('reserve');
   return ok({ head, caller: caller.value, method, permit: permit.value, lease: lease.value });
+}
+
+/**
+ * Decides again on a call that runs, when its tenant's configuration or what is revoked has changed: who makes it, and whether they may,
+ * as for a new call. What it has reserved stays; `permitted` is what its last message was allowed.
+ */
+export function readmit(
+  admission: Admission,
+  permitted: Permit | undefined,
+  peer: Peer,
+  gates: Gates,
+  now: EpochMicros,
+): Result<Readmission, Denial> {
+  const { head, method } = admission;
+  const presented = parseCredentials(head.authorization, head.apiKey);
+  if (!presented.ok) return presented;
+  const caller = gates.reauthenticate(admission.caller, peer, presented.value, now);
+  if (!caller.ok) return caller;
+  const permit = gates.authorize(caller.value, method, now);
+  if (!permit.ok) return permit;
+  const again = { ...admission, caller: caller.value, permit: permit.value };
+  if (permitted === undefined || !method.readsModel) return ok({ admission: again, permitted: undefined });
+  const model = gates.model(permit.value, permitted.model, permitted.version);
+  return model.ok ? ok({ admission: again, permitted: model.value }) : model;
 }
 
 /**

@@ -28,6 +28,10 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
     return undefined;
   }
 
+  review(): void {
+    // Nor are they judged again.
+  }
+
   /** What is no gRPC gets the answer that HTTP gives, and when HTTP gives it: its request is heard out, unless that is long. */
   protected turnAway(denial: Denial): void {
     if (denial.kind !== 'content_type_unsupported' || this.stream.remoteEnded) return this.refuse(denial);

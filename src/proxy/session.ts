@@ -12,6 +12,7 @@ import type {
 } from '../http2/contract.ts';
 import { ErrorCode } from '../http2/error-code.ts';
 import type { Peer } from '../identity/peer.ts';
+import type { Denial } from '../kernel/denial.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import { Call, type CallHost } from './call.ts';
 import { CallBoundary } from './call-boundary.ts';
@@ -40,9 +41,13 @@ export class Session implements ConnectionOwner, Holding {
   #connection: Connection | undefined;
   #age: ConnectionAge | undefined;
   #distrusted = false;
+  /** By which configuration its calls were last judged, and what had been revoked by then. */
+  #judge: TenantRuntime | undefined;
+  #judgedAt: number;
   /** One for all of its calls. */
   readonly #callHost: CallHost = {
     leased: (until) => this.#leases.note(until),
+    tenant: () => this.#tenant(),
     ended: () => {
       this.#calls -= 1;
     },
@@ -57,6 +62,8 @@ export class Session implements ConnectionOwner, Holding {
     this.peer = peer;
     this.serverName = serverName;
     this.occupancy = occupancy;
+    this.#judge = this.#tenant();
+    this.#judgedAt = this.#judge?.revocationEpoch ?? -1;
   }
 
   /** Calls in progress. */
@@ -70,11 +77,8 @@ export class Session implements ConnectionOwner, Holding {
   }
 
   onStream(stream: Stream, block: HeaderBlock, endStream: boolean): StreamOwner {
-    const tenant = this.#host.tenant(this.peer.claim.id);
-    // A tenant that was removed and is back is another one: its slot says so.
-    if (tenant === undefined || tenant.config.slot !== this.peer.claim.slot) {
-      return this.#refuseStream(stream, 'TENANT_REMOVED');
-    }
+    const tenant = this.#tenant();
+    if (tenant === undefined) return this.#refuseStream(stream, 'TENANT_REMOVED');
     if (this.#distrusted) return this.#refuseStream(stream, 'PEER_NO_LONGER_TRUSTED');
     const call = new Call(this.#host.services(), tenant, this.peer, stream, block, this.#callHost);
     this.#calls += 1;
@@ -86,9 +90,34 @@ export class Session implements ConnectionOwner, Holding {
     return call.boundary;
   }
 
-  /** The tenant's trust has changed, and this peer's certificate has no place in it: it begins no more calls. */
+  /** The tenant as of now. One that was removed and is back is another one: its slot says so. */
+  #tenant(): TenantRuntime | undefined {
+    const tenant = this.#host.tenant(this.peer.claim.id);
+    return tenant?.config.slot === this.peer.claim.slot ? tenant : undefined;
+  }
+
+  /** The tenant's trust has changed, and this peer has no place in it: it begins no more calls. */
   distrust(): void {
     this.#distrusted = true;
+  }
+
+  /** Ends all of its calls: what the connection was let in by does not count any more. */
+  lapse(denial: Denial): void {
+    for (const call of this.#running()) call.lapse(denial);
+  }
+
+  /**
+   * The calls that are to be judged again, since the tenant's configuration or what is revoked is another than at the last time. A
+   * client whose certificate is revoked is asked to go.
+   */
+  unjudged(): readonly CallBoundary[] {
+    const tenant = this.#tenant();
+    const epoch = tenant?.revocationEpoch ?? -1;
+    if (tenant === this.#judge && epoch === this.#judgedAt) return NO_CALLS;
+    this.#judge = tenant;
+    this.#judgedAt = epoch;
+    if (tenant?.gates.revoked(this.peer, this.#host.services().now()) !== undefined) this.drain();
+    return this.#running();
   }
 
   /** Its calls, with what each holds. */
@@ -154,6 +183,7 @@ export class Session implements ConnectionOwner, Holding {
   }
 }
 
+const NO_CALLS: readonly CallBoundary[] = [];
 const NOT_READ = 'memory is full, and its output is not read';
 
 const REFUSED: StreamOwner = {

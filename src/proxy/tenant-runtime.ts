@@ -4,6 +4,7 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { Authenticator, type CredentialDirectory } from '../authn/authenticator.ts';
+import type { Revocations } from '../authn/revocations.ts';
 import { Authorizer } from '../authz/authorizer.ts';
 import { ByteAccount } from '../buffers/byte-account.ts';
 import type { Pressure } from '../buffers/pressure.ts';
@@ -29,6 +30,8 @@ export interface TenantResources {
   readonly pressure?: Pressure;
   readonly slabReserve: SlabReserve;
   readonly directory: CredentialDirectory;
+  /** What is revoked for all tenants; absent: nothing is. */
+  readonly revocations?: Revocations | undefined;
   readonly limits: LimitsConfig;
   readonly probes: HealthProbes;
   /** How documents about credentials are fetched; absent: from public addresses only. */
@@ -51,11 +54,13 @@ export class TenantRuntime {
   readonly occupancy: Occupancy;
   /** What its connections to the model server were made from. */
   readonly #poolSource: string;
+  readonly #revocations: Revocations | undefined;
 
   /** `previous` lends what need not change: the account, the buffers, and the upstream connections if they would be made the same. */
   constructor(config: TenantConfig, resources: TenantResources, previous: TenantRuntime | undefined) {
     this.config = config;
     this.gates = gatesOf(config, resources);
+    this.#revocations = resources.revocations;
     this.account = previous?.account ?? this.#newAccount(resources);
     this.account.setLimit(config.byteAccountBytes);
     this.slabs = previous?.slabs ?? new Slabs(resources.slabReserve, undefined, this.account);
@@ -65,6 +70,11 @@ export class TenantRuntime {
     // After the new one is there: a health check that both have goes on.
     if (previous !== undefined && previous.pool !== this.pool) previous.pool.drain();
     this.occupancy = previous?.occupancy ?? { connections: 0 };
+  }
+
+  /** Counts up when something that was good may have been revoked for all tenants. */
+  get revocationEpoch(): number {
+    return this.#revocations?.epoch ?? 0;
   }
 
   /** Gives back the memory that its next call can do without. */
@@ -112,17 +122,19 @@ export function poolSource(
 /** Compiles the gates that a configuration stands for. */
 export function gatesOf(
   config: TenantConfig,
-  resources: Pick<TenantResources, 'tables' | 'directory' | 'fetch'>,
+  resources: Pick<TenantResources, 'tables' | 'directory' | 'fetch' | 'revocations'>,
 ): Gates {
   const methods = new MethodTable(config.opaqueServices, {
     services: new Map([...servicesOf(config.protocols ?? ['triton']), ...protosetServices(config)]),
     model: config.servedModel ?? '',
   });
-  const authenticator = new Authenticator(config, resources.directory, { fetch: resources.fetch });
+  const authenticator = new Authenticator(config, resources.directory, resources);
   const authorizer = new Authorizer(config);
   const quota = new QuotaGate(resources.tables, config);
   return {
     authenticate: (peer, presented, now) => authenticator.authenticate(peer, presented, now),
+    reauthenticate: (caller, peer, presented, now) => authenticator.reauthenticate(caller, peer, presented, now),
+    revoked: (peer, now) => authenticator.revoked(peer, now),
     method: (path) => methods.find(path),
     authorize: (caller, method, now) => authorizer.method(caller, method, now),
     model: (permit, model, version) => authorizer.model(permit, model, version),

@@ -4,6 +4,7 @@
  */
 import { BroadcastChannel, parentPort, workerData } from 'node:worker_threads';
 import { AuditLog } from '../audit/log.ts';
+import { Revocations } from '../authn/revocations.ts';
 import { Ceiling } from '../buffers/ceiling.ts';
 import { Pressure } from '../buffers/pressure.ts';
 import { SlabReserve } from '../buffers/slabs.ts';
@@ -60,6 +61,7 @@ const egressTables = attachSharedState(birth.egressShared, birth.index);
 const pressure = new Pressure();
 const egressPressure = new Pressure();
 const documents = new DocumentFetcher(birth.generation.fetching?.allowAddresses);
+const revocations = new Revocations(birth.generation.denied);
 const tenants = new Tenants({
   turn,
   tables,
@@ -67,6 +69,7 @@ const tenants = new Tenants({
   slabReserve,
   limits: birth.generation.limits,
   fetch: documents.fetch,
+  revocations,
 });
 tenants.apply(birth.generation);
 
@@ -140,6 +143,7 @@ async function applyChange(change: GenerationChange): Promise<void> {
   const generation = change.settings;
   current = generation.number;
   documents.allow(generation.fetching?.allowAddresses ?? []);
+  revocations.deny(generation.denied ?? []);
   tenants.setLimits(generation.limits);
   const retrust = tenants.change([...coming, ...change.tenants], change.removed);
   coming = [];

@@ -53,6 +53,12 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     ],
   },
   {
+    file: 'src/config/schema-denied.ts',
+    name: 'MAX_DENIED',
+    attack: 'A deny list that grows for ever, and goes to every worker with every change',
+    test: ['unit/config/denied.test.ts', 'of %i entries is refused: %s'],
+  },
+  {
     file: 'src/config/schema-egress.ts',
     name: 'MAX_EGRESS_LISTENERS',
     attack: 'A mistake that binds ports without end',
@@ -137,7 +143,7 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
   },
   {
     file: 'src/authn/token-claims.ts',
-    name: 'MAX_SUBJECT_LENGTH',
+    name: 'MAX_NAME_LENGTH',
     attack: 'Callers whose names fill the log',
     test: ['unit/authn/token-claims.test.ts', 'a subject of 256 characters', 'sub is not a name'],
   },

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { CallRecord } from '../../src/audit/record.ts';
 import type { SegmentFiles } from '../../src/audit/segment-files.ts';
 import type { Generation, LimitsConfig, ListenerConfig, TenantConfig } from '../../src/config/generation.ts';
+import type { DocumentFetch } from '../../src/fetching/document-fetch.ts';
 import type { ConnectionLimits } from '../../src/http2/limits.ts';
 import { INFERENCE_SERVICE } from '../../src/inspection/inference-methods.ts';
 import { tenantUsage } from '../../src/quota/shared-state.ts';
@@ -58,6 +59,7 @@ export interface GroundOptions {
   readonly listener?: Partial<ListenerConfig>;
   readonly files?: SegmentFiles;
   readonly connectionLimits?: Partial<ConnectionLimits>;
+  readonly fetch?: DocumentFetch;
 }
 
 export class HostileGround {
@@ -85,7 +87,7 @@ export class HostileGround {
     const acme = fakeTenant('acme');
     const globex = fakeTenant('globex');
     const generation = groundGeneration(options, [acme, globex], upstream);
-    const sidecar = await InProcessSidecar.start(generation, options.files, options.connectionLimits);
+    const sidecar = await InProcessSidecar.start(generation, options.files, options.connectionLimits, options.fetch);
     return new HostileGround(options, [acme, globex], upstream, sidecar);
   }
 

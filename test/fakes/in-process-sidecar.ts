@@ -6,10 +6,12 @@ import { AuditLog } from '../../src/audit/log.ts';
 import { readRecords } from '../../src/audit/reader.ts';
 import type { AuditRecord, CallRecord, RefusalRecord } from '../../src/audit/record.ts';
 import { diskFiles, type SegmentFiles } from '../../src/audit/segment-files.ts';
+import { Revocations } from '../../src/authn/revocations.ts';
 import { Ceiling, type Holding } from '../../src/buffers/ceiling.ts';
 import { Pressure } from '../../src/buffers/pressure.ts';
 import { SlabReserve } from '../../src/buffers/slabs.ts';
 import type { Generation, LimitsConfig, ListenerConfig, TenantConfig } from '../../src/config/generation.ts';
+import type { DocumentFetch } from '../../src/fetching/document-fetch.ts';
 import { DocumentFetcher } from '../../src/fetching/document-fetch.ts';
 import type { ConnectionLimits } from '../../src/http2/limits.ts';
 import { systemClock } from '../../src/kernel/clock.ts';
@@ -75,6 +77,7 @@ export class InProcessSidecar {
   readonly auditDirectory: string;
   readonly #ceiling: Ceiling;
   readonly #audit: AuditLog;
+  readonly #revocations: Revocations;
   readonly #refusals: Refusals;
   readonly #turn: Turn;
   #generation: Generation;
@@ -87,6 +90,7 @@ export class InProcessSidecar {
     readonly shared: SharedState;
     readonly auditDirectory: string;
     readonly audit: AuditLog;
+    readonly revocations: Revocations;
     readonly refusals: Refusals;
     readonly turn: Turn;
     readonly generation: Generation;
@@ -98,6 +102,7 @@ export class InProcessSidecar {
     this.auditDirectory = parts.auditDirectory;
     this.#ceiling = parts.ceiling;
     this.#audit = parts.audit;
+    this.#revocations = parts.revocations;
     this.#refusals = parts.refusals;
     this.#turn = parts.turn;
     this.#generation = parts.generation;
@@ -105,12 +110,13 @@ export class InProcessSidecar {
 
   /**
    * `files`: the disk under the audit log, for tests of what happens when it fails. `connectionLimits`: what differs from the
-   * engine's defaults, for tests of its time limits.
+   * engine's defaults, for tests of its time limits. `fetch`: how key sets are fetched; absent: from public addresses only.
    */
   static async start(
     generation: Generation,
     files: SegmentFiles = diskFiles,
     connectionLimits: Partial<ConnectionLimits> = {},
+    fetch?: DocumentFetch,
   ): Promise<InProcessSidecar> {
     const turn = new Turn(systemClock);
     const auditDirectory = emptyDirectory();
@@ -134,8 +140,17 @@ export class InProcessSidecar {
     const tables = attachSharedState(shared, 0);
     const pressure = new Pressure();
     const slabReserve = new SlabReserve();
-    const { fetch } = new DocumentFetcher(generation.fetching?.allowAddresses);
-    const tenants = new Tenants({ turn, tables, pressure, slabReserve, limits: generation.limits, fetch });
+    const documents = new DocumentFetcher(generation.fetching?.allowAddresses);
+    const revocations = new Revocations(generation.denied);
+    const tenants = new Tenants({
+      revocations,
+      turn,
+      tables,
+      pressure,
+      slabReserve,
+      limits: generation.limits,
+      fetch: fetch ?? documents.fetch,
+    });
     tenants.apply(generation);
     const services: CallServices = {
       now,
@@ -158,7 +173,19 @@ export class InProcessSidecar {
       ledgers: [{ tables, pressure, holdings, connections, trim: (slots) => tenants.trim(slots) }],
       wakeOthers: () => undefined,
     });
-    const parts = { port, listener, tenants, ceiling, shared, auditDirectory, audit, refusals, turn, generation };
+    const parts = {
+      revocations,
+      port,
+      listener,
+      tenants,
+      ceiling,
+      shared,
+      auditDirectory,
+      audit,
+      refusals,
+      turn,
+      generation,
+    };
     return new InProcessSidecar(parts);
   }
 
@@ -170,6 +197,7 @@ export class InProcessSidecar {
   /** The same; resolves when nobody can connect to an address that is left, and who is there has been asked to go. */
   async applied(generation: Generation): Promise<void> {
     this.#generation = { ...generation, number: this.#generation.number + 1 };
+    this.#revocations.deny(generation.denied ?? []);
     this.tenants.setLimits(generation.limits);
     const done = this.listener.apply(this.#generation, this.tenants.apply(this.#generation));
     this.#ceiling.setLimit(generation.limits.maxHeldBytes);

@@ -8,6 +8,7 @@ import type { X509Certificate } from 'node:crypto';
 import { GATES } from '../../audit/codec.ts';
 import type { GateName } from '../../audit/record.ts';
 import { Directory } from '../../authn/directory.ts';
+import { Revocations } from '../../authn/revocations.ts';
 import { parseCertificates } from '../../config/certificates.ts';
 import type { Generation, TenantConfig } from '../../config/generation.ts';
 import { DocumentFetcher } from '../../fetching/document-fetch.ts';
@@ -19,7 +20,7 @@ import { err, ok, type Result } from '../../kernel/result.ts';
 import { attachSharedState, createSharedState } from '../../quota/shared-state.ts';
 import { describe } from '../describe-denial.ts';
 import { admit, permitMessage } from '../pipeline.ts';
-import { gatesOf, trustedCas } from '../tenant-runtime.ts';
+import { gatesOf, type TenantResources, trustedCas } from '../tenant-runtime.ts';
 import { Trail } from '../trail.ts';
 import { type Assumed, assumeCertificate, assumeKey, assumeToken } from './assumed-credentials.ts';
 import { gateText, type Outcome } from './gate-text.ts';
@@ -65,7 +66,7 @@ export interface RefusalExplanation {
 
 /** Explains a call under a configuration, or says why it cannot be asked. A key set by URL is fetched, as for a call. */
 export async function explain(
-  { tenants, fetching }: Pick<Generation, 'tenants' | 'fetching'>,
+  { tenants, fetching, denied }: Pick<Generation, 'tenants' | 'fetching' | 'denied'>,
   question: Question,
 ): Promise<Result<Explanation, string>> {
   const tenant = tenants.find(({ id }) => id === question.tenant);
@@ -73,7 +74,8 @@ export async function explain(
   const presented = present({ ...tenant, slot: 0 }, question);
   if (!presented.ok) return presented;
   const others = tenants.filter((other) => other !== tenant);
-  return ok(await run(presented.value, others, question, new DocumentFetcher(fetching?.allowAddresses)));
+  const { fetch } = new DocumentFetcher(fetching?.allowAddresses);
+  return ok(await run(presented.value, others, question, { fetch, revocations: new Revocations(denied) }));
 }
 
 function noTenant(id: string, tenants: readonly TenantConfig[]): string {
@@ -164,11 +166,11 @@ async function run(
   { tenant, peer, headers, assumed }: PresentedCall,
   others: readonly TenantConfig[],
   question: Question,
-  { fetch }: DocumentFetcher,
+  access: Pick<TenantResources, 'fetch' | 'revocations'>,
 ): Promise<Explanation> {
   const state = createSharedState({ tenantSlots: 1, workers: 1, epoch: question.now });
   const tables = attachSharedState(state, 0);
-  const gates = gatesOf(tenant, { tables, directory: new Directory([tenant, ...others]), fetch });
+  const gates = gatesOf(tenant, { tables, directory: new Directory([tenant, ...others]), ...access });
   const fullName = fullMethodName(question.method, tenant);
   const method = gates.method(`/${fullName}`);
   const target = {
@@ -202,10 +204,9 @@ async function run(
   };
 
   async function decide(): Promise<Outcome> {
-    if (!peer.ok) {
-      trail.fail('identify', peer);
-      return { ...outcome, denial: peer.error };
-    }
+    if (!peer.ok) return { ...outcome, denial: trail.fail('identify', peer).error };
+    const revoked = gates.revoked(peer.value, question.now);
+    if (revoked !== undefined) return { ...outcome, denial: trail.fail('identify', revoked).error };
     const admission = await admit(headers, peer.value, gates, trail);
     if (!admission.ok) return { ...outcome, denial: admission.error, caller: trail.caller };
     admission.value.lease.settle();

@@ -69,6 +69,10 @@ export function remedyOf(denial: Denial, refused: Refused): Remedy {
 
 function forCredential(denial: Denial, { tenant }: Refused): Remedy {
   const why = describe(denial);
+  if ('revokedBy' in denial && denial.revokedBy !== undefined) {
+    const allow = [`the entry ${denial.revokedBy} removed, or credentials that are not revoked`];
+    return { why: `it is revoked by ${denial.revokedBy}`, allow };
+  }
   switch (denial.kind) {
     case 'token_invalid':
       return { why: `the token is not valid: ${denial.why}`, allow: [`a valid token of ${issuersOf(tenant)}`] };
@@ -116,7 +120,7 @@ function forCredential(denial: Denial, { tenant }: Refused): Remedy {
         allow: [`a client certificate of a CA in clientCa (${place(tenant, 'clientCa')}) that fits`],
       };
     case 'authorization_expired':
-      return { why: lost(denial), allow: [renewal(denial, tenant)] };
+      return { why: lostBy(denial), allow: [renewal(denial, tenant)] };
     case 'policy_unavailable':
       return { why, allow: [`${denial.source} must be reachable from here`] };
     default:
@@ -126,7 +130,7 @@ function forCredential(denial: Denial, { tenant }: Refused): Remedy {
 
 type Lost = Extract<Denial, { kind: 'authorization_expired' }>;
 
-function lost({ why, credential }: Lost): string {
+function lostBy({ why, credential, because }: Lost): string {
   switch (why) {
     case 'expired':
       return `the ${credential} expired while the call ran`;
@@ -134,6 +138,10 @@ function lost({ why, credential }: Lost): string {
       return 'the call ran for as long as one authentication counts with its tenant';
     case 'sign_in_too_old':
       return 'the sign-in became too old for the role while the call ran';
+    case 'revoked':
+      return `the ${credential} was revoked while the call ran: ${because ?? ''}`;
+    case 'withdrawn':
+      return `the configuration changed while the call ran, and a new call would be refused: ${because ?? credential}`;
   }
 }
 
@@ -145,6 +153,10 @@ function renewal({ why, credential }: Lost, tenant: TenantConfig): string {
       return `a new call before the lease ends, or a longer lease (${tenant.file})`;
     case 'sign_in_too_old':
       return 'a new call with a token of a more recent sign-in';
+    case 'revoked':
+      return 'a new call with credentials that are not revoked';
+    case 'withdrawn':
+      return 'ask about a new call with the same credentials: what it would be refused for is why this one ended';
   }
 }
 

@@ -33,8 +33,19 @@ test('good claims give the subject and the end of the token, skew included', () 
       expiresAt: micros(NOW + 60 + SKEW),
       boundTo: undefined,
       strength: { scope: '', acr: undefined, amr: [], authTimeSeconds: undefined },
+      sessions: [],
     },
   });
+});
+
+test('a token’s session and its own id are what a deny list may name, where they are names', () => {
+  const sessions = (claims: object): unknown => {
+    const checked = checkClaims({ ...good, ...claims }, issuer, tenantId('acme'), micros(NOW));
+    return checked.ok ? checked.value.sessions : checked.error;
+  };
+  expect(sessions({ sid: 's', jti: 'j' })).toEqual(['s', 'j']);
+  expect(sessions({ sid: 7, jti: 'a'.repeat(256) })).toEqual(['a'.repeat(256)]);
+  expect(sessions({ sid: '', jti: 'a'.repeat(257) })).toEqual([]);
 });
 
 test.each<[string, object]>([

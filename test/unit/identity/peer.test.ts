@@ -70,6 +70,8 @@ test('the client of a tenant is accepted, with the facts of its certificate', ()
   expect(result.value.certificate).toEqual({
     sha256: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
     subject: 'CN=acme client',
+    serial: certificate.serialNumber.replace(/^0+/, ''),
+    issuer: 'CN=acme test CA',
     spiffeId: pki.spiffeId,
     dnsNames: [],
     notAfterSeconds: certificate.validToDate.getTime() / 1000,

@@ -17,6 +17,7 @@ class PoisonedCall implements Bounded {
   heldBytes = 0;
   lease = undefined;
   lapse = poison;
+  review = poison;
   upstreamHeaders = poison;
   onResponseHeaders = poison;
   onResponseData = poison;
@@ -46,6 +47,7 @@ const REACTIONS: readonly (readonly [string, (edge: CallBoundary) => void])[] = 
   ['the deadline', (edge) => edge.expire()],
   ['the ceiling', (edge) => edge.shed({ kind: 'buffer_exceeded', heldBytes: 2, limitBytes: 1 })],
   ["the lease's end", (edge) => edge.lapse({ kind: 'draining' })],
+  ['a review', (edge) => edge.review()],
   ['response headers', (edge) => edge.onResponseHeaders([], false)],
   ['response DATA', (edge) => edge.onResponseData(CHUNK, false)],
   ['taken bytes', (edge) => edge.onRequestTaken(1)],

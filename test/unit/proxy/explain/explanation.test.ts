@@ -465,3 +465,35 @@ describe('whatever the roles and whoever asks', () => {
     ]);
   }, 60_000);
 });
+
+describe('of a credential that is revoked', () => {
+  const denied = (kind: 'spiffe' | 'key' | 'subject', value: string): TenantConfig => ({
+    ...acme.config,
+    denied: [{ kind, value, source: 'tenants/acme.yaml:9 denied[0]' }],
+  });
+
+  test.each([
+    ['a certificate', denied('spiffe', 'spiffe://acme.example/x'), 'identify', 'CERTIFICATE_UNACCEPTABLE', {}],
+    ['a subject', denied('subject', 'alice'), 'authenticate', 'TOKEN_INVALID', subject('alice')],
+    [
+      'a key',
+      denied('key', 'acme-key'),
+      'authenticate',
+      'API_KEY_INVALID',
+      as({ apiKey: { kind: 'assumed', id: 'acme-key' } }),
+    ],
+  ])('%s, the entry is named that revokes it', async (_name, tenant, gate, reason, asked) => {
+    const certificate = { kind: 'assumed', name: 'spiffe://acme.example/x' } as const;
+    const question = 'credentials' in asked ? asked : as({ certificate });
+    const answer = await explained(question, tenant);
+    expect(answer.verdict).toBe('denied');
+    expect(answer.gates.find(({ verdict }) => verdict === 'deny')?.gate).toBe(gate);
+    expect(answer.refusal).toMatchObject({ reason, why: 'it is revoked by tenants/acme.yaml:9 denied[0]' });
+  });
+
+  test('for all tenants, too', async () => {
+    const entry = { kind: 'subject', value: 'alice', source: 'deny.yaml:2 denied[0]' } as const;
+    const answer = await explain({ tenants: [acme.config], denied: [entry] }, question(subject('alice')));
+    expect(answer.ok && answer.value.refusal?.why).toBe('it is revoked by deny.yaml:2 denied[0]');
+  });
+});
