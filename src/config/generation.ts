@@ -6,6 +6,7 @@
  */
 import type { ProtocolName } from '../inspection/protocols.ts';
 import type { ProtosetMethod } from '../inspection/protoset.ts';
+import type { QuotaLevel } from '../kernel/denial.ts';
 import type { TenantId } from '../kernel/ids.ts';
 
 export interface Generation {
@@ -28,6 +29,8 @@ export interface Generation {
   readonly tenants: readonly TenantConfig[];
   /** Refused whichever tenant they are of; absent: nothing is. */
   readonly denied?: readonly DeniedCredential[];
+  /** Groups of tenants with limits of their own; absent: there are none. */
+  readonly organisations?: readonly OrganisationConfig[];
   /** Listeners through which the pod's own programs call out. Empty when this process is an ingress sidecar only. */
   readonly egress: readonly EgressConfig[];
   /** Where the SPIFFE Workload API is; absent: nobody needs it, or nothing says where. */
@@ -185,6 +188,8 @@ export interface TenantConfig {
   readonly quota: QuotaConfig;
   /** The longest that one call may run on one authentication; absent: as long as its credentials are good. */
   readonly leaseMs?: number;
+  /** The organisation that `quota` names; absent: it names none. */
+  readonly organisation?: OrganisationConfig;
   /** Hard limit of bytes in flight. */
   readonly byteAccountBytes: number;
   readonly upstream: UpstreamConfig;
@@ -327,12 +332,47 @@ export interface QuotaConfig {
   readonly perCaller: RateConfig | undefined;
   /** Calls of this tenant in progress at once, over all threads. */
   readonly maxConcurrentCalls: number | undefined;
+  /** Further limits, all of which a call must fit into; absent: none. */
+  readonly limits?: readonly LimitConfig[];
+  /** The organisation whose limits hold besides; absent: none. */
+  readonly organisation?: string;
 }
 
 export interface RateConfig {
   readonly callsPerSecond: number;
   readonly burst: number;
 }
+
+/** A group of tenants, and what all of them together may use. */
+export interface OrganisationConfig {
+  readonly name: string;
+  /** Index of its cells in the shared tables. */
+  readonly slot: number;
+  readonly limits: readonly LimitConfig[];
+}
+
+export type LimitLevel = QuotaLevel;
+
+export interface LimitConfig {
+  /** Unique within its tenant or organisation: what was used is kept under it. */
+  readonly name: string;
+  readonly level: LimitLevel;
+  /** Globs over the models that a limit per model is for; absent: all. */
+  readonly models?: readonly string[];
+  readonly bound: LimitBound;
+}
+
+export type CalendarUnit = 'minute' | 'hour' | 'day' | 'month';
+
+export type LimitBound =
+  | { readonly kind: 'rate'; readonly callsPerSecond: number; readonly burst: number }
+  | { readonly kind: 'concurrency'; readonly calls: number }
+  /** Within a minute, hour, day or month of a time zone (IANA). */
+  | { readonly kind: 'calendar'; readonly amount: number; readonly unit: CalendarUnit; readonly zone: string }
+  /** Within any stretch of time of this length. */
+  | { readonly kind: 'sliding'; readonly amount: number; readonly lengthMs: number }
+  /** Until a `sinceSeconds` (Unix) that is later and has come. */
+  | { readonly kind: 'total'; readonly amount: number; readonly sinceSeconds: number };
 
 export interface UpstreamConfig {
   readonly target:

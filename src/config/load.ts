@@ -17,6 +17,7 @@ import { type Finding, sortFindings } from './finding.ts';
 import type { Generation, TenantConfig } from './generation.ts';
 import { type BuiltMain, buildMain, type MainDraft } from './main.ts';
 import { judgeAccounts } from './memory-ceiling.ts';
+import { inOrganisations, judgeOrganisations, withOrganisationSlots } from './quota.ts';
 import { type Environment, TELEMETRY_VARIABLES } from './telemetry.ts';
 import type { TenantDraft } from './tenant.ts';
 import { TenantFiles, type TenantsPlace } from './tenant-files.ts';
@@ -215,6 +216,7 @@ export class ConfigurationLoader {
       findings.push(...judgeFetchedAddresses(main.draft.fetching, this.#tenants.built));
     }
     findings.push(...judgeAccounts(main.ceilingBytes, this.#tenants.built));
+    findings.push(...judgeOrganisations(main.draft?.organisations, this.#tenants.built));
     return findings;
   }
 
@@ -244,7 +246,9 @@ export class ConfigurationLoader {
     if (previous?.digest === digest) return previous;
     const number = (previous?.number ?? 0) + 1;
     const egress = withEgressSlots(draft.egress, previous);
-    return { number, digest, ...draft, egress, tenants: withSlots(drafts, previous) };
+    const organisations = withOrganisationSlots(draft.organisations, previous);
+    const tenants = withSlots(inOrganisations(drafts, organisations), previous);
+    return { number, digest, ...draft, egress, organisations, tenants };
   }
 
   #digest(main: BuiltMain, drafts: readonly TenantDraft[]): string {

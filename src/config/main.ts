@@ -10,6 +10,7 @@ import { FileScope, type PlacedValidity } from './file-scope.ts';
 import type { Finding } from './finding.ts';
 import type { Generation, ListenerConfig } from './generation.ts';
 import { ABOVE_CEILING, ABOVE_CEILING_FIX, ceilingBytes, memoryOfProcess } from './memory-ceiling.ts';
+import { buildOrganisations, type OrganisationDraft } from './quota.ts';
 import { checkSchema } from './schema-check.ts';
 import { type MainSource, mainSchema } from './schema-main.ts';
 import { buildTelemetry, type Environment } from './telemetry.ts';
@@ -18,7 +19,8 @@ import { buildWorkloadApi } from './workload-api.ts';
 /** Beyond four threads one sidecar takes more cores than the model server beside it wants to give. */
 const MAX_AUTO_WORKERS = 4;
 
-export type MainDraft = Omit<Generation, 'number' | 'digest' | 'tenants' | 'egress'> & {
+export type MainDraft = Omit<Generation, 'number' | 'digest' | 'tenants' | 'egress' | 'organisations'> & {
+  readonly organisations: readonly OrganisationDraft[];
   readonly egress: readonly EgressDraft[];
 };
 
@@ -97,11 +99,13 @@ function build(scope: FileScope, source: MainSource, environment: Environment): 
   const egress = buildEgress(scope, source.egress, taken);
   const workloadApi = buildWorkloadApi(scope, source.spiffe, environment);
   const denied = buildRevocation(scope, source);
+  const organisations = buildOrganisations(scope, source.organisations);
   if (telemetry === undefined) return undefined;
   const workers = source.workers === 'auto' ? Math.min(availableParallelism(), MAX_AUTO_WORKERS) : source.workers;
   return {
     listener: listen === undefined ? undefined : buildListener(scope, listen),
     egress,
+    organisations,
     admin: admin.address,
     workers,
     limits: {

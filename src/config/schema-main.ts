@@ -6,12 +6,14 @@ import { isNeverFetched } from '../fetching/address-rules.ts';
 import { addressesSchema } from './schema-credentials.ts';
 import { revocationSchema } from './schema-denied.ts';
 import { egressSchema, MAX_EGRESS_LISTENERS } from './schema-egress.ts';
+import { MAX_ORGANISATIONS, organisationSchema } from './schema-quota.ts';
 import { keyPairSchema } from './schema-tenant.ts';
 import {
   count,
   discreet,
   duration,
   filePath,
+  list,
   name,
   percentage,
   problem,
@@ -239,6 +241,11 @@ export const mainSchema = z
     tenants: filePath(
       'Directory with one file per tenant: every *.yaml in it. Goes with `listen`, and is absent without it.',
     ).optional(),
+    organisations: list(
+      organisationSchema,
+      'Groups of tenants that share limits beside their own.',
+      MAX_ORGANISATIONS,
+    ).default([]),
     egress: z
       .array(egressSchema)
       .max(MAX_EGRESS_LISTENERS, problem(`has more than ${MAX_EGRESS_LISTENERS} entries`, 'use fewer listeners'))

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { PROTOCOL_NAMES } from '../inspection/protocols.ts';
 import { addressesSchema, apiKeySchema, issuerSchema } from './schema-credentials.ts';
 import { tenantDeniedSchema } from './schema-denied.ts';
+import { quotaSchema } from './schema-quota.ts';
 import { bindingSchema, roleSchema } from './schema-roles.ts';
 import {
   count,
@@ -14,7 +15,6 @@ import {
   name,
   problem,
   quote,
-  rate,
   serverName,
   size,
   tenantId,
@@ -102,22 +102,6 @@ export { authorities as authoritiesSchema };
 
 /** The source of certificate authorities as the schema leaves it. */
 export type AuthoritiesSource = z.output<ReturnType<typeof authorities>>;
-
-const rateLimit = (who: string) =>
-  z
-    .strictObject({
-      calls: rate,
-      burst: count(`Calls that may come at once. Default: one second’s worth.`, 1, 1_000_000_000).optional(),
-    })
-    .meta({ description: `Rate of ${who}.` });
-
-const quota = z
-  .strictObject({
-    tenant: rateLimit('all callers of this tenant together').optional(),
-    caller: rateLimit('each caller').optional(),
-    concurrentCalls: count('Calls in progress at once, of all callers together.', 1, 1_000_000).optional(),
-  })
-  .meta({ description: 'How much this tenant may call. What is left away is not limited.' });
 
 const upstream = z
   .strictObject({
@@ -251,7 +235,7 @@ export const tenantSchema = z
     denied: tenantDeniedSchema.optional(),
     roles: list(roleSchema, 'What may be called.').default([]),
     bindings: list(bindingSchema, 'Who has which role.', 10_000).default([]),
-    quota: quota.default({}),
+    quota: quotaSchema.prefault({}),
     lease: duration(
       'The longest that one call may run on one authentication; its client then calls again. Default: as long as its credentials are good.',
       '15m',

@@ -20,6 +20,7 @@ import { buildIssuer } from './issuer.ts';
 import { KnownMethods } from './known-methods.ts';
 import { judgeMeaning } from './meaning.ts';
 import { buildProtoset, judgeProtocols } from './protocols.ts';
+import { buildQuota } from './quota.ts';
 import { buildRoles } from './roles.ts';
 import { checkSchema } from './schema-check.ts';
 import { type TenantSource, tenantSchema } from './schema-tenant.ts';
@@ -114,11 +115,7 @@ function build(
     ...(denied === undefined ? {} : { denied }),
     roles,
     bindings,
-    quota: {
-      perTenant: rateOf(source.quota.tenant),
-      perCaller: rateOf(source.quota.caller),
-      maxConcurrentCalls: source.quota.concurrentCalls,
-    },
+    quota: buildQuota(scope, source),
     ...(source.lease === undefined ? {} : { leaseMs: source.lease }),
     byteAccountBytes: source.byteAccount,
     upstream,
@@ -183,11 +180,6 @@ function defaultAccept(source: TenantSource): readonly CredentialKind[] {
   if (source.issuers.length > 0) accept.push('token');
   if (source.apiKeys.length > 0) accept.push('api-key');
   return accept.length > 0 ? accept : ['certificate'];
-}
-
-function rateOf(limit: TenantSource['quota']['tenant']): { callsPerSecond: number; burst: number } | undefined {
-  if (limit === undefined) return undefined;
-  return { callsPerSecond: limit.calls, burst: limit.burst ?? Math.max(1, Math.ceil(limit.calls)) };
 }
 
 function judgeCredentials(scope: FileScope, source: TenantSource): void {

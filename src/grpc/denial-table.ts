@@ -2,8 +2,16 @@
  * What the caller sees of each denial: one row per kind, none of them optional. The rich reason stays in the audit record;
  * a message here says what the caller may know, and the same for everything that it must not tell apart.
  */
-import type { Denial } from '../kernel/denial.ts';
-import { badRequest, type ErrorDetail, quotaFailure, resourceInfo, retryInfo } from './error-details.ts';
+import type { Denial, QuotaFacts, QuotaLevel } from '../kernel/denial.ts';
+import {
+  badRequest,
+  type ErrorDetail,
+  type QuotaViolation,
+  quotaFailure,
+  quotaFailures,
+  resourceInfo,
+  retryInfo,
+} from './error-details.ts';
 import { GrpcStatus, statusOfHttp, statusOfReset } from './status.ts';
 
 /** One kind's row, with the denial's data already applied. Flat header lists: name, value, name, value, … */
@@ -191,15 +199,21 @@ export const DENIAL_TABLE: DenialTable = {
     message: 'the rate limit is reached',
     more: (denial, tenant) => {
       const { callsPerSecond, burst } = denial.limit;
+      const policy = denial.name ?? denial.scope;
       return {
-        metadata: { limitCallsPerSecond: String(callsPerSecond), burstCalls: String(burst), scope: denial.scope },
+        metadata: {
+          limitCallsPerSecond: String(callsPerSecond),
+          burstCalls: String(burst),
+          scope: denial.scope,
+          ...named(denial.name),
+        },
         details: [
           quotaFailure({
             subject: tenant === '' ? denial.scope : `tenant:${tenant}`,
             description: `the rate limit per ${denial.scope} is reached`,
             metric: 'bulkhead/calls',
             id: 'calls-per-second',
-            dimensions: { scope: denial.scope },
+            dimensions: { scope: denial.scope, ...named(denial.name) },
             value: callsPerSecond,
           }),
           retryInfo(denial.retryAfterMs),
@@ -207,9 +221,9 @@ export const DENIAL_TABLE: DenialTable = {
         headers: retryHeaders(denial.retryAfterMs),
         rateLimitHeaders: [
           'ratelimit-policy',
-          `"${denial.scope}";q=${Math.floor(burst)};w=${Math.ceil(burst / callsPerSecond)}`,
+          `"${policy}";q=${Math.floor(burst)};w=${Math.ceil(burst / callsPerSecond)}`,
           'ratelimit',
-          `"${denial.scope}";r=0;t=${seconds(denial.retryAfterMs)}`,
+          `"${policy}";r=0;t=${seconds(denial.retryAfterMs)}`,
         ],
       };
     },
@@ -219,14 +233,14 @@ export const DENIAL_TABLE: DenialTable = {
     reason: 'CONCURRENCY_LIMITED',
     message: 'too many calls in progress',
     more: (denial, tenant) => ({
-      metadata: { limitConcurrentCalls: String(denial.limit) },
+      metadata: { limitConcurrentCalls: String(denial.limit), ...scoped(denial.scope), ...named(denial.name) },
       details: [
         quotaFailure({
           subject: tenant === '' ? 'tenant' : `tenant:${tenant}`,
           description: 'the limit of calls in progress is reached',
           metric: 'bulkhead/concurrent_calls',
           id: 'concurrent-calls',
-          dimensions: { scope: 'tenant' },
+          dimensions: { scope: denial.scope ?? 'tenant', ...named(denial.name) },
           value: denial.limit,
         }),
         retryInfo(denial.retryAfterMs),
@@ -234,11 +248,30 @@ export const DENIAL_TABLE: DenialTable = {
       headers: retryHeaders(denial.retryAfterMs),
       rateLimitHeaders: [
         'ratelimit-policy',
-        `"concurrency";q=${denial.limit};qu="concurrent-requests"`,
+        `"${denial.name ?? 'concurrency'}";q=${denial.limit};qu="concurrent-requests"`,
         'ratelimit',
-        `"concurrency";r=0;t=${seconds(denial.retryAfterMs)}`,
+        `"${denial.name ?? 'concurrency'}";r=0;t=${seconds(denial.retryAfterMs)}`,
       ],
     }),
+  },
+  quota_exhausted: {
+    status: GrpcStatus.RESOURCE_EXHAUSTED,
+    reason: 'QUOTA_EXHAUSTED',
+    message: 'the quota is used up',
+    more: ({ exhausted, retryAfterMs }, tenant) => {
+      const told = exhausted.slice(0, MAX_TOLD);
+      const policies = told.map(({ name, amount, windowSeconds }) => `"${name}";q=${amount}${width(windowSeconds)}`);
+      const states = told.map(({ name, resetMs }) => `"${name}";r=0${reset(resetMs)}`);
+      return {
+        metadata: { quota: told.map((one) => one.name).join(' ') },
+        details: [
+          quotaFailures(told.map((one) => violationOf(one, tenant))),
+          ...(retryAfterMs === undefined ? [] : [retryInfo(retryAfterMs)]),
+        ],
+        headers: patienceHeaders(retryAfterMs),
+        rateLimitHeaders: ['ratelimit-policy', policies.join(', '), 'ratelimit', states.join(', ')],
+      };
+    },
   },
   // The same message will be too large tomorrow: a negative pushback tells clients not to retry (gRFC A6).
   message_too_large: {
@@ -313,6 +346,46 @@ export const DENIAL_TABLE: DenialTable = {
 function unavailable(reason: string, message: string, retryMs: number): Row<Denial> {
   return { status: GrpcStatus.UNAVAILABLE, reason, message, more: () => ({ details: [retryInfo(retryMs)] }) };
 }
+
+function violationOf({ name, level, amount, window }: QuotaFacts, tenant: string): QuotaViolation {
+  return {
+    subject: tenant === '' ? level : `tenant:${tenant}`,
+    description: `the quota per ${level} is used up`,
+    metric: 'bulkhead/calls',
+    id: name,
+    dimensions: { scope: level, window },
+    value: amount,
+  };
+}
+
+/** The longest wait that a client is asked to sit through by itself. */
+const LONGEST_PUSHBACK_MS = 60_000;
+
+/** A window that opens much later, or a total, is no reason to try again: a negative pushback says so (gRFC A6). */
+function patienceHeaders(retryAfterMs: number | undefined): readonly string[] {
+  if (retryAfterMs === undefined) return ['grpc-retry-pushback-ms', '-1'];
+  if (retryAfterMs <= LONGEST_PUSHBACK_MS) return retryHeaders(retryAfterMs);
+  return ['retry-after', String(seconds(retryAfterMs)), 'grpc-retry-pushback-ms', '-1'];
+}
+
+function named(name: string | undefined): Readonly<Record<string, string>> {
+  return name === undefined ? {} : { quota: name };
+}
+
+function scoped(scope: QuotaLevel | undefined): Readonly<Record<string, string>> {
+  return scope === undefined ? {} : { scope };
+}
+
+function width(windowSeconds: number | undefined): string {
+  return windowSeconds === undefined ? '' : `;w=${windowSeconds}`;
+}
+
+function reset(resetMs: number | undefined): string {
+  return resetMs === undefined ? '' : `;t=${seconds(resetMs)}`;
+}
+
+/** Used up quotas that a caller is told of: more than a call is likely to meet at once, and no more than fit. */
+const MAX_TOLD = 6;
 
 /** `retry-after` must not be earlier than the time that the RateLimit field tells, nor the pushback than the delay. */
 function retryHeaders(retryAfterMs: number): readonly string[] {

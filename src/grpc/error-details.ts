@@ -40,16 +40,24 @@ export interface QuotaViolation {
 
 /** Which limit was hit. */
 export function quotaFailure(violation: QuotaViolation): ErrorDetail {
+  return quotaFailures([violation]);
+}
+
+/** Which limits were hit, one violation each. */
+export function quotaFailures(violations: readonly QuotaViolation[]): ErrorDetail {
   return (status) => {
-    beginAny(status, 'QuotaFailure')
-      .begin(1)
-      .string(1, cut(violation.subject))
-      .string(2, violation.description)
-      .string(3, ERROR_DOMAIN)
-      .string(4, violation.metric)
-      .string(5, violation.id);
-    mapField(status, 6, violation.dimensions);
-    status.integer(7, Math.max(0, Math.floor(violation.value))).end();
+    beginAny(status, 'QuotaFailure');
+    for (const violation of violations) {
+      status
+        .begin(1)
+        .string(1, cut(violation.subject))
+        .string(2, violation.description)
+        .string(3, ERROR_DOMAIN)
+        .string(4, violation.metric)
+        .string(5, violation.id);
+      mapField(status, 6, violation.dimensions);
+      status.integer(7, Math.max(0, Math.floor(violation.value))).end();
+    }
     endAny(status);
   };
 }

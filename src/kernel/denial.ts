@@ -77,11 +77,27 @@ export type Denial =
     }
   | {
       readonly kind: 'rate_limited';
-      readonly scope: 'tenant' | 'caller';
+      readonly scope: QuotaLevel;
       readonly limit: RateLimitFacts;
       readonly retryAfterMs: number;
+      /** Absent: the tenant's or the caller's rate, which has none. */
+      readonly name?: string;
     }
-  | { readonly kind: 'concurrency_limited'; readonly limit: number; readonly retryAfterMs: number }
+  | {
+      readonly kind: 'concurrency_limited';
+      readonly limit: number;
+      readonly retryAfterMs: number;
+      /** Absent: the tenant's. */
+      readonly scope?: QuotaLevel;
+      readonly name?: string;
+    }
+  /** Windows or totals are used up: all that the call does not fit into. */
+  | {
+      readonly kind: 'quota_exhausted';
+      readonly exhausted: readonly QuotaFacts[];
+      /** Until there is room in all of them; undefined: not by time. */
+      readonly retryAfterMs: number | undefined;
+    }
   | { readonly kind: 'message_too_large'; readonly bytes: number; readonly limitBytes: number }
   /** The memory that all tenants may hold is full, and this one holds more than its share of it. */
   | { readonly kind: 'buffer_exceeded'; readonly heldBytes: number; readonly limitBytes: number }
@@ -123,6 +139,23 @@ export type EndOfAuthorization =
 
 /** What a running call has lost; `permission`: the credentials are good, and no role gives what the call does. */
 export type LostCredential = 'token' | 'api key' | 'certificate' | 'tenant' | 'permission';
+
+/** Who has a limit to itself. */
+export type QuotaLevel = 'organisation' | 'tenant' | 'caller' | 'model';
+
+/** A window or a total as configured, for the record and for the details that a refused caller is told. */
+export interface QuotaFacts {
+  readonly name: string;
+  readonly level: QuotaLevel;
+  /** Calls. */
+  readonly amount: number;
+  /** `day`, `3600s`, `total`. */
+  readonly window: string;
+  /** At least; undefined: it has no end by itself. */
+  readonly windowSeconds: number | undefined;
+  /** Until there is room; undefined: not by time. */
+  readonly resetMs: number | undefined;
+}
 
 /** A rate limit as configured, for the details that a refused caller is told. */
 export interface RateLimitFacts {

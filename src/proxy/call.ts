@@ -2,12 +2,14 @@
  * One call of a tenant's client: admitted through the pipeline, its request inspected and sent on under the evidence that each piece
  * of it needs. How it is relayed, and how it ends, is in `relayed-call.ts` and `ending-call.ts`.
  */
+
 import type { Permit } from '../authz/authorizer.ts';
 import type { HeaderBlock, Stream } from '../http2/contract.ts';
 import type { Peer } from '../identity/peer.ts';
 import type { RequestedModels } from '../inspection/message-inspector.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
 import type { Result } from '../kernel/result.ts';
+import type { ChargedPermit } from '../quota/quota-gate.ts';
 import { type CallLease, callLease } from './call-lease.ts';
 import type { CallServices } from './call-services.ts';
 import { LOST_TENANT, lostAuthorization } from './lost-authorization.ts';
@@ -161,7 +163,7 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
     return this.#request.messages;
   }
 
-  permit(admission: Admission, message: RequestedModels): Result<Permit, Denial> {
+  permit(admission: Admission, message: RequestedModels): Result<ChargedPermit, Denial> {
     const verdict = permitMessage(this.#admission ?? admission, message, this.#judge.gates, this.trail);
     if (!verdict.ok) return verdict;
     this.#permitted = verdict.value;

@@ -16,7 +16,7 @@ import type { MethodEntry } from '../inspection/method-table.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import { ok, type Result } from '../kernel/result.ts';
-import type { Lease } from '../quota/quota-gate.ts';
+import type { ChargedPermit, Lease } from '../quota/quota-gate.ts';
 import type { Gates } from './gates.ts';
 import { parseRequestHead, type RequestHead } from './request-head.ts';
 import type { Trail } from './trail.ts';
@@ -121,23 +121,30 @@ export function permitMessage(
   message: RequestedModels,
   gates: Gates,
   trail: Trail,
-): Result<Permit, Denial> {
+): Result<ChargedPermit, Denial> {
   const { permit, method } = admission;
-  if (!method.readsModel) return withoutModel(permit);
+  if (!method.readsModel) return gates.charge(admission.lease, withoutModel(permit), trail.now());
   // All that it names must be allowed. The first goes last: it is what the record says of a message that may pass.
   for (const target of message.further) {
-    const verdict = permitTarget(permit, target, gates, trail);
+    const verdict = permitTarget(admission, target, gates, trail);
     if (!verdict.ok) return verdict;
   }
-  return permitTarget(permit, message, gates, trail);
+  return permitTarget(admission, message, gates, trail);
 }
 
-function permitTarget(permit: MethodPermit, target: ModelTarget, gates: Gates, trail: Trail): Result<Permit, Denial> {
+function permitTarget(
+  admission: Admission,
+  target: ModelTarget,
+  gates: Gates,
+  trail: Trail,
+): Result<ChargedPermit, Denial> {
   trail.model = target.model;
   trail.modelVersion = target.version;
-  const verdict = gates.model(permit, target.model, target.version);
+  const verdict = gates.model(admission.permit, target.model, target.version);
   if (!verdict.ok) return trail.fail('inspect', verdict);
   trail.rule = verdict.value.rule;
   trail.passOnce('inspect');
-  return verdict;
+  // A model has limits of its own, which can be asked only now.
+  const charged = gates.charge(admission.lease, verdict, trail.now());
+  return charged.ok ? charged : trail.fail('reserve', charged);
 }

@@ -3,20 +3,20 @@
  * it streams, and handed to the upstream leg under the evidence that each piece of it needs.
  */
 
-import type { Permit } from '../authz/authorizer.ts';
 import type { LimitsConfig } from '../config/generation.ts';
 import { SendQueue } from '../http2/send-queue.ts';
 import { MessageInspector, type RequestedModels } from '../inspection/message-inspector.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { Result } from '../kernel/result.ts';
 import type { Standing } from '../kernel/standing.ts';
+import type { ChargedPermit } from '../quota/quota-gate.ts';
 import type { Admission } from './pipeline.ts';
 import type { UpstreamLeg } from './upstream-leg.ts';
 
 /** The call. */
 export interface RequestSideOwner {
   /** Decides on the message whose end the inspector has reached. */
-  permit(admission: Admission, message: RequestedModels): Result<Permit, Denial>;
+  permit(admission: Admission, message: RequestedModels): Result<ChargedPermit, Denial>;
   /** The way upstream, opened when first asked for; undefined when it is closed. */
   openLeg(admission: Admission): UpstreamLeg | undefined;
   refuse(denial: Denial): void;
@@ -105,7 +105,7 @@ export class RequestSide {
   #inspect(admission: Admission, inspector: MessageInspector, chunk: Buffer, endStream: boolean): void {
     if (chunk.length === 0 && !endStream) return;
     let offset = 0;
-    let permit: Permit | undefined;
+    let permit: ChargedPermit | undefined;
     while (offset < chunk.length) {
       const step = inspector.scan(chunk, offset);
       if (step === 'more') break;

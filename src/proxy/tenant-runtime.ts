@@ -139,6 +139,7 @@ export function gatesOf(
     authorize: (caller, method, now) => authorizer.method(caller, method, now),
     model: (permit, model, version) => authorizer.model(permit, model, version),
     reserve: (caller, now) => quota.reserve(caller, now),
+    charge: (lease, permit, now) => quota.charge(lease, permit, now),
   };
 }
 

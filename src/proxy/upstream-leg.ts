@@ -1,14 +1,14 @@
 /**
  * A call's way to the model server. It cannot be opened without a `MethodPermit` and a `Lease`, and a message's last byte
- * does not leave without the `Permit` for that message: a gRPC server acts on a message only when it has the whole of it.
+ * does not leave without the `ChargedPermit` for that message: a gRPC server acts on a message only when it has the whole of it.
  *
  * A stream that the model server says it never looked at is sent once more, as long as all that was sent is still here; what is
  * sent then is what was permitted before.
  */
-import type { MethodPermit, Permit } from '../authz/authorizer.ts';
+import type { MethodPermit } from '../authz/authorizer.ts';
 import type { ResetCause, Stream } from '../http2/contract.ts';
 import { SendQueue } from '../http2/send-queue.ts';
-import type { Lease } from '../quota/quota-gate.ts';
+import type { ChargedPermit, Lease } from '../quota/quota-gate.ts';
 import { Leg, type LegOwner } from './leg.ts';
 import { Replay } from './replay.ts';
 import { isUntouched } from './stream-death.ts';
@@ -42,7 +42,7 @@ export class UpstreamLeg extends Leg {
   }
 
   /** Sends bytes up to and with a message's last, for which the permit was given. */
-  sendMessage(_permit: Permit, chunk: Buffer, endStream: boolean): void {
+  sendMessage(_permit: ChargedPermit, chunk: Buffer, endStream: boolean): void {
     this.send(chunk, endStream);
   }
 

@@ -1,19 +1,25 @@
 /**
- * Reserves one call of a tenant: its concurrency, its rate and its caller's rate, all or none of them.
+ * Reserves one call of a tenant: its concurrency, its rate, its caller's rate and all further limits that its headers decide, all or
+ * none of them; and charges it for a model when a message has named one.
  *
- * Every limit is looked at, then taken from, under the tenant's lock, so two threads can neither both take the last token
- * nor leave one bucket charged for what another refused. A lease returns the concurrency; a rate is never given back.
+ * Every limit is looked at, then taken from, under the tenant's lock (and before it the organisation's, when it has limits: always in
+ * this order, so that nobody waits in a circle), so two threads can neither both take the last token nor leave one bucket charged
+ * for what another refused. A lease returns the concurrency; a rate is never given back.
  */
 import type { Caller } from '../authn/authenticator.ts';
+import type { Permit } from '../authz/authorizer.ts';
 import type { QuotaConfig, RateConfig, TenantConfig } from '../config/generation.ts';
 import type { Denial, Denied } from '../kernel/denial.ts';
 import { deny } from '../kernel/denial.ts';
 import type { EpochMicros, TenantId } from '../kernel/ids.ts';
 import type { Result } from '../kernel/result.ts';
 import { ok } from '../kernel/result.ts';
-import { CallerBuckets, OVERFLOW } from './caller-buckets.ts';
+import { CallerBuckets, OVERFLOW, type Place } from './caller-buckets.ts';
 import type { Gcra } from './gcra.ts';
 import { gcraOf, nextArrival, underNewLimit, waitMicros } from './gcra.ts';
+import { type Exhausted, type Holding, LimitSet } from './limit-set.ts';
+import { CONCURRENCY_RETRY_MICROS } from './meter.ts';
+import { refusalOf } from './refusal.ts';
 import type { SharedTables } from './shared-state.ts';
 import {
   CALLER_TOLERANCE,
@@ -26,12 +32,6 @@ import {
 } from './shared-state.ts';
 import { acquire, release } from './tenant-lock.ts';
 
-/**
- * What a caller over the concurrency limit is told to wait. When a call will end is unknown; long enough that a client which
- * obeys does not spin, short beside the time that a call to a model takes.
- */
-const CONCURRENCY_RETRY_MS = 50;
-
 /** One worker's view of one tenant's quota under one generation. Cheap to make; the counts live in the shared tables. */
 export class QuotaGate {
   readonly #tables: SharedTables;
@@ -40,6 +40,9 @@ export class QuotaGate {
   readonly #perCaller: Limit | undefined;
   readonly #maxConcurrentCalls: number;
   readonly #callers: CallerBuckets;
+  /** undefined: there are none beyond those three. */
+  readonly #limits: LimitSet | undefined;
+  readonly #organisationLock: { readonly ints: Int32Array; readonly at: number } | undefined;
   readonly #unlimited: boolean;
   readonly #ints: number;
   readonly #times: number;
@@ -55,7 +58,14 @@ export class QuotaGate {
     this.#perCaller = limitOf(perCaller);
     this.#maxConcurrentCalls = maxConcurrentCalls ?? Number.POSITIVE_INFINITY;
     this.#callers = new CallerBuckets(tables, tenant.slot);
-    this.#unlimited = perTenant === undefined && perCaller === undefined && maxConcurrentCalls === undefined;
+    this.#limits = LimitSet.of(tables, tenant);
+    const region = this.#limits?.organisationRegion;
+    this.#organisationLock = region === undefined ? undefined : tables.limits.lockOf(region);
+    this.#unlimited =
+      perTenant === undefined &&
+      perCaller === undefined &&
+      maxConcurrentCalls === undefined &&
+      this.#limits === undefined;
     this.#ints = tables.cellBase(tenant.slot);
     this.#times = tables.timeBase(tenant.slot);
     this.#own = this.#ints + IN_PROGRESS + tables.workerIndex;
@@ -69,26 +79,65 @@ export class QuotaGate {
     if (caller.tenant.slot !== this.#tenant.slot || caller.tenant.id !== this.#tenant.id)
       return wrongTenant(this.#tenant.id);
     const { ints } = this.#tables;
-    if (!this.#unlimited) {
-      const place = this.#perCaller === undefined ? undefined : this.#callers.placeOf(caller);
-      if (!acquire(ints, this.#ints + LOCK, this.#tables.workerIndex)) {
-        return deny({ kind: 'overloaded', why: 'tenant lock not available' });
-      }
-      let refusal: Refusal | undefined;
-      try {
-        refusal = this.#take(place, now - this.#tables.state.epoch);
-      } finally {
-        release(ints, this.#ints + LOCK);
-      }
-      if (refusal !== undefined) return this.#refuse(refusal);
-    } else {
+    if (this.#unlimited) {
       ints[this.#own] = (ints[this.#own] ?? 0) + 1;
+      return ok(new LeaseEvidence(ints, this.#own, undefined));
     }
-    return ok(new LeaseEvidence(ints, this.#own));
+    const place = this.#perCaller === undefined ? undefined : this.#callers.placeOf(caller);
+    if (!this.#lock()) return LOCK_TIMED_OUT;
+    let refusal: Refusal | undefined;
+    let holding: Holding | undefined;
+    try {
+      const since = now - this.#tables.state.epoch;
+      refusal = this.#take(place, caller, since);
+      if (refusal === undefined) holding = this.#limits?.take(caller, since);
+    } finally {
+      this.#unlock();
+    }
+    return refusal === undefined ? ok(new LeaseEvidence(ints, this.#own, holding)) : this.#refuse(refusal);
   }
 
-  /** Runs with the lock held: looks at all, then takes from all. */
-  #take(place: Parameters<CallerBuckets['find']>[0] | undefined, now: number): Refusal | undefined {
+  /**
+   * Charges a call for the model of a message that was permitted: once for each model, before the message's last byte goes on. When its
+   * limits have no room, windows and totals that the call's headers took are given back: it is refused as a whole. A message that was
+   * not permitted is handed back as it came.
+   */
+  charge(lease: Lease, permitted: Result<Permit, Denial>, now: EpochMicros): Result<ChargedPermit, Denial> {
+    // The same object, which says that it was charged from here on: where there is nothing to charge, nothing is made.
+    const charged = permitted as Result<ChargedPermit, Denial>;
+    const limits = this.#limits;
+    if (limits === undefined || !limits.chargesModels || !permitted.ok) return charged;
+    const { method, model } = permitted.value;
+    const holding = LeaseEvidence.holdingOf(lease);
+    if (holding === undefined || !method.readsModel || !limits.isNew(holding, model)) return charged;
+    if (!this.#lock()) return LOCK_TIMED_OUT;
+    let exhausted: readonly Exhausted[] | undefined;
+    try {
+      exhausted = limits.charge(holding, model, now - this.#tables.state.epoch);
+      // Of limits that came while the call ran it has taken nothing that could be given back.
+      if (exhausted !== undefined && holding.models.length === 0 && holding.limits === limits) limits.refund(holding);
+    } finally {
+      this.#unlock();
+    }
+    return exhausted === undefined ? charged : { ok: false, error: refusalOf(exhausted) };
+  }
+
+  #lock(): boolean {
+    const { ints, workerIndex } = this.#tables;
+    const above = this.#organisationLock;
+    if (above !== undefined && !acquire(above.ints, above.at, workerIndex)) return false;
+    if (acquire(ints, this.#ints + LOCK, workerIndex)) return true;
+    if (above !== undefined) release(above.ints, above.at);
+    return false;
+  }
+
+  #unlock(): void {
+    release(this.#tables.ints, this.#ints + LOCK);
+    if (this.#organisationLock !== undefined) release(this.#organisationLock.ints, this.#organisationLock.at);
+  }
+
+  /** Runs with the locks held: looks at all, then takes from all but the further limits, which have room when it returns nothing. */
+  #take(place: Place | undefined, caller: Caller, now: number): Refusal | undefined {
     const { ints, times } = this.#tables;
     if (this.#tables.callsInProgress(this.#tenant.slot) >= this.#maxConcurrentCalls) return CONCURRENCY;
     this.#noticeNewLimits(now);
@@ -105,6 +154,9 @@ export class QuotaGate {
         ? { scope: 'tenant', micros: tenantWait }
         : { scope: 'caller', micros: callerWait };
     }
+
+    const exhausted = this.#limits?.look(caller, now);
+    if (exhausted !== undefined) return { scope: 'limits', exhausted };
 
     if (this.#perTenant !== undefined) times[this.#times + TENANT_ARRIVAL] = tenantNext;
     if (this.#perCaller !== undefined) callerTimes[callerIndex] = callerNext;
@@ -131,8 +183,13 @@ export class QuotaGate {
   }
 
   #refuse(refusal: Refusal): Denied {
+    if (refusal.scope === 'limits') return { ok: false, error: refusalOf(refusal.exhausted) };
     if (refusal.scope === 'concurrency') {
-      return deny({ kind: 'concurrency_limited', limit: this.#maxConcurrentCalls, retryAfterMs: CONCURRENCY_RETRY_MS });
+      return deny({
+        kind: 'concurrency_limited',
+        limit: this.#maxConcurrentCalls,
+        retryAfterMs: CONCURRENCY_RETRY_MICROS / 1_000,
+      });
     }
     const limit = refusal.scope === 'tenant' ? this.#perTenant : this.#perCaller;
     if (limit === undefined)
@@ -146,11 +203,17 @@ export class QuotaGate {
 class LeaseEvidence {
   readonly #sealed: Int32Array;
   readonly #own: number;
+  readonly #holding: Holding | undefined;
   #settled = false;
 
-  constructor(ints: Int32Array, own: number) {
+  constructor(ints: Int32Array, own: number, holding: Holding | undefined) {
     this.#sealed = ints;
     this.#own = own;
+    this.#holding = holding;
+  }
+
+  static holdingOf(lease: LeaseEvidence): Holding | undefined {
+    return lease.#holding;
   }
 
   /** Returns the concurrency. Later calls do nothing. On the worker that reserved, since the count is that worker's. */
@@ -158,6 +221,7 @@ class LeaseEvidence {
     if (this.#settled) return;
     this.#settled = true;
     this.#sealed[this.#own] = (this.#sealed[this.#own] ?? 0) - 1;
+    for (const [meter, word] of this.#holding?.counts ?? NONE) meter.giveBack(word, 1, 0);
   }
 
   [Symbol.dispose](): void {
@@ -167,7 +231,17 @@ class LeaseEvidence {
 
 export type Lease = LeaseEvidence;
 
-type Refusal = { readonly scope: 'concurrency' } | { readonly scope: 'tenant' | 'caller'; readonly micros: number };
+declare const charged: unique symbol;
+/** Evidence that the call was charged for the model of its permit: only `QuotaGate.charge` makes one, of the permit itself. */
+export type ChargedPermit = Permit & { readonly [charged]: true };
+
+const NONE: Holding['counts'] = [];
+const LOCK_TIMED_OUT = deny({ kind: 'overloaded', why: 'tenant lock not available' });
+
+type Refusal =
+  | { readonly scope: 'limits'; readonly exhausted: readonly Exhausted[] }
+  | { readonly scope: 'concurrency' }
+  | { readonly scope: 'tenant' | 'caller'; readonly micros: number };
 
 const CONCURRENCY: Refusal = { scope: 'concurrency' };
 

@@ -2,7 +2,7 @@
  * The tables that make limits exact for the process and not per thread: plain `SharedArrayBuffer`s that the supervisor
  * creates once and every worker attaches.
  *
- * Three tables, all indexed by the tenant's slot, so that no tenant's traffic ever touches a cell of another:
+ * Four tables, all indexed by the tenant's slot, so that no tenant's traffic ever touches a cell of another:
  *
  * - `cells`: one block of 128 bytes or more per tenant: its lock, its rates' arrival times, and one count of calls in
  *   progress *per worker*. There is no total to drift: the total is the sum, and a dead worker's share is its own cell.
@@ -10,6 +10,7 @@
  *   workers never write to one cache line. `standing` is the same for what does not move on by itself: slabs, a call's records.
  *   `totals` has the sum of a worker's own cells of both, of all tables, and `accountLimits` what each tenant may have in flight.
  * - `callers`: one region per tenant, see `caller-buckets.ts`.
+ * - `limits`: one region per tenant and one per organisation, see `limit-cells.ts`.
  *
  * What is read and changed together (the arrival times, the caller table) is guarded by the tenant's lock. What has one
  * writer (counts, bytes) is not: an aligned 8-byte or 4-byte store is one instruction on x64 and arm64, the two platforms
@@ -23,6 +24,7 @@
 import { randomBytes } from 'node:crypto';
 import { systemClock } from '../kernel/clock.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
+import { createLimitState, LimitCells, type LimitState } from './limit-cells.ts';
 import { isHeldBy, release } from './tenant-lock.ts';
 
 /** Structured-clonable, to be passed through `workerData`. */
@@ -43,6 +45,8 @@ export interface SharedState {
   /** One pair of cache lines per worker, so that no worker's charge waits for another's. */
   readonly totals: SharedArrayBuffer;
   readonly callers: SharedArrayBuffer;
+  /** Use of limits, see `limit-cells.ts`. */
+  readonly limits: LimitState;
   /** One Int32, see `setWorkerSpan`. On a page that nobody writes to while calls run. */
   readonly span: SharedArrayBuffer;
 }
@@ -57,6 +61,10 @@ export interface SharedStateOptions {
    * share, 64 to 8192, and may track half as many callers. Default: 8192 for each of up to 2048 tenants, less beyond.
    */
   readonly callerSlots?: number;
+  /** Organisations that fit, at most. Default: none. */
+  readonly organisationSlots?: number;
+  /** Cells for the use of limits, of all tenants and organisations together (128 bytes each or more, not resident until used). */
+  readonly limitCells?: number;
   readonly epoch?: EpochMicros;
   /** Other tables with whose bytes these are to be summed; they have as many workers. */
   readonly summedWith?: SharedState;
@@ -93,6 +101,12 @@ export function createSharedState(options: SharedStateOptions): SharedState {
     accountLimits: new SharedArrayBuffer(tenantSlots * 8),
     totals: options.summedWith?.totals ?? new SharedArrayBuffer(workers * TOTAL_BYTES),
     callers: new SharedArrayBuffer(tenantSlots * callerSlotsPerTenant * 16),
+    limits: createLimitState({
+      tenantSlots,
+      organisationSlots: options.organisationSlots ?? 0,
+      workers,
+      cells: options.limitCells ?? MAX_LIMIT_CELLS,
+    }),
     span: new SharedArrayBuffer(4),
   };
   setWorkerSpan(state, workers);
@@ -151,6 +165,7 @@ export function releaseWorker(state: SharedState, workerIndex: number): Released
       release(tables.ints, ints + LOCK);
     }
   }
+  tables.limits.releaseWorker(workerIndex);
   const total = workerIndex * TOTAL_STRIDE;
   // Not to zero: what other tables have in it is given back with them.
   tables.totals[total] = (tables.totals[total] ?? 0) - bytes - standing;
@@ -187,7 +202,9 @@ export function isSlotInUse(state: SharedState, slot: number): boolean {
 /** Makes a slot that is not in use ready for another tenant: full buckets, no callers. Throws when it is in use. */
 export function clearSlot(state: SharedState, slot: number): void {
   if (isSlotInUse(state, slot)) throw new RangeError(`tenant slot ${slot} is in use`);
-  attachSharedState(state, SUPERVISOR).resetTimes(slot);
+  const tables = attachSharedState(state, SUPERVISOR);
+  tables.resetTimes(slot);
+  tables.limits.clear(tables.limits.tenantRegion(slot));
 }
 
 export class SharedTables {
@@ -203,6 +220,7 @@ export class SharedTables {
   /** Int32 and Float64 views of `callers`: entry `i` is key `[4i, 4i+1]` and arrival time `[2i+1]`. */
   readonly callerKeys: Int32Array;
   readonly callerTimes: Float64Array;
+  readonly limits: LimitCells;
   readonly #intsPerCell: number;
   /** Read plainly: an atomic load costs as much as both sums of one worker, and a change need only be seen soon. */
   readonly #span: Int32Array;
@@ -221,6 +239,7 @@ export class SharedTables {
     this.totals = new Float64Array(state.totals);
     this.callerKeys = new Int32Array(state.callers);
     this.callerTimes = new Float64Array(state.callers);
+    this.limits = new LimitCells(state.limits);
     this.#intsPerCell = cellBytes(state.workers) / 4;
     this.#span = new Int32Array(state.span);
   }
@@ -316,6 +335,8 @@ export const TOTAL_STRIDE = TOTAL_BYTES / 8;
 
 export const MIN_CALLER_SLOTS = 64;
 const MAX_CALLER_SLOTS = 8192;
+/** 512 MiB of address space, of which what is used becomes memory. */
+const MAX_LIMIT_CELLS = 1 << 22;
 
 /** Two cache lines at least, which hold 18 workers: neighbouring tenants' locks neither share a line nor a prefetched pair. */
 function cellBytes(workers: number): number {

@@ -8,6 +8,7 @@ import { AuditLog } from '../audit/log.ts';
 import type { Finding } from '../config/finding.ts';
 import type { Generation } from '../config/generation.ts';
 import { ConfigurationLoader } from '../config/load.ts';
+import { MAX_ORGANISATIONS } from '../config/schema-quota.ts';
 import { ConfigurationWatcher } from '../config/watch.ts';
 import { systemClock } from '../kernel/clock.ts';
 import { letHeapsGrow, settleHeap } from '../kernel/heap.ts';
@@ -84,6 +85,7 @@ export class Supervisor {
     this.#shared = createSharedState({
       tenantSlots: capacityFor(generation.tenants.length),
       workers: workerCapacityFor(generation.workers),
+      organisationSlots: 2 * MAX_ORGANISATIONS,
     });
     this.#audit = new AuditLog({
       ...generation.audit,

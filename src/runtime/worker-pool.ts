@@ -68,6 +68,7 @@ export class WorkerPool {
       tenantSlots: 2 * MAX_EGRESS_LISTENERS,
       workers: shared.workers,
       callerSlots: 1,
+      limitCells: 1,
       summedWith: shared,
     });
   }

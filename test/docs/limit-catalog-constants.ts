@@ -185,6 +185,38 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     test: ['unit/quota/caller-buckets.test.ts', 'hold n callers, and send caller n + 1 to the overflow bucket'],
   },
   {
+    file: 'src/quota/limit-cells.ts',
+    name: 'SET_WAYS',
+    counts:
+      'Callers or models that fit into one of the 512 sets (fewer with more than 900 tenants) in which a tenant’s limits keep them; those without a place share one measure.',
+    attack: 'Callers or model names without end, to have the use of one forgotten',
+    test: [
+      'unit/quota/limit-set.test.ts',
+      'leaves those that are known their use, and the ones without a place the measure of one',
+    ],
+  },
+  {
+    file: 'src/quota/limit-set.ts',
+    name: 'MAX_REMEMBERED_MODELS',
+    attack: 'A stream that names models without end fills the memory',
+    test: [
+      'unit/quota/limit-set.test.ts',
+      'is remembered for 64 models of one call, and then the first is paid for again',
+    ],
+  },
+  {
+    file: 'src/config/schema-quota.ts',
+    name: 'MAX_LIMITS',
+    attack: 'A call that looks at limits without end',
+    test: ['unit/config/quota.test.ts', 'may be 16, and not 17'],
+  },
+  {
+    file: 'src/config/schema-quota.ts',
+    name: 'MAX_ORGANISATIONS',
+    attack: 'Organisations for which there is no room in the shared tables',
+    test: ['unit/config/quota.test.ts', 'may be one of 128, and not of 129'],
+  },
+  {
     file: 'src/buffers/slabs.ts',
     name: 'MAX_IDLE_SLABS_PER_TENANT',
     attack: 'Memory that one burst has claimed stays claimed',

@@ -260,6 +260,15 @@ export const TENANT_ROWS: Readonly<Record<string, LimitRow>> = {
       'admits n calls at once over all workers, refuses n + 1, and admits it when one has settled',
     ],
   },
+  'quota.limits': {
+    attack: 'A tenant, a caller or a model that takes more than it was given, in whatever time',
+    test: [
+      'unit/quota/limit-set.test.ts',
+      'by the calendar has room for n calls, refuses n + 1 until its end, and has room again then',
+      'that slides has room for n calls in any stretch of its length',
+      'has room for n calls in all, and no time helps',
+    ],
+  },
   byteAccount: {
     attack: "A tenant's bytes in flight fill the process",
     test: ['unit/buffers/byte-account.test.ts', 'is full at n bytes over all threads, and not at n - 1'],

@@ -136,7 +136,7 @@ export class InProcessSidecar {
       (record) => audit.append(record),
       (reason) => metrics.refusal(reason),
     );
-    const shared = createSharedState({ tenantSlots: 64, workers: 1 });
+    const shared = createSharedState({ tenantSlots: 64, workers: 1, organisationSlots: 2 });
     const tables = attachSharedState(shared, 0);
     const pressure = new Pressure();
     const slabReserve = new SlabReserve();

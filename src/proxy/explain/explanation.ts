@@ -71,11 +71,17 @@ export async function explain(
 ): Promise<Result<Explanation, string>> {
   const tenant = tenants.find(({ id }) => id === question.tenant);
   if (tenant === undefined) return err(noTenant(question.tenant, tenants));
-  const presented = present({ ...tenant, slot: 0 }, question);
+  const presented = present(alone(tenant), question);
   if (!presented.ok) return presented;
   const others = tenants.filter((other) => other !== tenant);
   const { fetch } = new DocumentFetcher(fetching?.allowAddresses);
   return ok(await run(presented.value, others, question, { fetch, revocations: new Revocations(denied) }));
+}
+
+/** In tables of its own, where it is the first. */
+function alone(tenant: TenantConfig): TenantConfig {
+  const { organisation } = tenant;
+  return { ...tenant, slot: 0, ...(organisation === undefined ? {} : { organisation: { ...organisation, slot: 0 } }) };
 }
 
 function noTenant(id: string, tenants: readonly TenantConfig[]): string {
@@ -168,7 +174,13 @@ async function run(
   question: Question,
   access: Pick<TenantResources, 'fetch' | 'revocations'>,
 ): Promise<Explanation> {
-  const state = createSharedState({ tenantSlots: 1, workers: 1, epoch: question.now });
+  const state = createSharedState({
+    tenantSlots: 1,
+    organisationSlots: 1,
+    limitCells: 1,
+    workers: 1,
+    epoch: question.now,
+  });
   const tables = attachSharedState(state, 0);
   const gates = gatesOf(tenant, { tables, directory: new Directory([tenant, ...others]), ...access });
   const fullName = fullMethodName(question.method, tenant);

@@ -4,7 +4,7 @@
 import type { GateName } from '../../audit/record.ts';
 import type { Caller } from '../../authn/authenticator.ts';
 import type { Permit } from '../../authz/authorizer.ts';
-import type { TenantConfig } from '../../config/generation.ts';
+import type { LimitConfig, TenantConfig } from '../../config/generation.ts';
 import type { Peer } from '../../identity/peer.ts';
 import type { Denial } from '../../kernel/denial.ts';
 import type { Result } from '../../kernel/result.ts';
@@ -80,13 +80,34 @@ function credentialRule(tenant: TenantConfig, caller: Caller | undefined, denial
   }
 }
 
-function quotaText({ quota: { perTenant, perCaller, maxConcurrentCalls } }: TenantConfig): string {
+function quotaText({
+  quota: { perTenant, perCaller, maxConcurrentCalls, limits: further },
+  organisation,
+}: TenantConfig): string {
   const limits = [
     ...(perTenant === undefined ? [] : [`tenant ${perTenant.callsPerSecond}/s, burst ${perTenant.burst}`]),
     ...(perCaller === undefined ? [] : [`caller ${perCaller.callsPerSecond}/s, burst ${perCaller.burst}`]),
     ...(maxConcurrentCalls === undefined ? [] : [`${maxConcurrentCalls} calls at once`]),
+    ...(further ?? []).map(limitText),
+    ...(organisation?.limits.map((limit) => `${limitText(limit)} (${organisation.name})`) ?? []),
   ];
   return limits.length === 0 ? 'no limits' : `${limits.join('; ')} (what is left of it now is not asked)`;
+}
+
+function limitText({ name, level, models, bound }: LimitConfig): string {
+  const who = models === undefined ? level : `${level} of ${models.join(', ')}`;
+  switch (bound.kind) {
+    case 'rate':
+      return `${name}: ${who} ${bound.callsPerSecond}/s, burst ${bound.burst}`;
+    case 'concurrency':
+      return `${name}: ${who} ${bound.calls} calls at once`;
+    case 'calendar':
+      return `${name}: ${who} ${bound.amount} calls a ${bound.unit}, ${bound.zone}`;
+    case 'sliding':
+      return `${name}: ${who} ${bound.amount} calls in ${bound.lengthMs / 1_000} s`;
+    case 'total':
+      return `${name}: ${who} ${bound.amount} calls in all`;
+  }
 }
 
 function modelText({ model, version }: Permit): string {

@@ -121,6 +121,10 @@ function forCredential(denial: Denial, { tenant }: Refused): Remedy {
       };
     case 'authorization_expired':
       return { why: lostBy(denial), allow: [renewal(denial, tenant)] };
+    case 'rate_limited':
+    case 'concurrency_limited':
+    case 'quota_exhausted':
+      return { why: `its quota has no room: ${why}`, allow: [`time, or more of it (${place(tenant, 'quota')})`] };
     case 'policy_unavailable':
       return { why, allow: [`${denial.source} must be reachable from here`] };
     default:

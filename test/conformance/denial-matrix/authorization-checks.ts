@@ -244,6 +244,9 @@ function keyModelChecks(actors: Actors): readonly Check[] {
 /** So seldom that no second call of a test is within it. */
 const ONCE = { callsPerSecond: 0.001, burst: 1 };
 
+const total = (level: 'tenant' | 'caller') =>
+  ({ name: 'contract', level, bound: { kind: 'total', amount: 1, sinceSeconds: 0 } }) as const;
+
 function quotaChecks(actors: Actors): readonly Check[] {
   const none = { perTenant: undefined, perCaller: undefined, maxConcurrentCalls: undefined };
   const bob = attemptAs(actors, 'bob', 'token');
@@ -271,6 +274,24 @@ function quotaChecks(actors: Actors): readonly Check[] {
       refusal: { status: 8, reason: 'RATE_LIMITED' },
       strict: { acme: { quota: { ...none, perCaller: ONCE } } },
       satisfied: (method) => ({ headers: bearer(actors, { sub: `who calls ${method.fullName}` }) }),
+      before: useUp,
+    },
+    {
+      ...base,
+      aspect: 'quota',
+      name: 'over the tenant’s total',
+      refusal: { status: 8, reason: 'QUOTA_EXHAUSTED' },
+      strict: { acme: { quota: { ...none, limits: [total('tenant')] } } },
+      satisfied: { notShown: 'the total is the tenant’s: nobody of it has any left' },
+      before: useUp,
+    },
+    {
+      ...base,
+      aspect: 'quota',
+      name: 'over the caller’s total',
+      refusal: { status: 8, reason: 'QUOTA_EXHAUSTED' },
+      strict: { acme: { quota: { ...none, limits: [total('caller')] } } },
+      satisfied: (method) => ({ headers: bearer(actors, { sub: `who counts ${method.fullName}` }) }),
       before: useUp,
     },
     {

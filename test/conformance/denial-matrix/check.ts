@@ -15,7 +15,7 @@ export const DEFECTS = ['no', 'wrong', 'expired', 'revoked', 'weak', 'foreign'] 
 /** What can be missing to a caller whose credentials are good. */
 export const DIMENSIONS = ['method', 'model', 'version', 'address', 'scope', 'step-up'] as const;
 /** Limits of use; they know no kinds of credentials. */
-export const QUOTAS = ['rate', 'concurrency'] as const;
+export const QUOTAS = ['rate', 'quota', 'concurrency'] as const;
 export type Aspect = (typeof DEFECTS)[number] | (typeof DIMENSIONS)[number] | (typeof QUOTAS)[number];
 
 /** What the tenants are configured with: changes of acme, which everything is tried on, and of globex, if it is there. */

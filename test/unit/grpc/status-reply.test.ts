@@ -44,6 +44,22 @@ function read(block: readonly string[]): Reply {
 }
 
 const limit = { callsPerSecond: 100, burst: 200 };
+const DAILY = {
+  name: 'daily',
+  level: 'tenant',
+  amount: 500,
+  window: 'day',
+  windowSeconds: 86_400,
+  resetMs: 90_001,
+} as const;
+const TOTAL = {
+  name: 'contract',
+  level: 'organisation',
+  amount: 9_000,
+  window: 'total',
+  windowSeconds: undefined,
+  resetMs: undefined,
+} as const;
 
 /** One of each kind, with what wire-conventions.md 4.1 says of it. Total, as the table is. */
 const EXAMPLES: { readonly [K in Denial['kind']]: readonly [Extract<Denial, { kind: K }>, number, string] } = {
@@ -100,6 +116,11 @@ const EXAMPLES: { readonly [K in Denial['kind']]: readonly [Extract<Denial, { ki
   model_denied: [{ kind: 'model_denied', method: 'a/b', model: 'digits', version: '1' }, 7, 'MODEL_ACCESS_DENIED'],
   rate_limited: [{ kind: 'rate_limited', scope: 'caller', limit, retryAfterMs: 1_200.5 }, 8, 'RATE_LIMITED'],
   concurrency_limited: [{ kind: 'concurrency_limited', limit: 7, retryAfterMs: 50 }, 8, 'CONCURRENCY_LIMITED'],
+  quota_exhausted: [
+    { kind: 'quota_exhausted', exhausted: [DAILY, TOTAL], retryAfterMs: undefined },
+    8,
+    'QUOTA_EXHAUSTED',
+  ],
   message_too_large: [{ kind: 'message_too_large', bytes: 101, limitBytes: 100 }, 8, 'MESSAGE_TOO_LARGE'],
   buffer_exceeded: [{ kind: 'buffer_exceeded', heldBytes: 1_001, limitBytes: 1_000 }, 8, 'TENANT_BUFFER_EXCEEDED'],
   payload_rejected: [{ kind: 'payload_rejected', field: 'model_name', why: SECRET() }, 3, 'PAYLOAD_REJECTED'],
@@ -212,6 +233,20 @@ describe('a denial', () => {
   });
 });
 
+it('a denial by as many quotas as there may be fits a header block', () => {
+  const exhausted = Array.from({ length: 32 }, (_, index) => ({
+    ...DAILY,
+    name: `${index}`.padEnd(40, 'q'),
+    level: 'organisation' as const,
+    amount: 1e12,
+  }));
+  const { block } = trailersOnly({ kind: 'quota_exhausted', exhausted, retryAfterMs: 2 ** 40 }, 't'.repeat(63));
+  let bytes = 0;
+  for (const text of block) bytes += text.length + 16;
+  expect(bytes).toBeLessThan(4_096);
+  expect(read(block).details.get('QuotaFailure')).toMatchObject({ violations: { length: 6 } });
+});
+
 describe('limits', () => {
   it('say when to come back, nowhere earlier than elsewhere', () => {
     const { headers, details } = read(trailersOnly(EXAMPLES.rate_limited[0], 'acme').block);
@@ -242,6 +277,53 @@ describe('limits', () => {
     expect(headers.get('ratelimit-policy')).toBe('"concurrency";q=7;qu="concurrent-requests"');
     expect(details.get('QuotaFailure')).toMatchObject({ violations: [{ quota_value: 7 }] });
     expect(details.get('RetryInfo')).toMatchObject({ retry_delay: { nanos: 50_000_000 } });
+  });
+
+  it('with a name of their own are told by it', () => {
+    const rate: Denial = { kind: 'rate_limited', scope: 'model', name: 'per-model', limit, retryAfterMs: 10 };
+    const told = read(trailersOnly(rate, 'acme').block);
+    expect(told.headers.get('ratelimit')).toBe('"per-model";r=0;t=1');
+    expect(told.details.get('ErrorInfo')).toMatchObject({ metadata: { scope: 'model', quota: 'per-model' } });
+    const full: Denial = { kind: 'concurrency_limited', scope: 'caller', name: 'at-once', limit: 3, retryAfterMs: 50 };
+    const { headers, details } = read(trailersOnly(full, 'acme').block);
+    expect(headers.get('ratelimit-policy')).toBe('"at-once";q=3;qu="concurrent-requests"');
+    expect(details.get('QuotaFailure')).toMatchObject({
+      violations: [{ quota_dimensions: { scope: 'caller', quota: 'at-once' } }],
+    });
+  });
+
+  it('that are used up are told one by one, and how long a client is to wait', () => {
+    const used = (resetMs: number): Reply =>
+      read(
+        trailersOnly({ kind: 'quota_exhausted', exhausted: [{ ...DAILY, resetMs }], retryAfterMs: resetMs }, 'acme')
+          .block,
+      );
+    const soon = used(60_000);
+    expect(soon.headers.get('grpc-retry-pushback-ms')).toBe('60000');
+    expect(soon.headers.get('retry-after')).toBe('60');
+    // A wait of more than a minute is the operator's to plan for, not a client's to sit through.
+    const late = used(60_001);
+    expect(late.headers.get('grpc-retry-pushback-ms')).toBe('-1');
+    expect(late.headers.get('retry-after')).toBe('61');
+    expect(late.details.get('RetryInfo')).toMatchObject({ retry_delay: { seconds: 60, nanos: 1_000_000 } });
+
+    const never = read(trailersOnly(EXAMPLES.quota_exhausted[0], 'acme').block);
+    expect(never.headers.get('grpc-retry-pushback-ms')).toBe('-1');
+    expect(never.headers.has('retry-after')).toBe(false);
+    expect(never.details.has('RetryInfo')).toBe(false);
+    expect(never.headers.get('ratelimit-policy')).toBe('"daily";q=500;w=86400, "contract";q=9000');
+    expect(never.headers.get('ratelimit')).toBe('"daily";r=0;t=91, "contract";r=0');
+    expect(never.details.get('QuotaFailure')).toMatchObject({
+      violations: [
+        {
+          subject: 'tenant:acme',
+          quota_id: 'daily',
+          quota_value: 500,
+          quota_dimensions: { scope: 'tenant', window: 'day' },
+        },
+        { quota_id: 'contract', quota_value: 9_000, quota_dimensions: { scope: 'organisation', window: 'total' } },
+      ],
+    });
   });
 
   it('of size are not worth a retry', () => {

@@ -1,0 +1,167 @@
+/**
+ * From what is written about quotas to limits: each has one bound, and only what belongs to that bound.
+ */
+import { createHash } from 'node:crypto';
+import type { FileScope } from './file-scope.ts';
+import type { Finding, ValuePath } from './finding.ts';
+import type { Generation, LimitBound, LimitConfig, LimitLevel, OrganisationConfig, QuotaConfig } from './generation.ts';
+import type { LimitSource, OrganisationSource } from './schema-quota.ts';
+import type { TenantSource } from './schema-tenant.ts';
+import { nearest } from './suggestion.ts';
+import type { BuiltTenant, TenantDraft } from './tenant.ts';
+
+/** An organisation before it has its place in the shared tables. */
+export type OrganisationDraft = Omit<OrganisationConfig, 'slot'>;
+
+/** Builds a tenant's quota. */
+export function buildQuota(scope: FileScope, { quota }: TenantSource): QuotaConfig {
+  const limits = buildLimits(scope, ['quota', 'limits'], quota.limits, (source) => source.per);
+  return {
+    perTenant: rateOf(quota.tenant),
+    perCaller: rateOf(quota.caller),
+    maxConcurrentCalls: quota.concurrentCalls,
+    ...(limits.length === 0 ? {} : { limits }),
+    ...(quota.organisation === undefined ? {} : { organisation: quota.organisation }),
+  };
+}
+
+/** Builds the organisations of the main file. */
+export function buildOrganisations(
+  scope: FileScope,
+  sources: readonly OrganisationSource[],
+): readonly OrganisationDraft[] {
+  const names = new Set<string>();
+  return sources.map((source, index) => {
+    const path = ['organisations', index];
+    if (names.has(source.name))
+      scope.report({ path: [...path, 'name'] }, `${source.name} stands twice`, 'join the two, or rename one');
+    names.add(source.name);
+    const limits = buildLimits(scope, [...path, 'limits'], source.limits, () => 'organisation');
+    return { name: source.name, limits };
+  });
+}
+
+/** Which tenants name an organisation that is not there, and which organisations nobody names. */
+export function judgeOrganisations(
+  organisations: readonly OrganisationDraft[] | undefined,
+  tenants: readonly BuiltTenant[],
+): readonly Finding[] {
+  // While the main file is wrong, nobody knows which there are.
+  if (organisations === undefined) return [];
+  const names = organisations.map((one) => one.name);
+  const findings: Finding[] = [];
+  for (const { document, draft } of tenants) {
+    const named = draft?.quota.organisation;
+    if (named === undefined || names.includes(named)) continue;
+    const near = nearest(named, names);
+    const fix = near === undefined ? 'add it under organisations in the main file' : `did you mean ${near}?`;
+    findings.push(
+      document.finding({ path: ['quota', 'organisation'] }, `the main file has no organisation ${named}`, fix),
+    );
+  }
+  return findings;
+}
+
+/** Gives each organisation the slot that it had, or one that neither generation uses. */
+export function withOrganisationSlots(
+  drafts: readonly OrganisationDraft[],
+  previous: Generation | undefined,
+): readonly OrganisationConfig[] {
+  const before = new Map(previous?.organisations?.map((one) => [one.name, one]));
+  const used = new Set(previous?.organisations?.map(({ slot }) => slot));
+  let next = 0;
+  return drafts.map((draft) => {
+    const known = before.get(draft.name);
+    if (known !== undefined) return { ...draft, slot: known.slot };
+    while (used.has(next)) next += 1;
+    used.add(next);
+    return { ...draft, slot: next };
+  });
+}
+
+/** Gives the tenants the limits of their organisations. A change of an organisation is one of each of its tenants. */
+export function inOrganisations(
+  drafts: readonly TenantDraft[],
+  organisations: readonly OrganisationConfig[],
+): readonly TenantDraft[] {
+  if (organisations.length === 0) return drafts;
+  const digests = new Map(organisations.map((one) => [one.name, { one, text: JSON.stringify(one) }]));
+  return drafts.map((draft) => {
+    const found = digests.get(draft.quota.organisation ?? '');
+    if (found === undefined) return draft;
+    const digest = createHash('sha256').update(draft.digest).update(found.text).digest('hex');
+    return { ...draft, digest, organisation: found.one };
+  });
+}
+
+type BoundSource = Omit<LimitSource, 'per' | 'models'> & Partial<Pick<LimitSource, 'per' | 'models'>>;
+
+function buildLimits<S extends BoundSource>(
+  scope: FileScope,
+  path: ValuePath,
+  sources: readonly S[],
+  levelOf: (source: S) => LimitLevel,
+): readonly LimitConfig[] {
+  const names = new Set<string>();
+  const limits: LimitConfig[] = [];
+  for (const [index, source] of sources.entries()) {
+    const here = [...path, index];
+    if (names.has(source.name))
+      scope.report({ path: [...here, 'name'] }, `${source.name} stands twice`, 'give each limit a name of its own');
+    names.add(source.name);
+    const level = levelOf(source);
+    if (source.models !== undefined && level !== 'model')
+      scope.report({ path: [...here, 'models'] }, 'has no meaning for this limit', 'add per: model, or remove it');
+    const bound = boundOf(scope, here, source);
+    if (bound === undefined) continue;
+    limits.push({ name: source.name, level, bound, ...(source.models === undefined ? {} : { models: source.models }) });
+  }
+  return limits;
+}
+
+const AMOUNTS = ['rate', 'concurrentCalls', 'calls'] as const;
+
+function boundOf(scope: FileScope, path: ValuePath, source: BoundSource): LimitBound | undefined {
+  const amounts = AMOUNTS.filter((key) => source[key] !== undefined);
+  const [only] = amounts;
+  if (only === undefined || amounts.length > 1) {
+    const message = only === undefined ? 'limits nothing' : `has ${amounts.join(' and ')}: one limit bounds one thing`;
+    const fix = only === undefined ? 'add rate, concurrentCalls, or calls with window' : 'make each a limit of its own';
+    scope.report({ path }, message, fix);
+    return undefined;
+  }
+  const { rate, burst, concurrentCalls, calls, window } = source;
+  const foreign = [
+    only !== 'rate' && burst !== undefined ? (['burst', 'rate'] as const) : undefined,
+    only !== 'calls' && window !== undefined ? (['window', 'calls'] as const) : undefined,
+    window?.kind !== 'calendar' && source.zone !== undefined ? (['zone', 'a calendar window'] as const) : undefined,
+    window?.kind !== 'total' && source.since !== undefined ? (['since', 'window: total'] as const) : undefined,
+  ].filter((one) => one !== undefined);
+  for (const [key, owner] of foreign)
+    scope.report({ path: [...path, key], at: 'key' }, `has no meaning without ${owner}`, 'remove it');
+  if (foreign.length > 0) return undefined;
+  if (rate !== undefined) return { kind: 'rate', ...ratePerSecond(rate, burst) };
+  if (concurrentCalls !== undefined) return { kind: 'concurrency', calls: concurrentCalls };
+  if (calls === undefined) return undefined;
+  if (window === undefined) {
+    const fix = 'add window: minute, hour, day, month, total, or a duration';
+    scope.report({ path: [...path, 'window'] }, 'is missing, and calls needs it', fix);
+    return undefined;
+  }
+  switch (window.kind) {
+    case 'calendar':
+      return { kind: 'calendar', amount: calls, unit: window.unit, zone: source.zone ?? 'UTC' };
+    case 'sliding':
+      return { kind: 'sliding', amount: calls, lengthMs: window.lengthMs };
+    case 'total':
+      return { kind: 'total', amount: calls, sinceSeconds: source.since ?? 0 };
+  }
+}
+
+function rateOf(limit: TenantSource['quota']['tenant']): QuotaConfig['perTenant'] {
+  return limit === undefined ? undefined : ratePerSecond(limit.calls, limit.burst);
+}
+
+function ratePerSecond(callsPerSecond: number, burst: number | undefined): { callsPerSecond: number; burst: number } {
+  return { callsPerSecond, burst: burst ?? Math.max(1, Math.ceil(callsPerSecond)) };
+}

@@ -1,0 +1,156 @@
+/**
+ * What may be said of quotas: a tenant's own limits, and those of the organisations that tenants belong to.
+ */
+import { z } from 'zod';
+import { parseDurationMs } from '../kernel/units.ts';
+import { count, list, name, problem, quote, rate, text, timestamp } from './schema-values.ts';
+
+/** As many as one tenant or organisation may have: a call looks at each of those that are about it. */
+export const MAX_LIMITS = 16;
+
+/** As many as there is room for in the shared tables, with those of the generation before. */
+export const MAX_ORGANISATIONS = 128;
+
+const rateLimit = (who: string) =>
+  z
+    .strictObject({
+      calls: rate,
+      burst: count(`Calls that may come at once. Default: one second’s worth.`, 1, 1_000_000_000).optional(),
+    })
+    .meta({ description: `Rate of ${who}.` });
+
+const CALENDAR = ['minute', 'hour', 'day', 'month'] as const;
+
+/** What a limit's `window` says. */
+export type WindowSource =
+  | { readonly kind: 'calendar'; readonly unit: (typeof CALENDAR)[number] }
+  | { readonly kind: 'sliding'; readonly lengthMs: number }
+  | { readonly kind: 'total' };
+
+const MAX_SLIDING_MS = 32 * 86_400_000;
+const WRITE_WINDOW = 'write minute, hour, day, month, total, or a duration from 1s to 32d, for example 24h';
+
+/** `day`: by the calendar; `24h`: sliding; `total`: all there is. */
+const windowOf = z
+  .string({
+    error: (issue) =>
+      issue.input === undefined ? undefined : problem(`${quote(issue.input)} is not a window`, WRITE_WINDOW),
+  })
+  .regex(/^(minute|hour|day|month|total|\d{1,9}(s|m|h|d))$/, {
+    error: (issue) => problem(`${quote(issue.input)} is not a window`, WRITE_WINDOW),
+  })
+  .meta({
+    description:
+      'Time that the calls are counted in: `minute`, `hour`, `day` or `month` by the calendar of `zone`; a duration (`1s` to `32d`), of which any stretch counts, to a tenth; or `total`: until `since` says otherwise.',
+    examples: ['day'],
+  })
+  .transform((text, context): WindowSource => {
+    const unit = CALENDAR.find((one) => one === text);
+    if (unit !== undefined) return { kind: 'calendar', unit };
+    if (text === 'total') return { kind: 'total' };
+    const lengthMs = parseDurationMs(text);
+    if (lengthMs === undefined || lengthMs < 1_000 || lengthMs > MAX_SLIDING_MS) {
+      context.addIssue({ code: 'custom', message: problem('must be from 1s to 32d', WRITE_WINDOW) });
+      return z.NEVER;
+    }
+    return { kind: 'sliding', lengthMs };
+  });
+
+const zone = z
+  .string({
+    error: (issue) =>
+      issue.input === undefined
+        ? undefined
+        : problem(
+            `${quote(issue.input)} is not a time zone`,
+            'write its name as IANA has it, for example Europe/Berlin',
+          ),
+  })
+  .max(64, problem('is not a time zone', 'write its name as IANA has it, for example Europe/Berlin'))
+  .refine(isZone, {
+    error: (issue) =>
+      problem(`${quote(issue.input)} is not a time zone`, 'write its name as IANA has it, for example Europe/Berlin'),
+  })
+  .meta({ description: 'Time zone of a calendar window (IANA). Default: UTC.', examples: ['Europe/Berlin'] });
+
+function isZone(text: string): boolean {
+  try {
+    Temporal.Now.zonedDateTimeISO(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** What a limit counts, and how much of it there may be. */
+const bound = {
+  name: text(
+    'a name (lower-case letters, digits and hyphens, at most 40)',
+    /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/,
+    'daily',
+    'The limit’s name. What was used is kept under it, and it is told to who is refused.',
+  ),
+  rate: rate.optional().meta({ description: 'Calls per second, minute or hour, as a bucket that refills steadily.' }),
+  burst: count('Calls that `rate` lets come at once. Default: one second’s worth.', 1, 1_000_000_000).optional(),
+  concurrentCalls: count('Calls in progress at once.', 1, 1_000_000).optional(),
+  calls: count('Calls within `window`.', 1, 1_000_000_000_000).optional(),
+  window: windowOf.optional(),
+  zone: zone.optional(),
+  since: timestamp
+    .optional()
+    .meta({ description: 'For `window: total`: a later time, once it has come, begins the count anew.' }),
+};
+
+const limit = z
+  .strictObject({
+    ...bound,
+    per: z
+      .enum(['tenant', 'caller', 'model'])
+      .default('tenant')
+      .meta({ description: 'Who has it to itself: all of the tenant together, each caller, or each model.' }),
+    models: list(
+      name('a pattern', 'Models (`*` within a name).'),
+      'For `per: model`: the models that it is for. Default: all.',
+      64,
+    )
+      .min(1, problem('is empty', 'name at least one, or remove the key for all'))
+      .optional(),
+  })
+  .meta({ description: 'One limit: `rate`, `concurrentCalls`, or `calls` within a `window`.' });
+
+/** A tenant's limit as the schema leaves it. */
+export type LimitSource = z.output<typeof limit>;
+
+const organisationName = text(
+  'a name (lower-case letters, digits and hyphens, at most 63)',
+  /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
+  'acme-group',
+  'Name of an organisation of the main file, whose limits hold for all its tenants together. Default: none.',
+);
+
+export const quotaSchema = z
+  .strictObject({
+    tenant: rateLimit('all callers of this tenant together').optional(),
+    caller: rateLimit('each caller').optional(),
+    concurrentCalls: count('Calls in progress at once, of all callers together.', 1, 1_000_000).optional(),
+    organisation: organisationName.optional(),
+    limits: list(limit, 'Further limits; a call must fit into all of them.', MAX_LIMITS).default([]),
+  })
+  .meta({ description: 'How much this tenant may call. What is left away is not limited.' });
+
+const organisationLimit = z.strictObject(bound).meta({
+  description: 'One limit of all its tenants together: `rate`, `concurrentCalls`, or `calls` within a `window`.',
+});
+
+export const organisationSchema = z
+  .strictObject({
+    name: organisationName.meta({ description: 'The organisation’s name, for `quota.organisation` of its tenants.' }),
+    limits: list(organisationLimit, 'Its limits; a call must fit into all of them.', MAX_LIMITS).min(
+      1,
+      problem('is empty', 'add a limit, or remove the organisation'),
+    ),
+  })
+  .meta({ description: 'Tenants that share limits beside their own.' });
+
+/** An organisation as the schema leaves it. */
+export type OrganisationSource = z.output<typeof organisationSchema>;

@@ -1,0 +1,223 @@
+/**
+ * The limits of one tenant beyond its two rates and its concurrency: its organisation's, its own, its callers' and its models',
+ * as one worker sees them under one generation.
+ *
+ * All that a call's headers decide (organisation, tenant, caller) are looked at together and taken from together; a model's when the
+ * first message that names it has been permitted. Everything here runs with the locks held that `quota-gate.ts` takes.
+ */
+import { Glob } from '../authz/glob.ts';
+import type { LimitBound, LimitConfig, LimitLevel, TenantConfig } from '../config/generation.ts';
+import type { CallerKey } from './caller-buckets.ts';
+import { type CellKey, CONCURRENCY, type LimitCells } from './limit-cells.ts';
+import { type Meter, meterOf } from './meter.ts';
+import type { SharedTables } from './shared-state.ts';
+
+/** A limit without room for the call. */
+export interface Exhausted {
+  readonly name: string;
+  readonly level: LimitLevel;
+  readonly bound: LimitBound;
+  /** Until there is room; Infinity: not by time. */
+  readonly micros: number;
+}
+
+/** What a call has taken, for as long as it runs. */
+export interface Holding {
+  /** That it took from. */
+  readonly limits: LimitSet;
+  readonly caller: CallerKey;
+  readonly takenAt: number;
+  /** Counts of concurrency that it is in: meter and cell, in turn. */
+  readonly counts: (readonly [Meter, number])[];
+  /** Models that it has been charged for. */
+  readonly models: string[];
+}
+
+/** A call that names more models than this pays again for those that it named first: what is remembered of a call is bounded. */
+const MAX_REMEMBERED_MODELS = 64;
+/** Keys of models that are kept, so that they need not be hashed for each call. */
+const MAX_KNOWN_MODELS = 256;
+const ONE_CALL = 1;
+
+export class LimitSet {
+  /** The organisation's region, when it has limits for this tenant. */
+  readonly organisationRegion: number | undefined;
+  readonly #cells: LimitCells;
+  readonly #salt: string;
+  readonly #callLimits: readonly Limit[];
+  readonly #callerLimits: readonly Limit[];
+  readonly #modelLimits: readonly Limit[];
+  /** Own cells of each region that the configuration knows. */
+  readonly #ownKeys: ReadonlyMap<number, readonly CellKey[]>;
+  readonly #callers = new WeakMap<CallerKey, readonly CellKey[]>();
+  readonly #models = new Map<string, readonly (CellKey | undefined)[]>();
+  /** Cells that were looked at, so that they need not be found again to take from them. */
+  readonly #found: number[] = [];
+
+  /** undefined: the tenant has no such limits, and is to cost nothing for them. */
+  static of(tables: SharedTables, tenant: TenantConfig): LimitSet | undefined {
+    const { organisation } = tenant;
+    if ((tenant.quota.limits ?? []).length === 0 && organisation === undefined) return undefined;
+    return new LimitSet(tables, tenant);
+  }
+
+  private constructor(tables: SharedTables, tenant: TenantConfig) {
+    const { organisation } = tenant;
+    this.#cells = tables.limits;
+    this.#salt = tables.state.salt;
+    const ownRegion = this.#cells.tenantRegion(tenant.slot);
+    const make = (owner: string, region: number) => (config: LimitConfig) => this.#limit(tables, owner, region, config);
+    const own = (tenant.quota.limits ?? []).map(make(`tenant ${tenant.id}`, ownRegion));
+    this.organisationRegion =
+      organisation === undefined ? undefined : this.#cells.organisationRegion(organisation.slot);
+    const shared =
+      organisation === undefined || this.organisationRegion === undefined
+        ? []
+        : organisation.limits.map(make(`organisation ${organisation.name}`, this.organisationRegion));
+    this.#callLimits = [...shared, ...own.filter(({ config }) => config.level === 'tenant')];
+    this.#callerLimits = own.filter(({ config }) => config.level === 'caller');
+    this.#modelLimits = own.filter(({ config }) => config.level === 'model');
+    this.#ownKeys = new Map([
+      [ownRegion, own.map(({ key }) => key)],
+      ...(this.organisationRegion === undefined
+        ? []
+        : [[this.organisationRegion, shared.map(({ key }) => key)] as const]),
+    ]);
+  }
+
+  get chargesModels(): boolean {
+    return this.#modelLimits.length > 0;
+  }
+
+  /** Looks at all that the headers decide. Returns those without room, or undefined when the call fits into all of them. */
+  look(caller: CallerKey, now: number): Exhausted[] | undefined {
+    let exhausted: Exhausted[] | undefined;
+    let at = 0;
+    for (const limit of this.#callLimits) {
+      const word = this.#own(limit);
+      this.#found[at++] = word;
+      exhausted = lookAt(limit, word, now, exhausted);
+    }
+    if (this.#callerLimits.length === 0) return exhausted;
+    const keys = this.#callerKeys(caller);
+    for (const [index, limit] of this.#callerLimits.entries()) {
+      const word = this.#subject(limit, keys[index], now);
+      this.#found[at++] = word;
+      exhausted = lookAt(limit, word, now, exhausted);
+    }
+    return exhausted;
+  }
+
+  /** Takes one call from all that were just looked at. */
+  take(caller: CallerKey, now: number): Holding {
+    const holding: Holding = { limits: this, caller, takenAt: now, counts: [], models: [] };
+    let at = 0;
+    for (const limit of this.#callLimits) takeFrom(limit, this.#found[at++] ?? 0, now, holding);
+    for (const limit of this.#callerLimits) takeFrom(limit, this.#found[at++] ?? 0, now, holding);
+    return holding;
+  }
+
+  /** Whether the call has still to be charged for a model. */
+  isNew(holding: Holding, model: string): boolean {
+    return !holding.models.includes(model);
+  }
+
+  /** Charges a call for a model that it names. Returns the limits without room; then nothing was taken. */
+  charge(holding: Holding, model: string, now: number): Exhausted[] | undefined {
+    const keys = this.#modelKeys(model);
+    let exhausted: Exhausted[] | undefined;
+    for (const [index, limit] of this.#modelLimits.entries()) {
+      const key = keys[index];
+      if (key === undefined) continue;
+      const word = this.#subject(limit, key, now);
+      this.#found[index] = word;
+      exhausted = lookAt(limit, word, now, exhausted);
+    }
+    if (exhausted !== undefined) return exhausted;
+    for (const [index, limit] of this.#modelLimits.entries())
+      if (keys[index] !== undefined) takeFrom(limit, this.#found[index] ?? 0, now, holding);
+    if (holding.models.length >= MAX_REMEMBERED_MODELS) holding.models.shift();
+    holding.models.push(model);
+    return undefined;
+  }
+
+  /** Gives back what the headers of a call took that was refused before anything of it went on. Rates are not given back. */
+  refund({ caller, takenAt }: Holding): void {
+    for (const limit of this.#callLimits) giveBackTo(limit, this.#own(limit), takenAt);
+    if (this.#callerLimits.length === 0) return;
+    const keys = this.#callerKeys(caller);
+    for (const [index, limit] of this.#callerLimits.entries())
+      giveBackTo(limit, this.#subject(limit, keys[index], takenAt), takenAt);
+  }
+
+  #limit(tables: SharedTables, owner: string, region: number, config: LimitConfig): Limit {
+    const meter = meterOf(config.bound, this.#cells, tables.state.epoch, tables.workerIndex);
+    const id = `${owner}:${config.level}:${config.name}:${meter.signature}`;
+    const globs = config.models?.map((pattern) => new Glob(pattern));
+    return { config, region, meter, id, key: this.#cells.keyOf(this.#salt, id, ''), globs };
+  }
+
+  #own({ region, key, meter }: Limit): number {
+    return this.#cells.own(region, key, meter.kind, this.#ownKeys.get(region) ?? []);
+  }
+
+  /** Whoever finds no cell shares the limit's own. */
+  #subject(limit: Limit, key: CellKey | undefined, now: number): number {
+    const word = key === undefined ? -1 : this.#cells.subject(limit.region, key, limit.meter.kind, now);
+    return word === -1 ? this.#own(limit) : word;
+  }
+
+  #callerKeys(caller: CallerKey): readonly CellKey[] {
+    let keys = this.#callers.get(caller);
+    if (keys === undefined) {
+      keys = this.#callerLimits.map(({ id }) => this.#cells.keyOf(this.#salt, id, caller.id));
+      this.#callers.set(caller, keys);
+    }
+    return keys;
+  }
+
+  /** Only of the limits that are for the model. */
+  #modelKeys(model: string): readonly (CellKey | undefined)[] {
+    let keys = this.#models.get(model);
+    if (keys !== undefined) return keys;
+    keys = this.#modelLimits.map(({ id, globs }) =>
+      globs?.some((glob) => glob.matches(model)) === false ? undefined : this.#cells.keyOf(this.#salt, id, model),
+    );
+    if (this.#models.size >= MAX_KNOWN_MODELS) {
+      const [oldest] = this.#models.keys();
+      if (oldest !== undefined) this.#models.delete(oldest);
+    }
+    this.#models.set(model, keys);
+    return keys;
+  }
+}
+
+interface Limit {
+  readonly config: LimitConfig;
+  readonly region: number;
+  readonly meter: Meter;
+  readonly id: string;
+  /** Of its own cell: what it is for itself, or for all subjects that found no place. */
+  readonly key: CellKey;
+  readonly globs: readonly Glob[] | undefined;
+}
+
+function lookAt(limit: Limit, word: number, now: number, exhausted: Exhausted[] | undefined): Exhausted[] | undefined {
+  const micros = limit.meter.wait(word, ONE_CALL, now);
+  if (micros <= 0) return exhausted;
+  const { name, level, bound } = limit.config;
+  const one: Exhausted = { name, level, bound, micros };
+  if (exhausted === undefined) return [one];
+  exhausted.push(one);
+  return exhausted;
+}
+
+function takeFrom({ meter }: Limit, word: number, now: number, holding: Holding): void {
+  meter.take(word, ONE_CALL, now);
+  if (meter.kind === CONCURRENCY) holding.counts.push([meter, word]);
+}
+
+/** What is in progress is counted out when the call ends. */
+function giveBackTo({ meter }: Limit, word: number, takenAt: number): void {
+  if (meter.kind !== CONCURRENCY) meter.giveBack(word, ONE_CALL, takenAt);
+}

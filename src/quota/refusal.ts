@@ -1,0 +1,56 @@
+/**
+ * What is said of limits without room for a call: all of them when one is a window or a total, since then no wait for the others
+ * helps; else the calls in progress, else the rate that takes longest.
+ */
+import type { Denial, QuotaFacts } from '../kernel/denial.ts';
+import type { Exhausted } from './limit-set.ts';
+
+/** The denial for a call that did not fit. `exhausted` has one entry at least. */
+export function refusalOf(exhausted: readonly Exhausted[]): Denial {
+  const spent = exhausted.filter(({ bound }) => bound.kind !== 'rate' && bound.kind !== 'concurrency');
+  const micros = Math.max(...exhausted.map((one) => one.micros));
+  const retryAfterMs = micros === Number.POSITIVE_INFINITY ? undefined : micros / 1_000;
+  if (spent.length > 0) return { kind: 'quota_exhausted', exhausted: spent.map(factsOf), retryAfterMs };
+  const full = exhausted.find(({ bound }) => bound.kind === 'concurrency');
+  if (full?.bound.kind === 'concurrency') {
+    const { level, name } = full;
+    return {
+      kind: 'concurrency_limited',
+      limit: full.bound.calls,
+      retryAfterMs: Math.ceil(full.micros / 1_000),
+      scope: level,
+      name,
+    };
+  }
+  const slowest = exhausted.reduce((one, other) => (other.micros > one.micros ? other : one));
+  if (slowest.bound.kind !== 'rate') return { kind: 'internal', cause: new Error('refused by no limit') };
+  const { callsPerSecond, burst } = slowest.bound;
+  return {
+    kind: 'rate_limited',
+    scope: slowest.level,
+    limit: { callsPerSecond, burst },
+    retryAfterMs: slowest.micros / 1_000,
+    name: slowest.name,
+  };
+}
+
+function factsOf({ name, level, bound, micros }: Exhausted): QuotaFacts {
+  const resetMs = micros === Number.POSITIVE_INFINITY ? undefined : micros / 1_000;
+  switch (bound.kind) {
+    case 'calendar':
+      return { name, level, amount: bound.amount, window: bound.unit, windowSeconds: SECONDS[bound.unit], resetMs };
+    case 'sliding': {
+      const windowSeconds = Math.ceil(bound.lengthMs / 1_000);
+      return { name, level, amount: bound.amount, window: `${windowSeconds}s`, windowSeconds, resetMs };
+    }
+    case 'total':
+      return { name, level, amount: bound.amount, window: 'total', windowSeconds: undefined, resetMs };
+    case 'rate':
+      return { name, level, amount: bound.burst, window: 'rate', windowSeconds: 1, resetMs };
+    case 'concurrency':
+      return { name, level, amount: bound.calls, window: 'now', windowSeconds: undefined, resetMs };
+  }
+}
+
+/** As a policy tells them: a month is told by its shortest, so that a client that paces itself by it is never too fast. */
+const SECONDS = { minute: 60, hour: 3_600, day: 86_400, month: 28 * 86_400 } as const;

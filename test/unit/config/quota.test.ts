@@ -1,0 +1,173 @@
+/**
+ * What may be written about quotas, what it becomes, and what is said of what makes no sense.
+ */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { ConfigurationLoader } from '../../../src/config/load.ts';
+import { type FoundLine, findingsOf } from '../../fakes/config-findings.ts';
+import { edit, emptyDirectory, writeSmall } from '../../fakes/configuration.ts';
+
+const directories: string[] = [];
+afterAll(() => {
+  for (const made of directories) rmSync(made, { recursive: true, force: true });
+});
+
+const QUOTA = 'quota:\n  tenant: { calls: 100/s, burst: 200 }\n';
+const ORGANISATION = 'organisations:\n  - name: group\n    limits: [{ name: all, calls: 5, window: day }]\n';
+
+/** The small configuration with these limits of its tenant. */
+function written(limits: readonly string[], main = '', more = ''): string {
+  const directory = emptyDirectory();
+  directories.push(directory);
+  writeSmall(directory);
+  const lines = limits.map((one) => `    - ${one}\n`).join('');
+  edit(join(directory, 'tenants/acme.yaml'), QUOTA, `${QUOTA}${more}${lines === '' ? '' : `  limits:\n${lines}`}`);
+  edit(join(directory, 'bulkhead.yaml'), 'tenants: tenants/\n', `tenants: tenants/\n${main}`);
+  return directory;
+}
+
+async function loaded(directory: string) {
+  const result = await new ConfigurationLoader({ environment: {} }).load(join(directory, 'bulkhead.yaml'), undefined);
+  if (!result.ok) throw new Error(JSON.stringify(result.error));
+  return result.value;
+}
+
+async function only(limits: readonly string[], main?: string, more?: string): Promise<FoundLine> {
+  const { lines } = await findingsOf(written(limits, main, more));
+  expect(lines).toHaveLength(1);
+  return lines[0] ?? { at: '', message: '', fix: '', severity: 'error' };
+}
+
+describe('limits that are written', () => {
+  it('become what they say', async () => {
+    const directory = written([
+      '{ name: daily, calls: 1000, window: day, zone: Europe/Berlin }',
+      '{ name: steady, per: caller, rate: 10/s }',
+      '{ name: at-once, per: caller, concurrentCalls: 4 }',
+      '{ name: hourly, per: caller, calls: 500, window: 1h }',
+      '{ name: contract, calls: 1000000, window: total, since: 2026-01-01T00:00:00Z }',
+      '{ name: llamas, per: model, models: [llama-*], calls: 7, window: minute }',
+    ]);
+    const { tenants, organisations } = await loaded(directory);
+    expect(tenants[0]?.quota).toEqual({
+      perTenant: { callsPerSecond: 100, burst: 200 },
+      perCaller: undefined,
+      maxConcurrentCalls: undefined,
+      limits: [
+        {
+          name: 'daily',
+          level: 'tenant',
+          bound: { kind: 'calendar', amount: 1000, unit: 'day', zone: 'Europe/Berlin' },
+        },
+        { name: 'steady', level: 'caller', bound: { kind: 'rate', callsPerSecond: 10, burst: 10 } },
+        { name: 'at-once', level: 'caller', bound: { kind: 'concurrency', calls: 4 } },
+        { name: 'hourly', level: 'caller', bound: { kind: 'sliding', amount: 500, lengthMs: 3_600_000 } },
+        { name: 'contract', level: 'tenant', bound: { kind: 'total', amount: 1_000_000, sinceSeconds: 1_767_225_600 } },
+        {
+          name: 'llamas',
+          level: 'model',
+          models: ['llama-*'],
+          bound: { kind: 'calendar', amount: 7, unit: 'minute', zone: 'UTC' },
+        },
+      ],
+    });
+    expect(organisations).toEqual([]);
+  });
+
+  it('are none where none are written', async () => {
+    const { tenants } = await loaded(written([]));
+    expect(tenants[0]?.quota).not.toHaveProperty('limits');
+    expect(tenants[0]).not.toHaveProperty('organisation');
+  });
+
+  it('may be 16, and not 17', async () => {
+    const limits = Array.from({ length: 17 }, (_, n) => `{ name: l${n}, calls: 1, window: day }`);
+    expect((await findingsOf(written(limits.slice(1)))).lines).toEqual([]);
+    expect(await only(limits)).toMatchObject({ message: 'has more than 16 entries' });
+  });
+});
+
+describe('an organisation', () => {
+  it('gives its limits to the tenants that name it, who change when it does', async () => {
+    const directory = written([], ORGANISATION, '  organisation: group\n');
+    const loader = new ConfigurationLoader({ environment: {} });
+    const main = join(directory, 'bulkhead.yaml');
+    const before = await loader.load(main, undefined);
+    if (!before.ok) throw new Error(JSON.stringify(before.error));
+    const group = { name: 'group', slot: 0, limits: [expect.objectContaining({ name: 'all', level: 'organisation' })] };
+    expect(before.value.organisations).toEqual([group]);
+    expect(before.value.tenants[0]?.organisation).toEqual(group);
+    edit(main, 'calls: 5', 'calls: 6');
+    const after = await loader.load(main, before.value);
+    if (!after.ok) throw new Error(JSON.stringify(after.error));
+    expect(after.value.tenants[0]?.organisation?.limits).toMatchObject([{ bound: { amount: 6 } }]);
+    expect(after.value.tenants[0]?.digest).not.toBe(before.value.tenants[0]?.digest);
+    // The other way round: a tenant is the same object while nothing of it or of its organisation changes.
+    edit(main, 'sample: 50%', 'sample: 40%');
+    const same = await loader.load(main, after.value);
+    expect(same.ok && same.value.tenants[0]).toBe(after.value.tenants[0]);
+  });
+
+  it('keeps its slot, and one that is new gets one that neither generation has', async () => {
+    const directory = written([], ORGANISATION);
+    const loader = new ConfigurationLoader({ environment: {} });
+    const main = join(directory, 'bulkhead.yaml');
+    const before = await loader.load(main, undefined);
+    if (!before.ok) throw new Error(JSON.stringify(before.error));
+    edit(main, 'name: group', 'name: first');
+    const after = await loader.load(main, before.value);
+    if (!after.ok) throw new Error(JSON.stringify(after.error));
+    expect(after.value.organisations).toMatchObject([{ name: 'first', slot: 1 }]);
+  });
+
+  it('that is not there is an error, with the one that is meant', async () => {
+    expect(await only([], ORGANISATION, '  organisation: gruop\n')).toMatchObject({
+      at: 'tenants/acme.yaml:28:17 quota.organisation',
+      message: 'the main file has no organisation gruop',
+      fix: 'did you mean group?',
+    });
+    expect(await only([], '', '  organisation: group\n')).toMatchObject({
+      fix: 'add it under organisations in the main file',
+    });
+  });
+
+  it('may be one of 128, and not of 129', async () => {
+    const many = (count: number): string =>
+      `organisations:\n${Array.from({ length: count }, (_, n) => `  - { name: g${n}, limits: [{ name: a, rate: 1/s }] }\n`).join('')}`;
+    expect((await findingsOf(written([], many(128)))).lines).toEqual([]);
+    expect(await only([], many(129))).toMatchObject({ message: 'has more than 128 entries' });
+  });
+
+  it('must have a name of its own', async () => {
+    const twice = `${ORGANISATION}  - name: group\n    limits: [{ name: all, calls: 5, window: day }]\n`;
+    expect(await only([], twice)).toMatchObject({ message: 'group stands twice' });
+  });
+});
+
+describe('a limit that makes no sense', () => {
+  it.each([
+    ['{ name: x }', 'limits nothing'],
+    ['{ name: x, calls: 1, window: day, rate: 1/s }', 'has rate and calls: one limit bounds one thing'],
+    ['{ name: x, rate: 1/s, window: day }', 'has no meaning without calls'],
+    ['{ name: x, calls: 1, window: day, burst: 2 }', 'has no meaning without rate'],
+    ['{ name: x, calls: 1, window: 1h, zone: Europe/Berlin }', 'has no meaning without a calendar window'],
+    ['{ name: x, calls: 1, window: day, since: 2026-01-01T00:00:00Z }', 'has no meaning without window: total'],
+    ['{ name: x, calls: 1 }', 'is missing, and calls needs it'],
+    ['{ name: x, calls: 1, window: week }', '"week" is not a window'],
+    ['{ name: x, calls: 1, window: 33d }', 'must be from 1s to 32d'],
+    ['{ name: x, calls: 1, window: day, zone: Mars/Olympus }', '"Mars/Olympus" is not a time zone'],
+    ['{ name: x, calls: 1, window: day, models: [a] }', 'has no meaning for this limit'],
+    ['{ name: X, calls: 1, window: day }', '"X" is not a name (lower-case letters, digits and hyphens, at most 40)'],
+    ['{ name: x, calls: 0, window: day }', 'must be a whole number from 1 to 1000000000000'],
+  ])('%s is told: %s', async (limit, message) => {
+    const found = await only([limit]);
+    expect(found.message).toBe(message);
+    expect(found.at).toMatch(/^tenants\/acme\.yaml:29:\d+ quota\.limits\[0\]/);
+  });
+
+  it('is one that has another’s name', async () => {
+    const limits = ['{ name: x, calls: 1, window: day }', '{ name: x, calls: 2, window: month }'];
+    expect(await only(limits)).toMatchObject({ message: 'x stands twice' });
+  });
+});
