@@ -22,6 +22,7 @@ import { type KeptClaims, NO_CLAIMS } from './kept-claims.ts';
 import { AUTHN_LIMITS, type AuthnLimits } from './limits.ts';
 import { Revocations } from './revocations.ts';
 import { SecondChanceCache } from './second-chance-cache.ts';
+import type { JsonObject } from './strict-json.ts';
 import { isBoundTo } from './token-binding.ts';
 import type { TokenStrength } from './token-strength.ts';
 import { TokenVerifier, type VerifiedToken } from './token-verifier.ts';
@@ -41,10 +42,13 @@ interface CallerFacts {
   readonly keyModels: KeyModels | undefined;
   readonly expiresAt: EpochMicros;
   readonly endsWith: LostCredential;
+  readonly said: JsonObject | undefined;
 }
 
 class CallerEvidence {
   readonly #sealed = true;
+  /** What the token's issuer said of it, if it was asked: for the day on which the call is decided again. */
+  readonly #said: JsonObject | undefined;
   readonly tenant: Tenant;
   /** `token:<sub>`, `key:<id>` or `cert:<spiffe://… or dns:…>`: the strongest that was presented, in this order. */
   readonly id: string;
@@ -82,6 +86,11 @@ class CallerEvidence {
     this.keyModels = facts.keyModels;
     this.expiresAt = facts.expiresAt;
     this.endsWith = facts.endsWith;
+    this.#said = facts.said;
+  }
+
+  static saidOf(caller: CallerEvidence): JsonObject | undefined {
+    return caller.#said;
   }
 
   static isGenuine(value: object): boolean {
@@ -155,7 +164,7 @@ export class Authenticator {
 
   /**
    * Decides again who makes a call that runs, as of this configuration and what is revoked now. `caller` is who it was: the signature
-   * of its token has been verified, and is not again.
+   * of its token has been verified, or its issuer asked, and is not again.
    */
   reauthenticate(caller: CallerEvidence, peer: Peer, presented: Presented, now: EpochMicros): Authenticated {
     const key = this.#withKey(peer, presented, now);
@@ -163,7 +172,7 @@ export class Authenticator {
     if (presented.authorization === undefined) return this.#withoutToken(peer, key.value, now);
     const known = this.#tokens.get(presented.authorization);
     if (known !== undefined) return this.#caller(peer, known.callers, { token: known.verified, key: key.value }, now);
-    const token = this.#verifier.recheck(bearerToken(presented.authorization), now);
+    const token = this.#verifier.recheck(bearerToken(presented.authorization), CallerEvidence.saidOf(caller), now);
     if (!token.ok) return token;
     const { issuer, subject } = token.value.identity;
     if (issuer !== caller.issuer || subject !== caller.subject) {
@@ -198,14 +207,17 @@ export class Authenticator {
     now: EpochMicros,
   ): Authenticated | Promise<Authenticated> {
     const known = this.#tokens.get(authorization);
-    if (known !== undefined) {
-      const { source, keysVersion } = known.verified;
-      source.tend(now);
-      if (source.version === keysVersion) return this.#caller(peer, known.callers, { token: known.verified, key }, now);
+    if (known?.verified.standing.stands(now) === true) {
+      return this.#caller(peer, known.callers, { token: known.verified, key }, now);
     }
-    return this.#verifyToken(authorization, now).then((verified) =>
-      verified.ok ? this.#caller(peer, verified.value.callers, { token: verified.value.verified, key }, now) : verified,
-    );
+    return this.#verifyToken(authorization, now).then((verified) => {
+      if (verified.ok) {
+        return this.#caller(peer, verified.value.callers, { token: verified.value.verified, key }, now);
+      }
+      // Who has to be asked could not be: what was heard last may be good for as long as that is so.
+      const mayStand = verified.error.kind === 'policy_unavailable' && known?.verified.standing.stands(now) === true;
+      return mayStand ? this.#caller(peer, known.callers, { token: known.verified, key }, now) : verified;
+    });
   }
 
   #withoutToken(peer: Peer, key: KnownKey | undefined, now: EpochMicros): Authenticated {
@@ -232,7 +244,12 @@ export class Authenticator {
 
   async #verifyAndRemember(authorization: string, now: EpochMicros): Promise<Result<RememberedToken, Denial>> {
     const verified = await this.#verifier.verify(bearerToken(authorization), now);
-    if (!verified.ok) return verified;
+    if (!verified.ok) {
+      // What was known before it was refused must not come back when the next one who is asked is away.
+      const { kind } = verified.error;
+      if (kind !== 'policy_unavailable' && kind !== 'overloaded') this.#tokens.delete(authorization);
+      return verified;
+    }
     const remembered: RememberedToken = {
       verified: verified.value,
       callers: this.#newCallers(this.#limits.maxCallersPerCredential),
@@ -291,6 +308,7 @@ export class Authenticator {
         strength: token?.identity.strength,
         keyScopes: key?.config.scopes ?? [],
         claims: token?.claims ?? NO_CLAIMS,
+        said: token?.said,
         keyModels: key?.models,
         ...firstEnd(tokenEnd, key?.expiresAtMicros ?? Number.POSITIVE_INFINITY, certificateEnd),
       }),

@@ -14,6 +14,7 @@ import { err, ok, type Result } from '../kernel/result.ts';
 import type { IssuerMetadata } from './issuer-metadata.ts';
 import type { AuthnLimits } from './limits.ts';
 import { isJsonObject } from './strict-json.ts';
+import type { TokenStanding } from './token-standing.ts';
 
 type LocalKeys = ReturnType<typeof createLocalJWKSet>;
 
@@ -26,7 +27,7 @@ export interface KeySet {
 
 type Keys = Result<KeySet, Denial>;
 
-type RemoteKeys = Exclude<IssuerConfig['jwks'], { readonly kind: 'inline' }>;
+type RemoteKeys = Exclude<IssuerConfig['jwks'], { readonly kind: 'inline' | 'none' }>;
 
 interface Held {
   readonly keys: KeySet;
@@ -63,9 +64,14 @@ export class JwksSource {
     if (config.jwks.kind === 'inline') this.#hold(config.jwks.json, Number.POSITIVE_INFINITY);
   }
 
-  /** Counts up whenever the keys change or are given up. */
-  get version(): number {
-    return this.#version;
+  /** The standing of a token that one of these keys has signed. */
+  standing({ version }: KeySet): TokenStanding {
+    return {
+      stands: (now) => {
+        this.tend(now);
+        return this.#version === version;
+      },
+    };
   }
 
   /** Renews in the background what is due. Call it with every use; it costs a comparison. */
@@ -117,7 +123,7 @@ export class JwksSource {
 
   async #fetchOnce(now: EpochMicros): Promise<void> {
     const { jwks } = this.#config;
-    if (jwks.kind === 'inline') return;
+    if (jwks.kind === 'inline' || jwks.kind === 'none') return;
     this.#lastAttemptAt = now;
     const place = await this.#place(jwks, now);
     const fetched = place.ok ? await this.#fetchFrom(place.value, now) : place;
@@ -148,7 +154,7 @@ export class JwksSource {
     const { fetch, limits } = this.#access;
     return fetch({
       url,
-      caPem: jwks.kind === 'inline' ? undefined : jwks.caPem,
+      caPem: 'caPem' in jwks ? jwks.caPem : undefined,
       timeoutMs: limits.jwksTimeoutMs,
       maxBytes: limits.maxJwksBytes,
       contentTypes: KEY_SET_TYPES,

@@ -35,6 +35,21 @@ export interface AuthnLimits {
   readonly jwksCooldownMs: number;
   /** Keys are fetched again in the background at this age, so that a withdrawn key stops counting. */
   readonly jwksRefreshMs: number;
+  /** Answers about tokens awaited at once, of one issuer. */
+  readonly maxConcurrentIntrospections: number;
+  /** Tokens whose turn to be asked about has not come, with those that are: what a flood of made-up ones may hold. */
+  readonly maxPendingIntrospections: number;
+  readonly introspectionTimeoutMs: number;
+  /** One answer. Groups by the hundred fit in. */
+  readonly maxIntrospectionBytes: number;
+  /** An endpoint that was away is asked again at most this often, by one caller. */
+  readonly introspectionRetryMs: number;
+  /** A token that was not active is not asked about again for so long. */
+  readonly introspectionNegativeMs: number;
+  /** Such tokens remembered. */
+  readonly maxInactiveTokens: number;
+  /** Characters of them together. */
+  readonly maxInactiveTokenBytes: number;
   /** How long the last good keys serve while the issuer cannot be reached. */
   readonly jwksMaxStaleMs: number;
   /** Nothing cached and the issuer unreachable: ask again at most this often. */
@@ -55,6 +70,14 @@ export const AUTHN_LIMITS: AuthnLimits = {
   jwksTimeoutMs: 5_000,
   jwksCooldownMs: 30_000,
   jwksRefreshMs: 600_000,
+  maxConcurrentIntrospections: 8,
+  maxPendingIntrospections: 256,
+  introspectionTimeoutMs: 3_000,
+  maxIntrospectionBytes: 64 * 1024,
+  introspectionRetryMs: 2_000,
+  introspectionNegativeMs: 5_000,
+  maxInactiveTokens: 1024,
+  maxInactiveTokenBytes: 256 * 1024,
   jwksMaxStaleMs: 86_400_000,
   jwksRetryMs: 2_000,
 };

@@ -104,6 +104,17 @@ export class FileScope {
     return undefined;
   }
 
+  /** A secret that a file holds and nothing else, without the line break at its end. No finding repeats it. */
+  secret(path: ValuePath, named: string): string | undefined {
+    const text = this.text(path, named);
+    if (text === undefined) return undefined;
+    const secret = text.replace(/\r?\n$/, '');
+    if (/^[\x20-\x7e]{1,1024}$/.test(secret)) return secret;
+    const message = `${named} does not hold a secret: 1 to 1024 printable ASCII characters on one line`;
+    this.report({ path }, message, 'write the secret into it, and nothing else');
+    return undefined;
+  }
+
   /** Reports problems of a named file; returns whether there is no error among them. */
   reportFile(path: ValuePath, named: string, problems: readonly FileProblem[]): boolean {
     for (const { message, fix, severity } of problems) this.report({ path }, `${named} ${message}`, fix, severity);

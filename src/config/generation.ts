@@ -234,7 +234,11 @@ export interface IssuerConfig {
     | { readonly kind: 'inline'; readonly json: string }
     | { readonly kind: 'url'; readonly url: string; readonly caPem: string | undefined }
     /** Where the issuer's metadata say (OpenID Connect Discovery, RFC 8414). */
-    | { readonly kind: 'discovery'; readonly caPem: string | undefined };
+    | { readonly kind: 'discovery'; readonly caPem: string | undefined }
+    /** Nowhere: it is asked about each token. */
+    | { readonly kind: 'none' };
+  /** How it is asked about tokens that cannot be verified here; absent: it is not, and they are refused. */
+  readonly introspection?: IntrospectionConfig;
   readonly clockSkewMs: number;
   /** A claim that must equal the tenant's id; undefined when the issuer serves this tenant only. */
   readonly tenantClaim: string | undefined;
@@ -242,6 +246,25 @@ export interface IssuerConfig {
   readonly requireBound: boolean;
   /** `at+jwt`: tokens must be access tokens by RFC 9068, and say so; absent: any JWT that does not say that it is something else. */
   readonly profile?: 'jwt' | 'at+jwt';
+}
+
+/** RFC 7662. */
+export interface IntrospectionConfig {
+  /** Undefined: where the issuer's metadata say. */
+  readonly endpoint: string | undefined;
+  readonly caPem: string | undefined;
+  readonly clientId: string;
+  /** Undefined: the certificate says who we are (RFC 8705 §2). */
+  readonly clientSecret: string | undefined;
+  /** Whether the secret goes into a header or into the form. */
+  readonly method: 'basic' | 'post';
+  readonly clientCertificate: KeyPairPem | undefined;
+  /** `opaque`: tokens that are no JWT; `all`: JWTs of this issuer too, after their signature if it has keys. */
+  readonly tokens: 'opaque' | 'all';
+  /** How long an answer is good. */
+  readonly cacheMs: number;
+  /** And how long after that while the issuer cannot be asked. */
+  readonly staleIfErrorMs: number;
 }
 
 export interface ApiKeyConfig {

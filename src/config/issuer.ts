@@ -3,7 +3,7 @@
  */
 import type { FileScope } from './file-scope.ts';
 import type { ValuePath } from './finding.ts';
-import type { IssuerConfig } from './generation.ts';
+import type { IntrospectionConfig, IssuerConfig, KeyPairPem } from './generation.ts';
 import { judgeKeySet } from './key-set.ts';
 import type { TenantSource } from './schema-tenant.ts';
 
@@ -12,7 +12,8 @@ type IssuerSource = TenantSource['issuers'][number];
 /** Builds an issuer. `path` is where it stands. */
 export function buildIssuer(scope: FileScope, issuer: IssuerSource, path: ValuePath): IssuerConfig | undefined {
   const jwks = buildKeys(scope, issuer, path);
-  if (jwks === undefined) return undefined;
+  const introspection = buildIntrospection(scope, issuer, jwks, [...path, 'introspection']);
+  if (jwks === undefined || (issuer.introspection !== undefined && introspection === undefined)) return undefined;
   return {
     issuer: issuer.issuer,
     audiences: typeof issuer.audience === 'string' ? [issuer.audience] : issuer.audience,
@@ -22,6 +23,7 @@ export function buildIssuer(scope: FileScope, issuer: IssuerSource, path: ValueP
     tenantClaim: issuer.tenantClaim,
     requireBound: issuer.requireBound,
     profile: issuer.profile,
+    ...(introspection === undefined ? {} : { introspection }),
   };
 }
 
@@ -30,8 +32,9 @@ function buildKeys(scope: FileScope, issuer: IssuerSource, path: ValuePath): Iss
   const { jwks, discovery } = issuer;
   if (jwks !== undefined && discovery === undefined) return buildKeySet(scope, issuer, jwks, [...path, 'jwks']);
   if (discovery !== undefined && jwks === undefined) return buildDiscovery(scope, issuer, discovery, path);
+  if (jwks === undefined && issuer.introspection !== undefined) return { kind: 'none' };
   const problem = jwks === undefined ? 'says nowhere how its tokens are verified' : 'has both jwks and discovery';
-  scope.report({ path }, problem, 'write jwks: with a file or a URL, or discovery: {}');
+  scope.report({ path }, problem, 'write jwks: with a file or a URL, or discovery: {}, or introspection:');
   return undefined;
 }
 
@@ -48,6 +51,60 @@ function buildDiscovery(
   if (hasQuery) scope.report({ path: [...path, 'issuer'] }, 'has a query in it, and no metadata', 'write jwks instead');
   if (!isFetched || hasQuery || (ca !== undefined && authority === undefined)) return undefined;
   return { kind: 'discovery', caPem: authority?.pem };
+}
+
+function buildIntrospection(
+  scope: FileScope,
+  { introspection: source, discovery }: IssuerSource,
+  jwks: IssuerConfig['jwks'] | undefined,
+  path: ValuePath,
+): IntrospectionConfig | undefined {
+  if (source === undefined) return undefined;
+  const { endpoint, ca, clientSecret, clientCertificate } = source;
+  if (endpoint === undefined && discovery === undefined) {
+    const fix = 'add endpoint:, or discovery: {} to the issuer';
+    scope.report({ path }, 'says nowhere where the issuer is asked', fix);
+    return undefined;
+  }
+  if (clientSecret === undefined && clientCertificate === undefined) {
+    const fix = 'add clientSecret: or clientCertificate:';
+    scope.report({ path }, 'says nowhere how the issuer knows us', fix);
+    return undefined;
+  }
+  if (source.method !== undefined && clientSecret === undefined) {
+    scope.report({ path: [...path, 'method'], at: 'key' }, 'has no meaning without a secret', 'remove it');
+  }
+  const isFetched = endpoint === undefined || scope.fetches([...path, 'endpoint'], endpoint);
+  const authority = ca === undefined ? undefined : scope.authorities([...path, 'ca'], ca);
+  const secret = clientSecret === undefined ? undefined : scope.secret([...path, 'clientSecret'], clientSecret);
+  const certificate =
+    clientCertificate === undefined
+      ? undefined
+      : buildCertificate(scope, clientCertificate, [...path, 'clientCertificate']);
+  const isComplete =
+    (ca === undefined || authority !== undefined) &&
+    (clientSecret === undefined || secret !== undefined) &&
+    (clientCertificate === undefined || certificate !== undefined);
+  if (!isFetched || !isComplete) return undefined;
+  return {
+    endpoint,
+    caPem: authority?.pem ?? (jwks?.kind === 'discovery' ? jwks.caPem : undefined),
+    clientId: source.clientId,
+    clientSecret: secret,
+    method: source.method ?? 'basic',
+    clientCertificate: certificate,
+    tokens: source.tokens,
+    cacheMs: source.cache,
+    staleIfErrorMs: source.staleIfError,
+  };
+}
+
+function buildCertificate(
+  scope: FileScope,
+  { chain, key }: { readonly chain: string; readonly key: string },
+  path: ValuePath,
+): KeyPairPem | undefined {
+  return scope.keyPair({ path: [...path, 'chain'], named: chain }, { path: [...path, 'key'], named: key })?.pair;
 }
 
 function buildKeySet(

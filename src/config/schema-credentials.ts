@@ -3,7 +3,18 @@
  */
 import { z } from 'zod';
 import { parseAddressRange } from '../kernel/address-range.ts';
-import { discreet, duration, filePath, list, name, problem, quote, text, timestamp } from './schema-values.ts';
+import {
+  discreet,
+  duration,
+  filePath,
+  keyPairSchema,
+  list,
+  name,
+  problem,
+  quote,
+  text,
+  timestamp,
+} from './schema-values.ts';
 
 /** Signature algorithms that a token may have: public-key ones only. */
 export const TOKEN_ALGORITHMS = [
@@ -41,6 +52,44 @@ export const issuerSchema = z.strictObject({
     .meta({
       description:
         'Instead of `jwks`: the issuer is a URL, and its metadata say where its keys are (OpenID Connect Discovery, RFC 8414).',
+    }),
+  introspection: z
+    .strictObject({
+      endpoint: name(
+        'a URL',
+        'https URL of the endpoint (http only on loopback). Default: what the issuer’s metadata say, with `discovery`.',
+        2048,
+      ).optional(),
+      ca: filePath('PEM file with the CA of the endpoint’s server. Default: that of `discovery`.').optional(),
+      clientId: name('a client id', 'What the issuer knows this sidecar by.'),
+      clientSecret: filePath('File that holds the client’s secret and nothing else.').optional(),
+      method: z.enum(['basic', 'post']).optional().meta({
+        description: 'Whether the secret is sent in a header (`client_secret_basic`) or in the form. Default: basic.',
+      }),
+      clientCertificate: keyPairSchema(
+        'Certificate that is shown to the endpoint. Without a secret it is what we are known by (RFC 8705, `tls_client_auth`).',
+      ).optional(),
+      tokens: z.enum(['opaque', 'all']).default('opaque').meta({
+        description:
+          'Which tokens are asked about: those that are no JWT, or JWTs of this issuer too (after their signature, if it has keys).',
+      }),
+      cache: duration(
+        'How long an answer is good, and so how long a revoked token still may be.',
+        '60s',
+        '0s',
+        '1h',
+      ).prefault('60s'),
+      staleIfError: duration(
+        'How long after that, while the endpoint is away. Never beyond the token’s own end.',
+        '5m',
+        '0s',
+        '1h',
+      ).prefault('5m'),
+    })
+    .optional()
+    .meta({
+      description:
+        'How the issuer is asked about tokens that cannot be verified here (RFC 7662). One issuer of a tenant may be.',
     }),
   algorithms: list(
     z.enum(TOKEN_ALGORITHMS),

@@ -7,12 +7,12 @@ import { addressesSchema } from './schema-credentials.ts';
 import { revocationSchema } from './schema-denied.ts';
 import { egressSchema, MAX_EGRESS_LISTENERS } from './schema-egress.ts';
 import { MAX_ORGANISATIONS, organisationSchema } from './schema-quota.ts';
-import { keyPairSchema } from './schema-tenant.ts';
 import {
   count,
   discreet,
   duration,
   filePath,
+  keyPairSchema,
   list,
   name,
   percentage,

@@ -21,16 +21,6 @@ import {
   text,
 } from './schema-values.ts';
 
-const keyPair = (description: string) =>
-  z
-    .strictObject({
-      chain: filePath('PEM file with the certificate first and its intermediates after it.'),
-      key: filePath('PEM file with the private key, not encrypted.'),
-    })
-    .meta({ description });
-
-export { keyPair as keyPairSchema };
-
 const spiffeId = text(
   'a SPIFFE id, or default',
   /^(default|spiffe:\/\/[a-z0-9._-]{1,255}(\/[A-Za-z0-9._-]+)+)$/,

@@ -224,3 +224,12 @@ export const list = <T extends z.ZodType>(item: T, description: string, max = 10
     })
     .max(max, problem(`has more than ${max} entries`, 'split it'))
     .meta({ description });
+
+/** A certificate chain and its key. */
+export const keyPairSchema = (description: string) =>
+  z
+    .strictObject({
+      chain: filePath('PEM file with the certificate first and its intermediates after it.'),
+      key: filePath('PEM file with the private key, not encrypted.'),
+    })
+    .meta({ description });

@@ -199,6 +199,11 @@ function judgeCredentials(scope: FileScope, source: TenantSource): void {
       );
     }
   }
+  const asked = source.issuers.flatMap(({ introspection }, index) => (introspection === undefined ? [] : [index]));
+  for (const index of asked.slice(1)) {
+    const message = 'another issuer is asked about tokens already, and an opaque token does not say whose it is';
+    scope.report({ path: ['issuers', index, 'introspection'], at: 'key' }, message, 'keep one of the two');
+  }
   const issuers = new Set<string>();
   for (const [index, { issuer }] of source.issuers.entries()) {
     if (issuers.has(issuer))

@@ -4,6 +4,7 @@ import type { LimitRow } from './limit-catalog.ts';
 
 const KEYS = 'unit/authn/jwks-source.test.ts';
 const METADATA = 'unit/authn/issuer-metadata.test.ts';
+const INTROSPECTION = 'unit/authn/introspector.test.ts';
 const FETCHING = 'unit/fetching/document-fetch.test.ts';
 const AUTHENTICATOR = 'unit/authn/authenticator.test.ts';
 
@@ -60,6 +61,38 @@ export const AUTHN_ROWS: Record<keyof AuthnLimits, LimitRow> = {
   jwksRefreshMs: {
     attack: 'A key that was withdrawn goes on counting',
     test: [KEYS, 'a remembered token is verified again when the keys have changed, and refused when its key is gone'],
+  },
+  maxConcurrentIntrospections: {
+    attack: 'A flood of made-up tokens is passed on to the issuer',
+    test: [INTROSPECTION, 'is asked about n at a time, and n wait'],
+  },
+  maxPendingIntrospections: {
+    attack: 'A flood of made-up tokens that wait',
+    test: [INTROSPECTION, 'is asked about n at a time, and n wait'],
+  },
+  introspectionTimeoutMs: {
+    attack: 'An issuer that does not answer',
+    test: [INTROSPECTION, 'is asked about with the client’s name and secret, which are in the header and nowhere else'],
+  },
+  maxIntrospectionBytes: {
+    attack: 'An issuer that answers without end',
+    test: [INTROSPECTION, 'is asked about with the client’s name and secret, which are in the header and nowhere else'],
+  },
+  introspectionRetryMs: {
+    attack: 'Every call waits for an issuer that is away',
+    test: [INTROSPECTION, 'is asked again by one caller at a time, and not before a while has passed'],
+  },
+  introspectionNegativeMs: {
+    attack: 'The same made-up token over and over',
+    test: [INTROSPECTION, 'that a token is not active is remembered for a little while'],
+  },
+  maxInactiveTokens: {
+    attack: 'Made-up tokens without end fill the memory',
+    test: [INTROSPECTION, 'of so many tokens: of n all are remembered, of n + 1 one is asked about again (%s)'],
+  },
+  maxInactiveTokenBytes: {
+    attack: 'Large ones do',
+    test: [INTROSPECTION, 'of so many tokens: of n all are remembered, of n + 1 one is asked about again (%s)'],
   },
   jwksMaxStaleMs: {
     attack: 'The same, by keeping us from the issuer',
