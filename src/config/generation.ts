@@ -407,6 +407,8 @@ export interface UpstreamConfig {
         readonly caPem: string | undefined;
         readonly serverName: string;
         readonly clientCertificate: KeyPairPem | undefined;
+        /** The server must show this SPIFFE id, whatever names it has; absent: it must have the server name. */
+        readonly spiffeId?: string;
         /** What the SPIFFE Workload API does not give now, without which nobody connects; absent: nothing is missing. */
         readonly missing?: string;
       }

@@ -102,6 +102,12 @@ const upstream = z
       'a name',
       'Name to verify in the server’s certificate (https only). Default: the host.',
     ).optional(),
+    spiffeId: text(
+      'a SPIFFE id',
+      /^spiffe:\/\/[a-z0-9._-]{1,255}(\/[A-Za-z0-9._-]+)+$/,
+      'spiffe://platform.example/models',
+      'SPIFFE id that the server’s certificate must have (https only). Then no name is verified.',
+    ).optional(),
     authority: name('an authority', '`:authority` that the server sees. Default: host and port.').optional(),
     connectTimeout: duration('For connecting, with TLS and the server’s first SETTINGS.', '2s', '10ms', '1m').prefault(
       '2s',

@@ -1,7 +1,8 @@
 /**
  * From what a file says of a server that calls go on to, to its configuration.
  */
-import { buildAuthorities, buildCertificate } from './certificate-source.ts';
+import { parseSpiffeId } from '../identity/spiffe-id.ts';
+import { type BuiltAuthorities, buildAuthorities, buildCertificate } from './certificate-source.ts';
 import type { FileScope } from './file-scope.ts';
 import type { ValuePath } from './finding.ts';
 import type { HealthCheckConfig, UpstreamConfig } from './generation.ts';
@@ -29,7 +30,7 @@ export function buildUpstream(scope: FileScope, path: ValuePath, upstream: Upstr
   const { target, tls } = parsed.value;
   const host = target.kind === 'tcp' ? target.host : 'localhost';
   if (!tls) {
-    for (const key of ['ca', 'clientCertificate', 'serverName'] as const) {
+    for (const key of ['ca', 'clientCertificate', 'serverName', 'spiffeId'] as const) {
       if (upstream[key] === undefined) continue;
       scope.report(
         { path: at(key), at: 'key' },
@@ -65,7 +66,7 @@ export function buildUpstream(scope: FileScope, path: ValuePath, upstream: Upstr
 function buildTls(
   scope: FileScope,
   path: ValuePath,
-  { ca, clientCertificate, serverName }: UpstreamSource,
+  { ca, clientCertificate, serverName, spiffeId }: UpstreamSource,
   host: string,
 ): NonNullable<UpstreamConfig['tls']> {
   const authorities = ca === undefined ? undefined : buildAuthorities(scope, [...path, 'ca'], ca, false);
@@ -73,6 +74,7 @@ function buildTls(
     clientCertificate === undefined
       ? undefined
       : buildCertificate(scope, [...path, 'clientCertificate'], clientCertificate);
+  judgeServerId(scope, [...path, 'spiffeId'], spiffeId, authorities);
   const missing =
     authorities?.pem === ''
       ? `the Workload API gives no authorities of ${authorities.trustDomain}`
@@ -83,8 +85,26 @@ function buildTls(
     caPem: authorities?.pem,
     serverName: serverName ?? host,
     clientCertificate: certificate?.pair,
+    ...(spiffeId === undefined ? {} : { spiffeId }),
     ...(missing === undefined ? {} : { missing }),
   };
+}
+
+/** Whoever may sign for another trust domain could sign this id, too. */
+function judgeServerId(
+  scope: FileScope,
+  path: ValuePath,
+  spiffeId: string | undefined,
+  authorities: BuiltAuthorities | undefined,
+): void {
+  if (spiffeId === undefined) return;
+  const trustDomain = authorities?.trustDomain;
+  const own = parseSpiffeId(spiffeId)?.trustDomain;
+  if (own === undefined) scope.report({ path }, 'is no SPIFFE id', 'write spiffe://trust-domain/path');
+  else if (trustDomain !== undefined && trustDomain !== own) {
+    const message = `is not of the trust domain ${trustDomain}, whose authorities ca.spiffeBundle names`;
+    scope.report({ path }, message, `name the bundle of ${own}, or an id of ${trustDomain}`);
+  }
 }
 
 function checkOf(source: NonNullable<UpstreamSource['healthCheck']>): HealthCheckConfig {

@@ -68,9 +68,9 @@ export class WorkloadApi {
   follow(names: ReadonlySet<string>): void {
     const all = [...names];
     if (all.some((name) => !isBundleName(name))) this.#svids ??= this.#followSvids();
-    else this.#svids = this.#leave(this.#svids);
+    else this.#svids = this.#leave('svids', this.#svids);
     if (all.some(isBundleName)) this.#bundles ??= this.#followBundles();
-    else this.#bundles = this.#leave(this.#bundles);
+    else this.#bundles = this.#leave('bundles', this.#bundles);
   }
 
   /** How each stream is that is followed. */
@@ -143,8 +143,9 @@ export class WorkloadApi {
     return new WorkloadStream<M>(owner, times);
   }
 
-  #leave(stream: { close(): void } | undefined): undefined {
+  #leave(kind: StreamKind, stream: { close(): void } | undefined): undefined {
     stream?.close();
+    this.identities.forget(kind);
     return undefined;
   }
 

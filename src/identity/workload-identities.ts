@@ -87,6 +87,12 @@ export class WorkloadIdentities implements WorkloadMaterial {
     return { changed: difference(before, next, (pem) => pem), unusable };
   }
 
+  /** Nobody follows it any more: what it said last is not to be believed when it is asked again. */
+  forget(kind: 'svids' | 'bundles'): void {
+    if (kind === 'svids') this.#svids = undefined;
+    else this.#bundles = undefined;
+  }
+
   /** Lets go of certificates that have ended. Returns the names of what is no more. */
   expire(nowMs: number): ReadonlySet<string> {
     const gone = new Set<string>();

@@ -4,6 +4,8 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
 import type { UpstreamConfig } from '../config/generation.ts';
+import { readCertificateFacts } from '../identity/certificate-facts.ts';
+import { parseSpiffeId } from '../identity/spiffe-id.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
 
 /** Why there is no socket: for the audit record, in words. */
@@ -32,6 +34,7 @@ export function dial(config: UpstreamConfig, done: (result: Result<Socket, DialE
           ALPNProtocols: ['h2'],
           minVersion: 'TLSv1.2',
           rejectUnauthorized: true,
+          ...(tls.spiffeId === undefined ? {} : { checkServerIdentity: idCheck(tls.spiffeId) }),
         });
   let settled = false;
   const settle = (result: Result<Socket, DialError>): void => {
@@ -62,6 +65,20 @@ export function dial(config: UpstreamConfig, done: (result: Result<Socket, DialE
       else settle(err('the upstream does not speak h2 (ALPN)'));
     });
   }
+}
+
+/** X509-SVID.md §5.2: exactly one URI, which is the id that is meant, on a leaf. */
+function idCheck(spiffeId: string): (host: string, peer: { readonly raw: Buffer }) => Error | undefined {
+  return (_host, { raw }) => {
+    try {
+      const { uris, isCa } = readCertificateFacts(raw);
+      const shown = uris.length === 1 ? parseSpiffeId(uris[0] ?? '')?.uri : undefined;
+      if (shown === spiffeId && !isCa) return undefined;
+      return new Error(`the server’s SPIFFE id is not ${spiffeId}, but ${shown ?? 'none'}`);
+    } catch {
+      return new Error('the server’s certificate cannot be read');
+    }
+  };
 }
 
 type UpstreamTls = NonNullable<UpstreamConfig['tls']>;

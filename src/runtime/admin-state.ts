@@ -2,7 +2,7 @@
  * What the admin port says of a running sidecar.
  */
 import type { AdminState } from '../admin/server.ts';
-import type { EgressConfig, TenantConfig } from '../config/generation.ts';
+import type { EgressConfig, Generation, TenantConfig } from '../config/generation.ts';
 import { healthKeyOf } from '../proxy/health-probes.ts';
 import type { Health } from '../proxy/upstream-health.ts';
 import { attachSharedState, SUPERVISOR, tenantUsage } from '../quota/shared-state.ts';
@@ -41,7 +41,12 @@ export function adminState(supervisor: Supervisor): AdminState {
       const blocked = supervisor.pool.workers.find((worker) => worker.gauges.auditBlocked !== undefined);
       if (blocked !== undefined) reasons.push(`the audit log cannot be written: ${blocked.gauges.auditBlocked}`);
       reasons.push(...workloadReasons(supervisor.workload));
-      return { ready: supervisor.pool.listening > 0 && !supervisor.draining && blocked === undefined, reasons };
+      const isClosed = noTenantHasCertificate(supervisor.generation);
+      if (isClosed) reasons.push('no tenant has a certificate');
+      return {
+        ready: supervisor.pool.listening > 0 && !supervisor.draining && blocked === undefined && !isClosed,
+        reasons,
+      };
     },
     metrics: async () => {
       await supervisor.pool.collect(COLLECT_TIMEOUT_MS);
@@ -73,6 +78,11 @@ export function adminState(supervisor: Supervisor): AdminState {
         upstreamHealth: healthOf(supervisor, tenant) ?? { at: 'not_asked' },
       })),
   };
+}
+
+/** Only the SPIFFE Workload API can be the reason: without files a configuration is refused. */
+function noTenantHasCertificate({ tenants }: Generation): boolean {
+  return tenants.length > 0 && tenants.every(({ certificate }) => certificate === undefined);
 }
 
 function describeListener({ pool }: Supervisor): object | undefined {

@@ -23,5 +23,7 @@ export async function loadWithWorkload(
     const place = { file: mainFile, line: 0, column: 0, path: 'spiffe.workloadApi', severity: 'error' } as const;
     return err([{ ...place, ...provided.error }]);
   }
-  return loader.awaitsWorkload ? await loader.load(mainFile, previous, new Set(loader.workloadNames)) : loaded;
+  return loader.awaitsWorkload || provided.value
+    ? await loader.load(mainFile, previous, new Set(loader.workloadNames))
+    : loaded;
 }

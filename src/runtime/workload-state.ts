@@ -36,6 +36,16 @@ export function describeWorkload(workload: Workload): object | undefined {
       const end = workload.notAfterMs(name);
       return { name: displayName(name), notAfter: end === undefined ? null : new Date(end).toISOString() };
     }),
+    authorities: [...workload.names]
+      .filter(isBundleName)
+      .slice(0, MAX_SHOWN)
+      .map((name) => {
+        const pem = workload.read(name);
+        return {
+          name: displayName(name),
+          certificates: pem?.ok === true ? pem.value.split('-----BEGIN').length - 1 : 0,
+        };
+      }),
     missing: workload.missing.slice(0, MAX_SHOWN).map(displayName),
   };
 }

@@ -76,18 +76,18 @@ export class Workload implements WorkloadMaterial {
 
   /**
    * Follows what a configuration takes. When some of it has never been asked for, waits for the answer: until all of it is there, at
-   * most for the configured time. Says why the configuration cannot come into force: the API has said nothing, or nothing that is of
-   * use.
+   * most for the configured time. Returns whether it has waited, so that there may be something new; or why the configuration
+   * cannot come into force: the API has said nothing, or nothing that is of use.
    */
-  async provide(config: WorkloadApiConfig | undefined, names: ReadonlySet<string>): Promise<Result<void, Problem>> {
+  async provide(config: WorkloadApiConfig | undefined, names: ReadonlySet<string>): Promise<Result<boolean, Problem>> {
     this.#names = new Set(names);
     if (config === undefined || names.size === 0) {
       this.#leave();
-      return ok(undefined);
+      return ok(false);
     }
     const api = this.#follow(config);
     api.follow(this.#names);
-    if ([...names].every((name) => api.identities.isKnown(name))) return ok(undefined);
+    if ([...names].every((name) => api.identities.isKnown(name))) return ok(false);
     const isOver = (): boolean =>
       [...names].every((name) => api.identities.has(name)) ||
       [...api.states.values()].some(({ at }) => at === 'stopped');
@@ -100,7 +100,7 @@ export class Workload implements WorkloadMaterial {
     const refusal = api.identities.read(svids[0] ?? '');
     if (svids.length > 0 && !svids.some((name) => api.identities.has(name)) && refusal?.ok === false)
       return err({ message: `${config.display}: ${refusal.error}`, fix: REGISTER });
-    return ok(undefined);
+    return ok(true);
   }
 
   /** Asks again now what has failed or stopped. */

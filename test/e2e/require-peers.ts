@@ -11,6 +11,8 @@ const REQUIRED = [
   'bin/grpcurl',
   'bin/otelcol',
   'bin/jaeger',
+  'bin/spire-server',
+  'bin/spire-agent',
   'bin/promtool',
   'bin/certificate-judge',
   'lib/certificate-judge/Judge.class',

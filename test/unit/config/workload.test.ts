@@ -209,6 +209,11 @@ describe('an upstream', () => {
       serverName: 'acme.test',
       clientCertificate: { chainPem: pki.server.certPem, keyPem: pki.server.keyPem },
     });
+    edit(mainFile, 'ca: { spiffe', 'spiffeId: spiffe://globex.example/x\n      ca: { spiffe');
+    const { lines } = await findingsOf(directory, { workload: material });
+    expect(lines).toMatchObject([{ message: expect.stringContaining('is not of the trust domain acme.example') }]);
+    edit(mainFile, 'spiffe://globex.example/x', 'spiffe://acme.example/x');
+    expect((await load(generation)).egress[0]?.upstream.tls?.spiffeId).toBe('spiffe://acme.example/x');
     material.texts.set(ACME, err('gone'));
     const tls = (await load(generation, [ACME])).egress[0]?.upstream.tls;
     expect(tls?.missing).toContain('acme.example');

@@ -110,6 +110,8 @@ describe('an agent that is well', () => {
     api.follow(new Set([INGRESS]));
     await until(() => api.identities.has(INGRESS) && agent.open('FetchX509Bundles') === 0);
     expect([...api.states.keys()]).toEqual(['svids']);
+    // What it said before it was left is not believed when it is asked again.
+    expect(api.identities.isKnown(ACME)).toBe(false);
   });
 
   it('tells of what has changed, and of nothing else', async () => {

@@ -1,7 +1,7 @@
 /**
  * A whole process that takes its certificates from an agent: it waits for the first, takes over the next, and says what is missing.
  */
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
 import { status } from '@grpc/grpc-js';
@@ -186,6 +186,41 @@ describe('a running process', () => {
       'it follows',
       async () => ((await page(adminPort, '/readyz')).includes('fails') ? undefined : true),
       60_000,
+    );
+  });
+
+  it('takes over what another agent gives when the configuration names another socket, also that it gives less', async () => {
+    const { process, port, adminPort } = await start();
+    const other = await WorkloadAgent.start({ ...ANSWERS, FetchX509Bundles: bundlesOf(trustDomain('globex.example')) });
+    try {
+      const text = readFileSync(mainFile, 'utf8').replace(agent.display, other.display).replace('30s', '1s');
+      write(mainFile, text);
+      await process.reload('the test');
+      expect(process.findings).toEqual([]);
+      expect(JSON.parse(await page(adminPort, '/config')).workloadApi).toMatchObject({
+        socket: other.display,
+        missing: ['the authorities of acme.example'],
+      });
+      expect(await shake(port)).not.toContain('ingress');
+    } finally {
+      other.stop();
+    }
+  });
+
+  it('is not ready when no tenant has a certificate', async () => {
+    const { adminPort } = await start();
+    agent.say('FetchX509SVID', { svids: [svidEntry(acme, 'somebody')] });
+    await until(
+      'it is not',
+      async () => ((await fetch(`http://127.0.0.1:${adminPort}/readyz`)).ok ? undefined : true),
+      20_000,
+    );
+    expect(await page(adminPort, '/readyz')).toContain('no tenant has a certificate');
+    agent.say('FetchX509SVID', ANSWERS.FetchX509SVID);
+    await until(
+      'it is',
+      async () => ((await fetch(`http://127.0.0.1:${adminPort}/readyz`)).ok ? true : undefined),
+      20_000,
     );
   });
 
