@@ -18,6 +18,9 @@ const REQUIRED = [
   'lib/certificate-judge/Judge.class',
   'triton/backends/python/triton_python_backend_stub',
   'clients/bin/python',
+  'torchserve/proto/inference.proto',
+  'model-servers/descriptors/tensorflow-serving.binpb',
+  'kserve/bin/python',
 ];
 /** What the Debian packages among them bring. */
 const REQUIRED_OF_DEBIAN = ['/usr/bin/ruby', '/usr/bin/python3'];

@@ -10,9 +10,9 @@ import {
 } from '@bufbuild/protobuf/wkt';
 import protoLoader from '@grpc/proto-loader';
 
-/** Loads a file below `proto/`, with all that it imports. */
-export function loadRegistry(file: string): FileRegistry {
-  const definition = protoLoader.loadSync(file, { includeDirs: ['proto'], keepCase: true });
+/** Loads a file below `proto/`, or first of all below `folders`, with all that it imports. */
+export function loadRegistry(file: string, folders: readonly string[] = []): FileRegistry {
+  const definition = protoLoader.loadSync(file, { includeDirs: [...folders, 'proto'], keepCase: true });
   const files = new Map<string, Buffer>();
   for (const found of Object.values(definition)) {
     const protos = Reflect.get(found, 'fileDescriptorProtos');

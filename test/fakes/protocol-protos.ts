@@ -23,7 +23,7 @@ export interface DescribedService {
 
 /** Every service of every protocol. */
 export const SERVICES: readonly DescribedService[] = PROTOCOL_NAMES.flatMap((protocol) => {
-  const registries = PROTOS[protocol].map(loadRegistry);
+  const registries = PROTOS[protocol].map((file) => loadRegistry(file));
   return [...PROTOCOLS[protocol]].map(([service, rows]) => {
     const found = registries.map((registry) => registry.getService(service)).find((each) => each !== undefined);
     if (found === undefined) throw new Error(`no proto has ${service}`);
