@@ -21,6 +21,7 @@ const REQUIRED = [
   'torchserve/proto/inference.proto',
   'model-servers/descriptors/tensorflow-serving.binpb',
   'kserve/bin/python',
+  'oidc/node_modules/oidc-provider/lib/index.js',
 ];
 /** What the Debian packages among them bring. */
 const REQUIRED_OF_DEBIAN = ['/usr/bin/ruby', '/usr/bin/python3'];
