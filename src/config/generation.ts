@@ -6,7 +6,7 @@
  */
 import type { ProtocolName } from '../inspection/protocols.ts';
 import type { ProtosetMethod } from '../inspection/protoset.ts';
-import type { QuotaLevel } from '../kernel/denial.ts';
+import type { QuotaLevel, QuotaUnit } from '../kernel/denial.ts';
 import type { TenantId } from '../kernel/ids.ts';
 
 export interface Generation {
@@ -380,6 +380,8 @@ export interface LimitConfig {
   /** Unique within its tenant or organisation: what was used is kept under it. */
   readonly name: string;
   readonly level: LimitLevel;
+  /** Absent: calls. Bytes are those of whole messages, with their framing. */
+  readonly unit?: QuotaUnit;
   /** Globs over the models that a limit per model is for; absent: all. */
   readonly models?: readonly string[];
   readonly bound: LimitBound;

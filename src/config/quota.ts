@@ -112,28 +112,48 @@ function buildLimits<S extends BoundSource>(
     const level = levelOf(source);
     if (source.models !== undefined && level !== 'model')
       scope.report({ path: [...here, 'models'] }, 'has no meaning for this limit', 'add per: model, or remove it');
+    const unit = UNITS.find((key) => source[key] !== undefined) ?? 'calls';
+    if (unit !== 'calls' && level === 'model')
+      scope.report(
+        { path: [...here, unit], at: 'key' },
+        'are not counted per model',
+        'count calls, or write per: caller',
+      );
     const bound = boundOf(scope, here, source);
     if (bound === undefined) continue;
-    limits.push({ name: source.name, level, bound, ...(source.models === undefined ? {} : { models: source.models }) });
+    limits.push({
+      name: source.name,
+      level,
+      ...(unit === 'calls' ? {} : { unit }),
+      bound,
+      ...(source.models === undefined ? {} : { models: source.models }),
+    });
   }
   return limits;
 }
 
-const AMOUNTS = ['rate', 'concurrentCalls', 'calls'] as const;
+const AMOUNTS = ['rate', 'concurrentCalls', 'calls', 'requestBytes', 'responseBytes'] as const;
+/** What is counted within a window. */
+const UNITS = ['calls', 'requestBytes', 'responseBytes'] as const;
 
 function boundOf(scope: FileScope, path: ValuePath, source: BoundSource): LimitBound | undefined {
   const amounts = AMOUNTS.filter((key) => source[key] !== undefined);
   const [only] = amounts;
   if (only === undefined || amounts.length > 1) {
     const message = only === undefined ? 'limits nothing' : `has ${amounts.join(' and ')}: one limit bounds one thing`;
-    const fix = only === undefined ? 'add rate, concurrentCalls, or calls with window' : 'make each a limit of its own';
+    const fix =
+      only === undefined
+        ? 'add rate, concurrentCalls, or calls, requestBytes or responseBytes with window'
+        : 'make each a limit of its own';
     scope.report({ path }, message, fix);
     return undefined;
   }
-  const { rate, burst, concurrentCalls, calls, window } = source;
+  const { rate, burst, concurrentCalls, window } = source;
+  const unit = UNITS.find((key) => key === only);
+  const amount = unit === undefined ? undefined : source[unit];
   const foreign = [
     only !== 'rate' && burst !== undefined ? (['burst', 'rate'] as const) : undefined,
-    only !== 'calls' && window !== undefined ? (['window', 'calls'] as const) : undefined,
+    unit === undefined && window !== undefined ? (['window', 'calls or bytes'] as const) : undefined,
     window?.kind !== 'calendar' && source.zone !== undefined ? (['zone', 'a calendar window'] as const) : undefined,
     window?.kind !== 'total' && source.since !== undefined ? (['since', 'window: total'] as const) : undefined,
   ].filter((one) => one !== undefined);
@@ -142,19 +162,19 @@ function boundOf(scope: FileScope, path: ValuePath, source: BoundSource): LimitB
   if (foreign.length > 0) return undefined;
   if (rate !== undefined) return { kind: 'rate', ...ratePerSecond(rate, burst) };
   if (concurrentCalls !== undefined) return { kind: 'concurrency', calls: concurrentCalls };
-  if (calls === undefined) return undefined;
+  if (amount === undefined) return undefined;
   if (window === undefined) {
     const fix = 'add window: minute, hour, day, month, total, or a duration';
-    scope.report({ path: [...path, 'window'] }, 'is missing, and calls needs it', fix);
+    scope.report({ path: [...path, 'window'] }, `is missing, and ${only} needs it`, fix);
     return undefined;
   }
   switch (window.kind) {
     case 'calendar':
-      return { kind: 'calendar', amount: calls, unit: window.unit, zone: source.zone ?? 'UTC' };
+      return { kind: 'calendar', amount, unit: window.unit, zone: source.zone ?? 'UTC' };
     case 'sliding':
-      return { kind: 'sliding', amount: calls, lengthMs: window.lengthMs };
+      return { kind: 'sliding', amount, lengthMs: window.lengthMs };
     case 'total':
-      return { kind: 'total', amount: calls, sinceSeconds: source.since ?? 0 };
+      return { kind: 'total', amount, sinceSeconds: source.since ?? 0 };
   }
 }
 

@@ -3,7 +3,7 @@
  */
 import { z } from 'zod';
 import { parseDurationMs } from '../kernel/units.ts';
-import { count, list, name, problem, quote, rate, text, timestamp } from './schema-values.ts';
+import { count, list, name, problem, quote, rate, size, text, timestamp } from './schema-values.ts';
 
 /** As many as one tenant or organisation may have: a call looks at each of those that are about it. */
 export const MAX_LIMITS = 16;
@@ -41,7 +41,7 @@ const windowOf = z
   })
   .meta({
     description:
-      'Time that the calls are counted in: `minute`, `hour`, `day` or `month` by the calendar of `zone`; a duration (`1s` to `32d`), of which any stretch counts, to a tenth; or `total`: until `since` says otherwise.',
+      'Time that calls or bytes are counted in: `minute`, `hour`, `day` or `month` by the calendar of `zone`; a duration (`1s` to `32d`), of which any stretch counts, to a tenth; or `total`: until `since` says otherwise.',
     examples: ['day'],
   })
   .transform((text, context): WindowSource => {
@@ -94,6 +94,8 @@ const bound = {
   burst: count('Calls that `rate` lets come at once. Default: one second’s worth.', 1, 1_000_000_000).optional(),
   concurrentCalls: count('Calls in progress at once.', 1, 1_000_000).optional(),
   calls: count('Calls within `window`.', 1, 1_000_000_000_000).optional(),
+  requestBytes: size('Bytes of request messages within `window`.', '10GiB', '1B', '1048576GiB').optional(),
+  responseBytes: size('Bytes of response messages within `window`.', '10GiB', '1B', '1048576GiB').optional(),
   window: windowOf.optional(),
   zone: zone.optional(),
   since: timestamp
@@ -116,7 +118,10 @@ const limit = z
       .min(1, problem('is empty', 'name at least one, or remove the key for all'))
       .optional(),
   })
-  .meta({ description: 'One limit: `rate`, `concurrentCalls`, or `calls` within a `window`.' });
+  .meta({
+    description:
+      'One limit: `rate`, `concurrentCalls`, or `calls`, `requestBytes` or `responseBytes` within a `window`.',
+  });
 
 /** A tenant's limit as the schema leaves it. */
 export type LimitSource = z.output<typeof limit>;
@@ -139,7 +144,7 @@ export const quotaSchema = z
   .meta({ description: 'How much this tenant may call. What is left away is not limited.' });
 
 const organisationLimit = z.strictObject(bound).meta({
-  description: 'One limit of all its tenants together: `rate`, `concurrentCalls`, or `calls` within a `window`.',
+  description: 'One limit of all its tenants together, as in `quota.limits` of a tenant.',
 });
 
 export const organisationSchema = z

@@ -2,7 +2,7 @@
  * What the caller sees of each denial: one row per kind, none of them optional. The rich reason stays in the audit record;
  * a message here says what the caller may know, and the same for everything that it must not tell apart.
  */
-import type { Denial, QuotaFacts, QuotaLevel } from '../kernel/denial.ts';
+import type { Denial, QuotaFacts, QuotaLevel, QuotaUnit } from '../kernel/denial.ts';
 import {
   badRequest,
   type ErrorDetail,
@@ -260,7 +260,9 @@ export const DENIAL_TABLE: DenialTable = {
     message: 'the quota is used up',
     more: ({ exhausted, retryAfterMs }, tenant) => {
       const told = exhausted.slice(0, MAX_TOLD);
-      const policies = told.map(({ name, amount, windowSeconds }) => `"${name}";q=${amount}${width(windowSeconds)}`);
+      const policies = told.map(
+        ({ name, unit, amount, windowSeconds }) => `"${name}";q=${amount}${quotaUnit(unit)}${width(windowSeconds)}`,
+      );
       const states = told.map(({ name, resetMs }) => `"${name}";r=0${reset(resetMs)}`);
       return {
         metadata: { quota: told.map((one) => one.name).join(' ') },
@@ -270,6 +272,24 @@ export const DENIAL_TABLE: DenialTable = {
         ],
         headers: patienceHeaders(retryAfterMs),
         rateLimitHeaders: ['ratelimit-policy', policies.join(', '), 'ratelimit', states.join(', ')],
+      };
+    },
+  },
+  // Whether it began anew or not, the stream is over: what there is to do about it is not a retry.
+  quota_exhausted_mid_stream: {
+    status: GrpcStatus.RESOURCE_EXHAUSTED,
+    reason: 'QUOTA_EXHAUSTED_MID_STREAM',
+    message: 'the quota was used up while the call ran',
+    more: ({ exhausted, requestBytes, responseBytes }, tenant) => {
+      const told = exhausted.slice(0, MAX_TOLD);
+      return {
+        metadata: {
+          quota: told.map((one) => one.name).join(' '),
+          consumedRequestBytes: String(requestBytes),
+          consumedResponseBytes: String(responseBytes),
+        },
+        details: [quotaFailures(told.map((one) => violationOf(one, tenant)))],
+        headers: ['grpc-retry-pushback-ms', '-1'],
       };
     },
   },
@@ -347,15 +367,26 @@ function unavailable(reason: string, message: string, retryMs: number): Row<Deni
   return { status: GrpcStatus.UNAVAILABLE, reason, message, more: () => ({ details: [retryInfo(retryMs)] }) };
 }
 
-function violationOf({ name, level, amount, window }: QuotaFacts, tenant: string): QuotaViolation {
+function violationOf({ name, level, unit, amount, window }: QuotaFacts, tenant: string): QuotaViolation {
   return {
     subject: tenant === '' ? level : `tenant:${tenant}`,
     description: `the quota per ${level} is used up`,
-    metric: 'bulkhead/calls',
+    metric: METRICS[unit],
     id: name,
     dimensions: { scope: level, window },
     value: amount,
   };
+}
+
+const METRICS = {
+  calls: 'bulkhead/calls',
+  requestBytes: 'bulkhead/request_bytes',
+  responseBytes: 'bulkhead/response_bytes',
+} as const;
+
+/** Calls are what is counted when it is not said. */
+function quotaUnit(unit: QuotaUnit): string {
+  return unit === 'calls' ? '' : ';qu="content-bytes"';
 }
 
 /** The longest wait that a client is asked to sit through by itself. */

@@ -42,12 +42,19 @@ export interface InspectionLimits {
   readonly maxInflatedBytes: number;
 }
 
+/** Where a message pays for its bytes before any of it goes on. */
+export interface MessageToll {
+  /** `bytes`: of the message with its prefix. Says why it may not. */
+  pay(bytes: number): Denial | undefined;
+}
+
 /** One call's inspector, and after `message` what that asks for. No more than one chunk is referred to at a time, and nothing is allocated per chunk. */
 export class MessageInspector implements RequestedModels {
   readonly #entry: MethodEntry;
   readonly #encoding: 'identity' | 'gzip';
   readonly #limits: InspectionLimits;
   readonly #standing: Standing | undefined;
+  readonly #toll: MessageToll | undefined;
   readonly #scanner: WireScanner | undefined;
   #headerBytes = 0;
   #compressed = false;
@@ -65,9 +72,16 @@ export class MessageInspector implements RequestedModels {
   #denial: Denial | undefined;
 
   /** `standing` pays for the inflaters of compressed messages. */
-  constructor(entry: MethodEntry, encoding: 'identity' | 'gzip', limits: InspectionLimits, standing?: Standing) {
+  constructor(
+    entry: MethodEntry,
+    encoding: 'identity' | 'gzip',
+    limits: InspectionLimits,
+    standing?: Standing,
+    toll?: MessageToll,
+  ) {
     this.#entry = entry;
     this.#standing = standing;
+    this.#toll = toll;
     this.#encoding = encoding;
     this.#limits = limits;
     this.#scanner = entry.plan === undefined ? undefined : new WireScanner(entry.plan, entry.texts);
@@ -106,6 +120,11 @@ export class MessageInspector implements RequestedModels {
   /** Whole messages so far. */
   get messages(): number {
     return this.#messages;
+  }
+
+  /** Bytes of the message under way that have not come. */
+  get missingBytes(): number {
+    return this.#inMessage ? this.#remaining : 0;
   }
 
   /** Which message the caller has begun and not finished, or in a unary call not ended; undefined between messages of a stream. */
@@ -173,7 +192,10 @@ export class MessageInspector implements RequestedModels {
       this.#reject('more than one message');
     } else if (this.#compressed && this.#encoding === 'identity') {
       this.#denial = { kind: 'encoding_unsupported', encoding: 'a compressed message without grpc-encoding' };
-    } else if (this.#scanner !== undefined) {
+    } else {
+      this.#denial = this.#toll?.pay(this.#length + FRAME_HEADER_BYTES);
+    }
+    if (this.#denial === undefined && this.#scanner !== undefined) {
       if (this.#compressed) this.#gzip = new GzipMessage(this.#scanner, this.#length, maxInflatedBytes, this.#standing);
       else this.#scanner.begin(this.#length);
     }

@@ -98,6 +98,14 @@ export type Denial =
       /** Until there is room in all of them; undefined: not by time. */
       readonly retryAfterMs: number | undefined;
     }
+  /** They ran out while the call ran: there is no room for its next message. */
+  | {
+      readonly kind: 'quota_exhausted_mid_stream';
+      readonly exhausted: readonly QuotaFacts[];
+      /** Of this call, until then. */
+      readonly requestBytes: number;
+      readonly responseBytes: number;
+    }
   | { readonly kind: 'message_too_large'; readonly bytes: number; readonly limitBytes: number }
   /** The memory that all tenants may hold is full, and this one holds more than its share of it. */
   | { readonly kind: 'buffer_exceeded'; readonly heldBytes: number; readonly limitBytes: number }
@@ -143,11 +151,13 @@ export type LostCredential = 'token' | 'api key' | 'certificate' | 'tenant' | 'p
 /** Who has a limit to itself. */
 export type QuotaLevel = 'organisation' | 'tenant' | 'caller' | 'model';
 
+export type QuotaUnit = 'calls' | 'requestBytes' | 'responseBytes';
+
 /** A window or a total as configured, for the record and for the details that a refused caller is told. */
 export interface QuotaFacts {
   readonly name: string;
   readonly level: QuotaLevel;
-  /** Calls. */
+  readonly unit: QuotaUnit;
   readonly amount: number;
   /** `day`, `3600s`, `total`. */
   readonly window: string;

@@ -6,9 +6,10 @@
 import type { Permit } from '../authz/authorizer.ts';
 import type { HeaderBlock, Stream } from '../http2/contract.ts';
 import type { Peer } from '../identity/peer.ts';
-import type { RequestedModels } from '../inspection/message-inspector.ts';
+import type { MessageToll, RequestedModels } from '../inspection/message-inspector.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
 import type { Result } from '../kernel/result.ts';
+import type { ByteToll } from '../quota/byte-toll.ts';
 import type { ChargedPermit } from '../quota/quota-gate.ts';
 import { type CallLease, callLease } from './call-lease.ts';
 import type { CallServices } from './call-services.ts';
@@ -17,6 +18,7 @@ import { type Admission, admit, permitMessage, readmit } from './pipeline.ts';
 import { RelayedCall } from './relayed-call.ts';
 import { whyUnreadable } from './request-head.ts';
 import { RequestSide, type RequestSideOwner } from './request-side.ts';
+import { ResponseToll } from './response-toll.ts';
 import type { TenantRuntime } from './tenant-runtime.ts';
 import { Trail } from './trail.ts';
 import { upstreamHeaders } from './upstream-headers.ts';
@@ -38,6 +40,10 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
   readonly #host: CallHost;
   readonly #request = new RequestSide(this);
   #admission: Admission | undefined;
+  /** A message of it has been permitted. */
+  #underWay = false;
+  #requestToll: ByteToll | undefined;
+  #responseToll: ResponseToll | undefined;
   /** What its last message was allowed. */
   #permitted: Permit | undefined;
   /** Until when the roles that its messages needed may be used. */
@@ -103,10 +109,44 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
     if (this.hasNoTime) return this.refuse(this.lateness());
     this.opened();
     this.#host.leased(this.#leaseOf(admitted.value).until);
-    this.#request.begin(admitted.value, this.services.limits, this.held);
+    this.#beginRequest(admitted.value);
+  }
+
+  /** Its bytes are counted where it was reserved. */
+  #beginRequest(admission: Admission): void {
+    const { gates } = this.#tenant;
+    this.#requestToll = gates.toll(admission.lease, 'requestBytes');
+    const request = this.#requestToll && this.#payer(this.#requestToll);
+    const response = gates.toll(admission.lease, 'responseBytes');
+    if (response !== undefined) this.#responseToll = new ResponseToll(response, this.#payer(response));
+    this.#request.begin(admission, this.services.limits, this.held, request);
+  }
+
+  #payer(toll: ByteToll): MessageToll {
+    return {
+      pay: (bytes) => {
+        const denial = toll.pay(bytes, this.services.now());
+        return denial === undefined ? undefined : this.trail.fail('reserve', deny(denial)).error;
+      },
+    };
+  }
+
+  protected override get responseToll(): ResponseToll | undefined {
+    return this.#responseToll;
+  }
+
+  /** A call that has got somewhere does not end amid a message for want of quota, and is told what it has used. */
+  override refuse(denial: Denial): void {
+    if (denial.kind !== 'quota_exhausted' || !this.#underWay) return super.refuse(denial);
+    const { exhausted } = denial;
+    const { requestBytes } = this;
+    const responseBytes = this.response.bytes;
+    this.lapse({ kind: 'quota_exhausted_mid_stream', exhausted, requestBytes, responseBytes });
   }
 
   protected settle(): void {
+    this.#requestToll?.settle(this.#request.missingBytes);
+    this.#responseToll?.settle();
     this.#admission?.lease.settle();
     this.#host.ended();
   }
@@ -167,6 +207,7 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
     const verdict = permitMessage(this.#admission ?? admission, message, this.#judge.gates, this.trail);
     if (!verdict.ok) return verdict;
     this.#permitted = verdict.value;
+    this.#underWay = true;
     if (verdict.value.until < this.#permitUntil) {
       this.#permitUntil = verdict.value.until;
       this.#host.leased(this.#permitUntil);

@@ -10,6 +10,7 @@ import type { MethodEntry } from '../inspection/method-table.ts';
 import type { Denial, Denied } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import type { Result } from '../kernel/result.ts';
+import type { ByteToll } from '../quota/byte-toll.ts';
 import type { ChargedPermit, Lease } from '../quota/quota-gate.ts';
 
 export interface Gates {
@@ -26,5 +27,6 @@ export interface Gates {
   authorize(caller: Caller, method: MethodEntry, now: EpochMicros): Result<MethodPermit, Denial>;
   model(permit: MethodPermit, model: string, version: string): Result<Permit, Denial>;
   reserve(caller: Caller, now: EpochMicros): Result<Lease, Denial>;
+  toll(lease: Lease, unit: 'requestBytes' | 'responseBytes'): ByteToll | undefined;
   charge(lease: Lease, permit: Result<Permit, Denial>, now: EpochMicros): Result<ChargedPermit, Denial>;
 }

@@ -12,6 +12,7 @@ import type { CallLease } from './call-lease.ts';
 import { EndingCall } from './ending-call.ts';
 import type { Leg } from './leg.ts';
 import { endedWithoutStatus, readResponse } from './response-head.ts';
+import type { ResponseToll } from './response-toll.ts';
 
 export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implements Bounded {
   /** What the engine, the leg and the clock hold of this call: nothing that it throws gets past it. */
@@ -22,6 +23,11 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
   /** The message that the client must go on with. */
   protected abstract unfinishedRequest(): number | undefined;
   abstract upstreamHeaders(): HeaderBlock;
+
+  /** Where the response's messages pay for their bytes; undefined: nowhere. */
+  protected get responseToll(): ResponseToll | undefined {
+    return undefined;
+  }
 
   /** Who is not asked for credentials loses none. */
   get lease(): CallLease | undefined {
@@ -80,7 +86,11 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
     if (response.kind === 'invalid') return this.#reject(response.denial);
     this.held.holdHeaders(response.block);
     this.headersSent = true;
-    if (endStream) return this.end(response.block, response.status);
+    if (endStream) {
+      // A model server that ends inside a prefix has its client see it.
+      if (this.responseToll !== undefined) this.#pass(this.responseToll.kept);
+      return this.end(response.block, response.status);
+    }
     this.stream.sendHeaders(response.block, false);
   }
 
@@ -93,9 +103,19 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
     }
     this.held.responseArrived(chunk.length);
     this.services.arrived(chunk.length);
-    this.response.push(chunk);
-    this.stream.sendData(chunk, false);
+    const toll = this.responseToll;
+    if (toll === undefined) this.#pass(chunk);
+    else {
+      this.#pass(toll.pass(chunk));
+      // What is not paid for stays here, and is given back with the rest when the call is over.
+      if (toll.denial !== undefined) return this.refuse(toll.denial);
+    }
     if (endStream) this.#reject(endedWithoutStatus(this.upstream));
+  }
+
+  #pass(chunk: Buffer): void {
+    this.response.push(chunk);
+    if (chunk.length > 0) this.stream.sendData(chunk, false);
   }
 
   onLegFailed(denial: Denial): void {

@@ -5,7 +5,7 @@
 
 import type { LimitsConfig } from '../config/generation.ts';
 import { SendQueue } from '../http2/send-queue.ts';
-import { MessageInspector, type RequestedModels } from '../inspection/message-inspector.ts';
+import { MessageInspector, type MessageToll, type RequestedModels } from '../inspection/message-inspector.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { Result } from '../kernel/result.ts';
 import type { Standing } from '../kernel/standing.ts';
@@ -52,16 +52,21 @@ export class RequestSide {
     return this.#inspector?.messages ?? 0;
   }
 
+  /** Bytes of the message under way that have not come. */
+  get missingBytes(): number {
+    return this.#inspector?.missingBytes ?? 0;
+  }
+
   /** Which message the caller must go on with; undefined when it may be silent, or it is we who are at work. */
   get unfinished(): number | undefined {
     return this.#state.at === 'flowing' ? this.#state.inspector.unfinished : undefined;
   }
 
-  /** The call is admitted: what was held flows, and what comes after it. `standing` pays for what inspecting it takes. */
-  begin(admission: Admission, limits: LimitsConfig, standing?: Standing): void {
+  /** The call is admitted: what was held flows, and what comes after it. `standing` pays for what inspecting it takes, `toll` takes the messages’ bytes. */
+  begin(admission: Admission, limits: LimitsConfig, standing?: Standing, toll?: MessageToll): void {
     // Where no message is read, whatever compresses them is between client and server.
     const encoding = admission.head.encoding === 'identity' ? 'identity' : 'gzip';
-    const inspector = new MessageInspector(admission.method, encoding, limits, standing);
+    const inspector = new MessageInspector(admission.method, encoding, limits, standing, toll);
     this.#inspector = inspector;
     this.#state = { at: 'flowing', admission, inspector };
     this.#resume();

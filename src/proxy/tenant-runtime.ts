@@ -140,6 +140,7 @@ export function gatesOf(
     model: (permit, model, version) => authorizer.model(permit, model, version),
     reserve: (caller, now) => quota.reserve(caller, now),
     charge: (lease, permit, now) => quota.charge(lease, permit, now),
+    toll: (lease, unit) => quota.toll(lease, unit),
   };
 }
 

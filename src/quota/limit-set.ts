@@ -7,6 +7,7 @@
  */
 import { Glob } from '../authz/glob.ts';
 import type { LimitBound, LimitConfig, LimitLevel, TenantConfig } from '../config/generation.ts';
+import type { QuotaUnit } from '../kernel/denial.ts';
 import type { CallerKey } from './caller-buckets.ts';
 import { type CellKey, CONCURRENCY, type LimitCells } from './limit-cells.ts';
 import { type Meter, meterOf } from './meter.ts';
@@ -16,6 +17,7 @@ import type { SharedTables } from './shared-state.ts';
 export interface Exhausted {
   readonly name: string;
   readonly level: LimitLevel;
+  readonly unit: QuotaUnit;
   readonly bound: LimitBound;
   /** Until there is room; Infinity: not by time. */
   readonly micros: number;
@@ -37,7 +39,8 @@ export interface Holding {
 const MAX_REMEMBERED_MODELS = 64;
 /** Keys of models that are kept, so that they need not be hashed for each call. */
 const MAX_KNOWN_MODELS = 256;
-const ONE_CALL = 1;
+/** Call, or byte. */
+const ONE = 1;
 
 export class LimitSet {
   /** The organisation's region, when it has limits for this tenant. */
@@ -47,9 +50,11 @@ export class LimitSet {
   readonly #callLimits: readonly Limit[];
   readonly #callerLimits: readonly Limit[];
   readonly #modelLimits: readonly Limit[];
+  /** Those that count bytes, of all levels. */
+  readonly #byteLimits: readonly Limit[];
   /** Own cells of each region that the configuration knows. */
   readonly #ownKeys: ReadonlyMap<number, readonly CellKey[]>;
-  readonly #callers = new WeakMap<CallerKey, readonly CellKey[]>();
+  readonly #callers = new WeakMap<CallerKey, ReadonlyMap<Limit, CellKey>>();
   readonly #models = new Map<string, readonly (CellKey | undefined)[]>();
   /** Cells that were looked at, so that they need not be found again to take from them. */
   readonly #found: number[] = [];
@@ -74,9 +79,12 @@ export class LimitSet {
       organisation === undefined || this.organisationRegion === undefined
         ? []
         : organisation.limits.map(make(`organisation ${organisation.name}`, this.organisationRegion));
-    this.#callLimits = [...shared, ...own.filter(({ config }) => config.level === 'tenant')];
-    this.#callerLimits = own.filter(({ config }) => config.level === 'caller');
-    this.#modelLimits = own.filter(({ config }) => config.level === 'model');
+    const all = [...shared, ...own];
+    const calls = all.filter(({ unit }) => unit === 'calls');
+    this.#byteLimits = all.filter(({ unit }) => unit !== 'calls');
+    this.#callLimits = calls.filter(({ config: { level } }) => level === 'organisation' || level === 'tenant');
+    this.#callerLimits = calls.filter(({ config }) => config.level === 'caller');
+    this.#modelLimits = calls.filter(({ config }) => config.level === 'model');
     this.#ownKeys = new Map([
       [ownRegion, own.map(({ key }) => key)],
       ...(this.organisationRegion === undefined
@@ -89,6 +97,10 @@ export class LimitSet {
     return this.#modelLimits.length > 0;
   }
 
+  counts(unit: QuotaUnit): boolean {
+    return this.#byteLimits.some((limit) => limit.unit === unit);
+  }
+
   /** Looks at all that the headers decide. Returns those without room, or undefined when the call fits into all of them. */
   look(caller: CallerKey, now: number): Exhausted[] | undefined {
     let exhausted: Exhausted[] | undefined;
@@ -96,16 +108,39 @@ export class LimitSet {
     for (const limit of this.#callLimits) {
       const word = this.#own(limit);
       this.#found[at++] = word;
-      exhausted = lookAt(limit, word, now, exhausted);
+      exhausted = lookAt(limit, word, ONE, now, exhausted);
     }
-    if (this.#callerLimits.length === 0) return exhausted;
-    const keys = this.#callerKeys(caller);
-    for (const [index, limit] of this.#callerLimits.entries()) {
-      const word = this.#subject(limit, keys[index], now);
+    for (const limit of this.#callerLimits) {
+      const word = this.#ofCaller(limit, caller, now);
       this.#found[at++] = word;
-      exhausted = lookAt(limit, word, now, exhausted);
+      exhausted = lookAt(limit, word, ONE, now, exhausted);
     }
+    // How many bytes there will be nobody knows yet; where there is no room for one, it is not worth beginning.
+    for (const limit of this.#byteLimits)
+      exhausted = lookAt(limit, this.#ofCaller(limit, caller, now), ONE, now, exhausted);
     return exhausted;
+  }
+
+  /** Takes a message's bytes from all limits that count them, or from none. Returns those without room. */
+  takeBytes({ caller }: Holding, unit: QuotaUnit, bytes: number, now: number): Exhausted[] | undefined {
+    let exhausted: Exhausted[] | undefined;
+    let at = 0;
+    for (const limit of this.#byteLimits) {
+      if (limit.unit !== unit) continue;
+      const word = this.#ofCaller(limit, caller, now);
+      this.#found[at++] = word;
+      exhausted = lookAt(limit, word, bytes, now, exhausted);
+    }
+    if (exhausted !== undefined) return exhausted;
+    at = 0;
+    for (const limit of this.#byteLimits) if (limit.unit === unit) limit.meter.take(this.#found[at++] ?? 0, bytes, now);
+    return undefined;
+  }
+
+  /** Gives back what of a message's bytes never came. */
+  giveBackBytes({ caller }: Holding, unit: QuotaUnit, bytes: number, takenAt: number): void {
+    for (const limit of this.#byteLimits)
+      if (limit.unit === unit) limit.meter.giveBack(this.#ofCaller(limit, caller, takenAt), bytes, takenAt);
   }
 
   /** Takes one call from all that were just looked at. */
@@ -131,7 +166,7 @@ export class LimitSet {
       if (key === undefined) continue;
       const word = this.#subject(limit, key, now);
       this.#found[index] = word;
-      exhausted = lookAt(limit, word, now, exhausted);
+      exhausted = lookAt(limit, word, ONE, now, exhausted);
     }
     if (exhausted !== undefined) return exhausted;
     for (const [index, limit] of this.#modelLimits.entries())
@@ -144,17 +179,15 @@ export class LimitSet {
   /** Gives back what the headers of a call took that was refused before anything of it went on. Rates are not given back. */
   refund({ caller, takenAt }: Holding): void {
     for (const limit of this.#callLimits) giveBackTo(limit, this.#own(limit), takenAt);
-    if (this.#callerLimits.length === 0) return;
-    const keys = this.#callerKeys(caller);
-    for (const [index, limit] of this.#callerLimits.entries())
-      giveBackTo(limit, this.#subject(limit, keys[index], takenAt), takenAt);
+    for (const limit of this.#callerLimits) giveBackTo(limit, this.#ofCaller(limit, caller, takenAt), takenAt);
   }
 
   #limit(tables: SharedTables, owner: string, region: number, config: LimitConfig): Limit {
     const meter = meterOf(config.bound, this.#cells, tables.state.epoch, tables.workerIndex);
-    const id = `${owner}:${config.level}:${config.name}:${meter.signature}`;
+    const { unit = 'calls' } = config;
+    const id = `${owner}:${config.level}:${config.name}:${unit}:${meter.signature}`;
     const globs = config.models?.map((pattern) => new Glob(pattern));
-    return { config, region, meter, id, key: this.#cells.keyOf(this.#salt, id, ''), globs };
+    return { config, unit, region, meter, id, key: this.#cells.keyOf(this.#salt, id, ''), globs };
   }
 
   #own({ region, key, meter }: Limit): number {
@@ -167,13 +200,16 @@ export class LimitSet {
     return word === -1 ? this.#own(limit) : word;
   }
 
-  #callerKeys(caller: CallerKey): readonly CellKey[] {
+  /** The cell of whatever has the limit to itself, where that is known by the headers. */
+  #ofCaller(limit: Limit, caller: CallerKey, now: number): number {
+    if (limit.config.level !== 'caller') return this.#own(limit);
     let keys = this.#callers.get(caller);
     if (keys === undefined) {
-      keys = this.#callerLimits.map(({ id }) => this.#cells.keyOf(this.#salt, id, caller.id));
+      const limits = [...this.#callerLimits, ...this.#byteLimits].filter(({ config }) => config.level === 'caller');
+      keys = new Map(limits.map((one) => [one, this.#cells.keyOf(this.#salt, one.id, caller.id)]));
       this.#callers.set(caller, keys);
     }
-    return keys;
+    return this.#subject(limit, keys.get(limit), now);
   }
 
   /** Only of the limits that are for the model. */
@@ -194,6 +230,7 @@ export class LimitSet {
 
 interface Limit {
   readonly config: LimitConfig;
+  readonly unit: QuotaUnit;
   readonly region: number;
   readonly meter: Meter;
   readonly id: string;
@@ -202,22 +239,28 @@ interface Limit {
   readonly globs: readonly Glob[] | undefined;
 }
 
-function lookAt(limit: Limit, word: number, now: number, exhausted: Exhausted[] | undefined): Exhausted[] | undefined {
-  const micros = limit.meter.wait(word, ONE_CALL, now);
+function lookAt(
+  limit: Limit,
+  word: number,
+  amount: number,
+  now: number,
+  exhausted: Exhausted[] | undefined,
+): Exhausted[] | undefined {
+  const micros = limit.meter.wait(word, amount, now);
   if (micros <= 0) return exhausted;
   const { name, level, bound } = limit.config;
-  const one: Exhausted = { name, level, bound, micros };
+  const one: Exhausted = { name, level, unit: limit.unit, bound, micros };
   if (exhausted === undefined) return [one];
   exhausted.push(one);
   return exhausted;
 }
 
 function takeFrom({ meter }: Limit, word: number, now: number, holding: Holding): void {
-  meter.take(word, ONE_CALL, now);
+  meter.take(word, ONE, now);
   if (meter.kind === CONCURRENCY) holding.counts.push([meter, word]);
 }
 
 /** What is in progress is counted out when the call ends. */
 function giveBackTo({ meter }: Limit, word: number, takenAt: number): void {
-  if (meter.kind !== CONCURRENCY) meter.giveBack(word, ONE_CALL, takenAt);
+  if (meter.kind !== CONCURRENCY) meter.giveBack(word, ONE, takenAt);
 }

@@ -14,6 +14,7 @@ import { deny } from '../kernel/denial.ts';
 import type { EpochMicros, TenantId } from '../kernel/ids.ts';
 import type { Result } from '../kernel/result.ts';
 import { ok } from '../kernel/result.ts';
+import { ByteToll } from './byte-toll.ts';
 import { CallerBuckets, OVERFLOW, type Place } from './caller-buckets.ts';
 import type { Gcra } from './gcra.ts';
 import { gcraOf, nextArrival, underNewLimit, waitMicros } from './gcra.ts';
@@ -120,6 +121,34 @@ export class QuotaGate {
       this.#unlock();
     }
     return exhausted === undefined ? charged : { ok: false, error: refusalOf(exhausted) };
+  }
+
+  /** Where a call's messages pay for their bytes; undefined: nothing counts them. */
+  toll(lease: Lease, unit: 'requestBytes' | 'responseBytes'): ByteToll | undefined {
+    const limits = this.#limits;
+    const holding = LeaseEvidence.holdingOf(lease);
+    if (limits === undefined || holding?.limits !== limits || !limits.counts(unit)) return undefined;
+    const { epoch } = this.#tables.state;
+    return new ByteToll({
+      take: (bytes, now) => {
+        if (!this.#lock()) return LOCK_TIMED_OUT.error;
+        try {
+          const exhausted = limits.takeBytes(holding, unit, bytes, now - epoch);
+          return exhausted === undefined ? undefined : refusalOf(exhausted);
+        } finally {
+          this.#unlock();
+        }
+      },
+      giveBack: (bytes, takenAt) => {
+        // Without the lock in time they stay taken: rather too little is granted than too much.
+        if (!this.#lock()) return;
+        try {
+          limits.giveBackBytes(holding, unit, bytes, takenAt - epoch);
+        } finally {
+          this.#unlock();
+        }
+      },
+    });
   }
 
   #lock(): boolean {

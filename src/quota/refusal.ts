@@ -34,21 +34,29 @@ export function refusalOf(exhausted: readonly Exhausted[]): Denial {
   };
 }
 
-function factsOf({ name, level, bound, micros }: Exhausted): QuotaFacts {
+function factsOf({ name, level, unit, bound, micros }: Exhausted): QuotaFacts {
   const resetMs = micros === Number.POSITIVE_INFINITY ? undefined : micros / 1_000;
   switch (bound.kind) {
     case 'calendar':
-      return { name, level, amount: bound.amount, window: bound.unit, windowSeconds: SECONDS[bound.unit], resetMs };
+      return {
+        name,
+        level,
+        unit,
+        amount: bound.amount,
+        window: bound.unit,
+        windowSeconds: SECONDS[bound.unit],
+        resetMs,
+      };
     case 'sliding': {
       const windowSeconds = Math.ceil(bound.lengthMs / 1_000);
-      return { name, level, amount: bound.amount, window: `${windowSeconds}s`, windowSeconds, resetMs };
+      return { name, level, unit, amount: bound.amount, window: `${windowSeconds}s`, windowSeconds, resetMs };
     }
     case 'total':
-      return { name, level, amount: bound.amount, window: 'total', windowSeconds: undefined, resetMs };
+      return { name, level, unit, amount: bound.amount, window: 'total', windowSeconds: undefined, resetMs };
     case 'rate':
-      return { name, level, amount: bound.burst, window: 'rate', windowSeconds: 1, resetMs };
+      return { name, level, unit, amount: bound.burst, window: 'rate', windowSeconds: 1, resetMs };
     case 'concurrency':
-      return { name, level, amount: bound.calls, window: 'now', windowSeconds: undefined, resetMs };
+      return { name, level, unit, amount: bound.calls, window: 'now', windowSeconds: undefined, resetMs };
   }
 }
 

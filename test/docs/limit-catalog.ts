@@ -267,6 +267,7 @@ export const TENANT_ROWS: Readonly<Record<string, LimitRow>> = {
       'by the calendar has room for n calls, refuses n + 1 until its end, and has room again then',
       'that slides has room for n calls in any stretch of its length',
       'has room for n calls in all, and no time helps',
+      'are paid message by message, n of them and not n + 1',
     ],
   },
   byteAccount: {

@@ -94,19 +94,22 @@ function quotaText({
   return limits.length === 0 ? 'no limits' : `${limits.join('; ')} (what is left of it now is not asked)`;
 }
 
-function limitText({ name, level, models, bound }: LimitConfig): string {
+const WHAT = { calls: 'calls', requestBytes: 'request bytes', responseBytes: 'response bytes' } as const;
+
+function limitText({ name, level, unit, models, bound }: LimitConfig): string {
   const who = models === undefined ? level : `${level} of ${models.join(', ')}`;
+  const what = unit === undefined ? 'calls' : WHAT[unit];
   switch (bound.kind) {
     case 'rate':
       return `${name}: ${who} ${bound.callsPerSecond}/s, burst ${bound.burst}`;
     case 'concurrency':
       return `${name}: ${who} ${bound.calls} calls at once`;
     case 'calendar':
-      return `${name}: ${who} ${bound.amount} calls a ${bound.unit}, ${bound.zone}`;
+      return `${name}: ${who} ${bound.amount} ${what} a ${bound.unit}, ${bound.zone}`;
     case 'sliding':
-      return `${name}: ${who} ${bound.amount} calls in ${bound.lengthMs / 1_000} s`;
+      return `${name}: ${who} ${bound.amount} ${what} in ${bound.lengthMs / 1_000} s`;
     case 'total':
-      return `${name}: ${who} ${bound.amount} calls in all`;
+      return `${name}: ${who} ${bound.amount} ${what} in all`;
   }
 }
 

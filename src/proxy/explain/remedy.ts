@@ -124,6 +124,7 @@ function forCredential(denial: Denial, { tenant }: Refused): Remedy {
     case 'rate_limited':
     case 'concurrency_limited':
     case 'quota_exhausted':
+    case 'quota_exhausted_mid_stream':
       return { why: `its quota has no room: ${why}`, allow: [`time, or more of it (${place(tenant, 'quota')})`] };
     case 'policy_unavailable':
       return { why, allow: [`${denial.source} must be reachable from here`] };

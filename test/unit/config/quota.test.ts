@@ -47,6 +47,8 @@ describe('limits that are written', () => {
       '{ name: at-once, per: caller, concurrentCalls: 4 }',
       '{ name: hourly, per: caller, calls: 500, window: 1h }',
       '{ name: contract, calls: 1000000, window: total, since: 2026-01-01T00:00:00Z }',
+      '{ name: in, per: caller, requestBytes: 10GiB, window: month }',
+      '{ name: out, responseBytes: 1KiB, window: total }',
       '{ name: llamas, per: model, models: [llama-*], calls: 7, window: minute }',
     ]);
     const { tenants, organisations } = await loaded(directory);
@@ -64,6 +66,18 @@ describe('limits that are written', () => {
         { name: 'at-once', level: 'caller', bound: { kind: 'concurrency', calls: 4 } },
         { name: 'hourly', level: 'caller', bound: { kind: 'sliding', amount: 500, lengthMs: 3_600_000 } },
         { name: 'contract', level: 'tenant', bound: { kind: 'total', amount: 1_000_000, sinceSeconds: 1_767_225_600 } },
+        {
+          name: 'in',
+          level: 'caller',
+          unit: 'requestBytes',
+          bound: { kind: 'calendar', amount: 10 * 1024 ** 3, unit: 'month', zone: 'UTC' },
+        },
+        {
+          name: 'out',
+          level: 'tenant',
+          unit: 'responseBytes',
+          bound: { kind: 'total', amount: 1024, sinceSeconds: 0 },
+        },
         {
           name: 'llamas',
           level: 'model',
@@ -149,7 +163,13 @@ describe('a limit that makes no sense', () => {
   it.each([
     ['{ name: x }', 'limits nothing'],
     ['{ name: x, calls: 1, window: day, rate: 1/s }', 'has rate and calls: one limit bounds one thing'],
-    ['{ name: x, rate: 1/s, window: day }', 'has no meaning without calls'],
+    ['{ name: x, rate: 1/s, window: day }', 'has no meaning without calls or bytes'],
+    ['{ name: x, per: model, responseBytes: 1KiB, window: day }', 'are not counted per model'],
+    ['{ name: x, responseBytes: 1KiB }', 'is missing, and responseBytes needs it'],
+    [
+      '{ name: x, responseBytes: 1KiB, calls: 1, window: day }',
+      'has calls and responseBytes: one limit bounds one thing',
+    ],
     ['{ name: x, calls: 1, window: day, burst: 2 }', 'has no meaning without rate'],
     ['{ name: x, calls: 1, window: 1h, zone: Europe/Berlin }', 'has no meaning without a calendar window'],
     ['{ name: x, calls: 1, window: day, since: 2026-01-01T00:00:00Z }', 'has no meaning without window: total'],

@@ -45,6 +45,7 @@ function read(block: readonly string[]): Reply {
 
 const limit = { callsPerSecond: 100, burst: 200 };
 const DAILY = {
+  unit: 'calls',
   name: 'daily',
   level: 'tenant',
   amount: 500,
@@ -53,6 +54,7 @@ const DAILY = {
   resetMs: 90_001,
 } as const;
 const TOTAL = {
+  unit: 'calls',
   name: 'contract',
   level: 'organisation',
   amount: 9_000,
@@ -120,6 +122,11 @@ const EXAMPLES: { readonly [K in Denial['kind']]: readonly [Extract<Denial, { ki
     { kind: 'quota_exhausted', exhausted: [DAILY, TOTAL], retryAfterMs: undefined },
     8,
     'QUOTA_EXHAUSTED',
+  ],
+  quota_exhausted_mid_stream: [
+    { kind: 'quota_exhausted_mid_stream', exhausted: [DAILY], requestBytes: 12, responseBytes: 34 },
+    8,
+    'QUOTA_EXHAUSTED_MID_STREAM',
   ],
   message_too_large: [{ kind: 'message_too_large', bytes: 101, limitBytes: 100 }, 8, 'MESSAGE_TOO_LARGE'],
   buffer_exceeded: [{ kind: 'buffer_exceeded', heldBytes: 1_001, limitBytes: 1_000 }, 8, 'TENANT_BUFFER_EXCEEDED'],
@@ -323,6 +330,22 @@ describe('limits', () => {
         },
         { quota_id: 'contract', quota_value: 9_000, quota_dimensions: { scope: 'organisation', window: 'total' } },
       ],
+    });
+  });
+
+  it('of bytes say so', () => {
+    const exhausted = [{ ...DAILY, unit: 'responseBytes' } as const];
+    const { headers, details } = read(trailersOnly({ kind: 'quota_exhausted', exhausted, retryAfterMs: 5 }).block);
+    expect(headers.get('ratelimit-policy')).toBe('"daily";q=500;qu="content-bytes";w=86400');
+    expect(details.get('QuotaFailure')).toMatchObject({ violations: [{ quota_metric: 'bulkhead/response_bytes' }] });
+  });
+
+  it('that run out amid a stream tell what it has used, and are not worth a retry', () => {
+    const { headers, details } = read(trailersFor(EXAMPLES.quota_exhausted_mid_stream[0], 'acme').block);
+    expect(headers.get('grpc-retry-pushback-ms')).toBe('-1');
+    expect([...headers.keys()].filter((name) => name.startsWith('ratelimit'))).toEqual([]);
+    expect(details.get('ErrorInfo')).toMatchObject({
+      metadata: { quota: 'daily', consumedRequestBytes: '12', consumedResponseBytes: '34' },
     });
   });
 

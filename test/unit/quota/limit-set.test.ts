@@ -50,6 +50,7 @@ describe('a window', () => {
         {
           name: 'daily',
           level: 'tenant',
+          unit: 'calls',
           amount: 3,
           window: 'day',
           windowSeconds: 86_400,
@@ -286,6 +287,74 @@ describe('a model’s limit', () => {
     expect(gate.charge(second, permitFor('mistral'), at(0)).ok).toBe(false);
     lease.settle();
     expect(gate.charge(second, permitFor('mistral'), at(0)).ok).toBe(true);
+  });
+});
+
+describe('bytes', () => {
+  const bytes = (
+    amount: number,
+    unit: 'requestBytes' | 'responseBytes' = 'requestBytes',
+    level: 'tenant' | 'caller' = 'tenant',
+  ) => ({ ...limitOf(level, { kind: 'total', amount, sinceSeconds: 0 }, `${level}-${unit}`), unit }) as const;
+
+  it('are paid message by message, n of them and not n + 1', () => {
+    const gate = gateOf([bytes(100)]);
+    const toll = gate.toll(granted(gate, 0), 'requestBytes');
+    expect(toll?.pay(60, at(0))).toBeUndefined();
+    expect(toll?.pay(41, at(0))).toMatchObject({
+      kind: 'quota_exhausted',
+      exhausted: [{ name: 'tenant-requestBytes', unit: 'requestBytes', amount: 100 }],
+    });
+    expect(toll?.pay(40, at(0))).toBeUndefined();
+    expect(toll?.pay(1, at(0))).toMatchObject({ kind: 'quota_exhausted' });
+    // Nothing is left: no call is worth beginning.
+    expect(refused(gate, 0)).toMatchObject({ exhausted: [{ unit: 'requestBytes' }] });
+  });
+
+  it('of one direction are not those of the other, and cost no call that pays for neither', () => {
+    const gate = gateOf([bytes(10, 'responseBytes')]);
+    const lease = granted(gate, 0);
+    expect(gate.toll(lease, 'requestBytes')).toBeUndefined();
+    expect(gate.toll(lease, 'responseBytes')?.pay(10, at(0))).toBeUndefined();
+    const none = gateOf([limitOf('tenant', perDay(5))]);
+    expect(none.toll(granted(none, 0), 'responseBytes')).toBeUndefined();
+  });
+
+  it('are taken from all that count them or from none', () => {
+    const gate = gateOf([bytes(100), bytes(50, 'requestBytes', 'caller')]);
+    const alice = gate.toll(granted(gate, 0, 'alice'), 'requestBytes');
+    expect(alice?.pay(50, at(0))).toBeUndefined();
+    for (let n = 0; n < 9; n++) expect(alice?.pay(20, at(0))).toMatchObject({ exhausted: [{ level: 'caller' }] });
+    expect(gate.toll(granted(gate, 0, 'bob'), 'requestBytes')?.pay(50, at(0))).toBeUndefined();
+    expect(refused(gate, 0, 'carol')).toMatchObject({ exhausted: [{ level: 'tenant' }] });
+  });
+
+  it('that never came are given back when the call ends, once, and only to the window that had them', () => {
+    const gate = gateOf([bytes(100)]);
+    const toll = gate.toll(granted(gate, 0), 'requestBytes');
+    toll?.pay(100, at(0));
+    toll?.settle(30);
+    toll?.settle(30);
+    const next = gate.toll(granted(gate, 0), 'requestBytes');
+    expect(next?.pay(31, at(0))).toBeDefined();
+    expect(next?.pay(30, at(0))).toBeUndefined();
+
+    const daily = gateOf([{ ...bytes(100), bound: perDay(100) }]);
+    const long = daily.toll(granted(daily, 0), 'requestBytes');
+    long?.pay(100, at(0));
+    const other = daily.toll(granted(daily, UNTIL_MIDNIGHT), 'requestBytes');
+    expect(other?.pay(100, at(UNTIL_MIDNIGHT))).toBeUndefined();
+    long?.settle(100);
+    refused(daily, UNTIL_MIDNIGHT);
+  });
+
+  it('of a message that was refused are not given back', () => {
+    const gate = gateOf([bytes(100)]);
+    const toll = gate.toll(granted(gate, 0), 'requestBytes');
+    toll?.pay(90, at(0));
+    expect(toll?.pay(20, at(0))).toBeDefined();
+    toll?.settle(20);
+    expect(toll?.pay(11, at(0))).toBeDefined();
   });
 });
 
