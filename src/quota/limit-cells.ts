@@ -153,7 +153,7 @@ export class LimitCells {
 
   /** The first word of a subject's cell, or -1 when its set is full of others that are in use. */
   subject(region: number, key: CellKey, kind: number, now: number): number {
-    if (this.#holds(key.word, key)) return key.word;
+    if (this.#holds(key.word, key)) return this.#touch(key.word, now);
     const { wordsPerCell, setsPerRegion } = this.state;
     const set = key.set & (setsPerRegion - 1);
     const first = this.#firstWord(region) + (OWN_CELLS + set * SET_WAYS) * wordsPerCell;
@@ -162,7 +162,7 @@ export class LimitCells {
       const word = first + way * wordsPerCell;
       if (this.#holds(word, key)) {
         key.word = word;
-        return word;
+        return this.#touch(word, now);
       }
       if (free === -1 && (this.#isEmpty(word) || this.#isIdle(word, now))) free = word;
     }
@@ -210,6 +210,12 @@ export class LimitCells {
 
   #holds(word: number, key: CellKey): boolean {
     return this.ints[word * 2] === key.high && this.ints[word * 2 + 1] === key.low;
+  }
+
+  /** What a call has found stays what it is until the call has taken from it, however long it had nothing in it. */
+  #touch(word: number, now: number): number {
+    if ((this.words[word + STALE_AFTER] ?? 0) < now) this.words[word + STALE_AFTER] = now;
+    return word;
   }
 
   #isEmpty(word: number): boolean {
