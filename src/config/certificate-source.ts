@@ -3,7 +3,6 @@
  */
 import type { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
-import { parseCertificates } from './certificates.ts';
 import type { FileScope } from './file-scope.ts';
 import type { ValuePath } from './finding.ts';
 import type { KeyPairPem } from './generation.ts';
@@ -13,13 +12,12 @@ import { bundleName, type SvidChoice, svidName } from './workload-material.ts';
 /** A certificate with its key; undefined: the Workload API does not give it now, or has not been asked. */
 export interface BuiltCertificate {
   readonly pair: KeyPairPem | undefined;
+  /** Undefined from the Workload API, whose certificates need not have DNS names, and change without the operator. */
   readonly leaf: X509Certificate | undefined;
   /** What it is called, for messages. */
   readonly named: string;
   /** The key that names it. */
   readonly path: ValuePath;
-  /** From the Workload API, whose certificates need not have DNS names, and change without the operator. */
-  readonly fromWorkloadApi: boolean;
 }
 
 const ONE_OF = 'write one of: chain and key, secret, spiffeId, spiffeHint';
@@ -41,7 +39,7 @@ export function buildCertificate(
   const files = filesOf(scope, path, source);
   const built = files === undefined ? undefined : scope.keyPair(files.chain, files.key);
   if (files === undefined || built === undefined) return undefined;
-  return { ...built, named: files.chain.named, path: files.chain.path, fromWorkloadApi: false };
+  return { ...built, named: files.chain.named, path: files.chain.path };
 }
 
 function filesOf(scope: FileScope, path: ValuePath, { chain, key, secret }: CertificateSource) {
@@ -64,18 +62,27 @@ function choiceOf(spiffeId: string): SvidChoice {
 function fromApi(scope: FileScope, path: ValuePath, choice: SvidChoice): BuiltCertificate {
   const text = scope.workloadText(path, svidName(choice));
   const named = choice.by === 'id' ? choice.spiffeId : `the Workload API’s certificate`;
-  if (text === undefined) return { pair: undefined, leaf: undefined, named, path, fromWorkloadApi: true };
+  if (text === undefined) return { pair: undefined, leaf: undefined, named, path };
   // Whoever gave it has looked at it: chain and key fit each other.
   const at = text.indexOf('-----BEGIN PRIVATE KEY-----');
-  const pair = { chainPem: text.slice(0, at), keyPem: text.slice(at) };
-  const parsed = parseCertificates(pair.chainPem);
-  return { pair, leaf: parsed.ok ? parsed.value[0] : undefined, named, path, fromWorkloadApi: true };
+  return { pair: { chainPem: text.slice(0, at), keyPem: text.slice(at) }, leaf: undefined, named, path };
+}
+
+/** Whether it comes from the Workload API. */
+export function isWorkloadCertificate({ spiffeId, spiffeHint }: CertificateSource): boolean {
+  return (spiffeId ?? spiffeHint) !== undefined;
+}
+
+/** Whether they come from the Workload API. */
+export function isWorkloadAuthorities(source: AuthoritiesSource): boolean {
+  return typeof source !== 'string' && source.spiffeBundle !== undefined;
 }
 
 /** Certificate authorities, and the trust domain whose they are when the Workload API says so. */
 export interface BuiltAuthorities {
   /** Empty: the Workload API does not give them now, or has not been asked. */
   readonly pem: string;
+  /** None from the Workload API. */
   readonly certificates: readonly X509Certificate[];
   readonly trustDomain: string | undefined;
 }
@@ -104,6 +111,5 @@ export function buildAuthorities(
   }
   if (spiffeBundle === undefined) return read([...path, 'secret'], join(secret ?? '', 'ca.crt'));
   const pem = scope.workloadText([...path, 'spiffeBundle'], bundleName(spiffeBundle)) ?? '';
-  const parsed = parseCertificates(pem);
-  return { pem, certificates: parsed.ok ? parsed.value : [], trustDomain: spiffeBundle };
+  return { pem, certificates: [], trustDomain: spiffeBundle };
 }

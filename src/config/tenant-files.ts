@@ -9,6 +9,8 @@ import type { FileCache } from './file-cache.ts';
 import type { Finding } from './finding.ts';
 import { Neighbours } from './neighbours.ts';
 import { type BuiltTenant, buildTenant } from './tenant.ts';
+import { isWorkloadName } from './workload-material.ts';
+import { renewTenant } from './workload-sources.ts';
 
 /** Where the tenants' files are, and how findings and records name that place. */
 export interface TenantsPlace {
@@ -108,15 +110,19 @@ export class TenantFiles {
 
   /** Looks at all files of a tenant, together: a certificate and its key change one after the other. */
   #renew(place: TenantsPlace, name: string): void {
+    const path = join(place.directory, name);
     const known = this.#tenants.get(name);
+    let renewed: BuiltTenant | undefined;
     if (known !== undefined) {
       for (const file of known.files) this.#cache.suspect(file);
-      if (known.files.every((file, index) => this.#cache.revision(file) === known.revisions[index])) return;
+      const changed = known.files.filter((file, index) => this.#cache.revision(file) !== known.revisions[index]);
+      if (changed.length === 0) return;
+      if (changed.every(isWorkloadName))
+        renewed = renewTenant(known.built, path, join(place.display, name), this.#cache);
       this.#neighbours.leave(known.built);
       for (const file of known.files) this.#lost.add(file);
     }
-    const path = join(place.directory, name);
-    const built = this.#build(path, join(place.typed, name), join(place.display, name));
+    const built = renewed ?? this.#build(path, join(place.typed, name), join(place.display, name));
     const files = [path, ...built.dependents];
     this.#neighbours.enter(built);
     this.#tenants.set(name, { built, files, revisions: files.map((file) => this.#cache.revision(file)) });

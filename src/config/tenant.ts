@@ -25,6 +25,7 @@ import { buildRoles } from './roles.ts';
 import { checkSchema } from './schema-check.ts';
 import { type TenantSource, tenantSchema } from './schema-tenant.ts';
 import { buildUpstream } from './upstream.ts';
+import { type WorkloadSources, workloadSources } from './workload-sources.ts';
 
 /** A tenant's configuration before it has a place among the others. */
 export type TenantDraft = Omit<TenantConfig, 'slot'>;
@@ -50,6 +51,8 @@ export interface BuiltTenant {
   readonly validities: readonly PlacedValidity[];
   readonly fetched: readonly FetchedAddress[];
   readonly dependents: readonly string[];
+  /** What may have to be built again when the Workload API gives something else; absent: nothing comes from there. */
+  readonly workload?: WorkloadSources;
 }
 
 /** Builds one tenant. `path` is its file, absolute; `displayFile` how records name it. */
@@ -59,6 +62,7 @@ export function buildTenant(document: YamlDocument, path: string, displayFile: s
   scope.add(checked.findings);
   const built = checked.value === undefined ? undefined : build(scope, checked.value, displayFile);
   document.release();
+  const workload = checked.value === undefined ? undefined : workloadSources(checked.value);
   return {
     document,
     draft: scope.failed ? undefined : built?.draft,
@@ -67,6 +71,7 @@ export function buildTenant(document: YamlDocument, path: string, displayFile: s
     validities: scope.validities,
     fetched: scope.fetched,
     dependents: [...scope.dependents],
+    ...(workload === undefined ? {} : { workload }),
   };
 }
 
@@ -133,10 +138,9 @@ function judgeServerCertificate(
   certificate: BuiltCertificate | undefined,
   serverNames: readonly string[],
 ): void {
+  // Callers that know SPIFFE verify its certificate by its id; and a DNS name that is missing today may come with the next one.
   if (certificate?.leaf === undefined) return;
-  // Callers that know SPIFFE verify an SVID by its id; and a DNS name that is missing today may come with the next one.
-  const { fromWorkloadApi, path, named, leaf } = certificate;
-  if (!fromWorkloadApi) scope.servesNames(path, named, leaf, serverNames);
+  scope.servesNames(certificate.path, certificate.named, certificate.leaf, serverNames);
 }
 
 /** gRFC A87: a bundle verifies its own trust domain, and no other. */

@@ -63,7 +63,8 @@ export function buildUpstream(scope: FileScope, path: ValuePath, upstream: Upstr
   };
 }
 
-function buildTls(
+/** Builds what TLS to the upstream that stands at a path needs. */
+export function buildTls(
   scope: FileScope,
   path: ValuePath,
   { ca, clientCertificate, serverName, spiffeId }: UpstreamSource,

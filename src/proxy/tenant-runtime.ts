@@ -3,6 +3,7 @@
  * the tenant is first met, kept while its configuration is unchanged.
  */
 import { X509Certificate } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { Authenticator, type CredentialDirectory } from '../authn/authenticator.ts';
 import type { Revocations } from '../authn/revocations.ts';
 import { Authorizer } from '../authz/authorizer.ts';
@@ -54,13 +55,18 @@ export class TenantRuntime {
   readonly occupancy: Occupancy;
   /** What its connections to the model server were made from. */
   readonly #poolSource: string;
+  readonly #fetch: DocumentFetch | undefined;
   readonly #revocations: Revocations | undefined;
 
-  /** `previous` lends what need not change: the account, the buffers, and the upstream connections if they would be made the same. */
+  /**
+   * `previous` lends what need not change: the account, the buffers, and, if they would be made the same, the gates with all that they
+   * remember and the upstream connections.
+   */
   constructor(config: TenantConfig, resources: TenantResources, previous: TenantRuntime | undefined) {
     this.config = config;
-    this.gates = gatesOf(config, resources);
+    this.#fetch = resources.fetch;
     this.#revocations = resources.revocations;
+    this.gates = this.#keptGates(previous) ?? gatesOf(config, resources);
     this.account = previous?.account ?? this.#newAccount(resources);
     this.account.setLimit(config.byteAccountBytes);
     this.slabs = previous?.slabs ?? new Slabs(resources.slabReserve, undefined, this.account);
@@ -89,6 +95,16 @@ export class TenantRuntime {
     this.slabs.close();
   }
 
+  /**
+   * A certificate that rotates every few minutes must not cost the tenant what has been found out about its tokens: an issuer may be
+   * away just then.
+   */
+  #keptGates(previous: TenantRuntime | undefined): Gates | undefined {
+    if (previous === undefined || previous.#fetch !== this.#fetch) return undefined;
+    if (previous.#revocations !== this.#revocations) return undefined;
+    return isDeepStrictEqual(judging(previous.config), judging(this.config)) ? previous.gates : undefined;
+  }
+
   #newAccount({ tables, pressure }: TenantResources): ByteAccount {
     return new ByteAccount(tables, this.config.slot, this.config.byteAccountBytes, pressure);
   }
@@ -109,6 +125,19 @@ export class TenantRuntime {
       probes,
     });
   }
+}
+
+/** What the handshake, the books and the model server's connections are made from; of all else, the gates. */
+const NOT_JUDGING: ReadonlySet<string> = new Set([
+  'digest',
+  'certificate',
+  'clientCaPem',
+  'upstream',
+  'byteAccountBytes',
+] satisfies (keyof TenantConfig)[]);
+
+function judging(config: TenantConfig): object {
+  return Object.fromEntries(Object.entries(config).filter(([key]) => !NOT_JUDGING.has(key)));
 }
 
 /** Everything that upstream connections are made from, as one text; of certificates and keys theirs, so that a renewed one makes new ones. */

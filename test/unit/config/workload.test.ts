@@ -103,6 +103,40 @@ describe('a tenant whose certificate and authorities come from the Workload API'
     expect(tenant(second, 'globex')).toBe(tenant(first, 'globex'));
   });
 
+  it('is renewed to exactly what it would be if it were built again, whatever changes in between', async () => {
+    edit(
+      tenantFile(),
+      'address: http://127.0.0.1:8001',
+      'address: https://models.test:8001\n  ca: { spiffeBundle: acme.example }\n  clientCertificate: { spiffeHint: out }',
+    );
+    const hint = svidName({ by: 'hint', hint: 'out' });
+    const material = new Material();
+    material.texts.set(INGRESS, svid).set(ACME, ok(pki.ca.certPem)).set(hint, svid);
+    const { loader, load } = loaderOf(material);
+    let generation = await load();
+    const next = tenantPki('acme');
+    const nextSvid = ok(next.server.certPem + next.server.keyPem);
+    const steps: readonly (readonly [string, Result<string, string>])[] = [
+      [INGRESS, nextSvid],
+      [ACME, ok(next.ca.certPem)],
+      [hint, nextSvid],
+      [hint, err('gone')],
+      [INGRESS, svid],
+      [hint, svid],
+      [ACME, err('gone')],
+      [ACME, ok(pki.ca.certPem)],
+    ];
+    for (const [name, text] of steps) {
+      material.texts.set(name, text);
+      const warnings = loader.warnings.length;
+      generation = await load(generation, [name]);
+      const fresh = loaderOf(material);
+      expect(tenant(generation)).toEqual(tenant(await fresh.load()));
+      expect(loader.warnings).toEqual(fresh.loader.warnings);
+      if (!text.ok) expect(loader.warnings.length).toBeGreaterThan(warnings);
+    }
+  });
+
   it('is closed, with a warning, while the API does not give it, and nobody else is', async () => {
     addSmallTenant(directory, 'globex');
     const material = new Material();

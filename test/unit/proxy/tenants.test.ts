@@ -56,7 +56,9 @@ describe('the tenants of a worker', () => {
   it('keep account, buffers, occupancy and pool over a change that does not touch them', () => {
     start();
     const before = tenants.runtime(ACME);
-    expect(tenants.apply(generationOf([changed(acme, { bindings: [], byteAccountBytes: 5 }), globex]))).toEqual([]);
+    expect(tenants.apply(generationOf([changed(acme, { accept: ['token'], byteAccountBytes: 5 }), globex]))).toEqual(
+      [],
+    );
     const after = tenants.runtime(ACME);
     expect(after).not.toBe(before);
     expect(after?.gates).not.toBe(before?.gates);
@@ -68,6 +70,26 @@ describe('the tenants of a worker', () => {
     ]);
     expect(after?.pool).toBe(before?.pool);
     expect(after?.account.limitBytes).toBe(5);
+  });
+
+  it('keep their gates, with all that these remember, over a certificate or an authority that rotates', () => {
+    start();
+    const gates = tenants.runtime(ACME)?.gates;
+    const next = fakeTenant('acme').config;
+    const { certificate, clientCaPem } = next;
+    tenants.apply(generationOf([changed(acme, { certificate, clientCaPem }), globex]));
+    expect(tenants.runtime(ACME)?.config.clientCaPem).toBe(clientCaPem);
+    expect(tenants.runtime(ACME)?.gates).toBe(gates);
+    for (const change of [
+      { issuers: [] },
+      { trustDomain: 'other.example' },
+      { roles: [] },
+      { accept: ['token'] as const },
+    ]) {
+      const before = tenants.runtime(ACME)?.gates;
+      tenants.apply(generationOf([changed(acme, change), globex]));
+      expect(tenants.runtime(ACME)?.gates).not.toBe(before);
+    }
   });
 
   it('get a new pool with a new model server', () => {
