@@ -28,6 +28,7 @@ export const TOKEN_ALGORITHMS = [
   'ES384',
   'ES512',
   'EdDSA',
+  'Ed25519',
 ] as const;
 
 /** An issuer of tokens. */

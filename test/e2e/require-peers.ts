@@ -21,6 +21,7 @@ const REQUIRED = [
   'torchserve/proto/inference.proto',
   'model-servers/descriptors/tensorflow-serving.binpb',
   'kserve/bin/python',
+  'token-issuers/bin/python',
   'oidc/node_modules/oidc-provider/lib/index.js',
 ];
 /** What the Debian packages among them bring. */

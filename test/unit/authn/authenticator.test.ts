@@ -119,6 +119,19 @@ describe('a token of this tenant is accepted', () => {
     },
   );
 
+  test('signed with Ed25519 by that name (RFC 9864), where the issuer may', async () => {
+    const issuer = new FakeIssuer('https://acme.idp.test', 'EdDSA');
+    const json = issuer.jwks().replace('"alg":"EdDSA",', '');
+    const tenant = fakeTenant('acme', {}, issuer);
+    const verdicts = ['Ed25519', 'EdDSA'].map((algorithm) => {
+      const jwks = { kind: 'inline', json } as const;
+      const issuers = tenant.config.issuers.map((config) => ({ ...config, jwks, algorithms: [algorithm] }));
+      const by = new Authenticator({ ...tenant.config, issuers }, directory);
+      return outcome(by, presented(issuer.token({}, { alg: 'Ed25519' })), tenant.peer());
+    });
+    expect(await Promise.all(verdicts)).toEqual(['accepted as token:alice', 'token_invalid']);
+  });
+
   test('without a kid, also while the issuer has two keys', async () => {
     const issuer = new FakeIssuer('https://acme.idp.test');
     issuer.addKey();
