@@ -9,11 +9,13 @@ import {
   FLAG_CLIENT_TRACE,
   FLAG_CLIENT_TRACE_IS_PARENT,
   FLAG_PROXIED,
+  FLAG_SHADOW,
   GATES,
   MAX_GATES,
   MAX_TEXT_CHARS,
   OUTCOMES,
   RECORD_CALL,
+  SHADOW_VERDICTS,
   VERDICTS,
 } from './codec.ts';
 
@@ -51,7 +53,7 @@ export const TEXT = Object.freeze({
   detail: 10,
 } satisfies Record<CallText, number>);
 
-const KNOWN_FLAGS = 63;
+const KNOWN_FLAGS = 127;
 
 export class CallView {
   /** What the offsets below point into. */
@@ -81,6 +83,11 @@ export class CallView {
   readonly gateTo = new Float64Array(MAX_GATES);
   readonly textStart = new Uint32Array(CALL_TEXTS.length + 1);
   readonly textEnd = new Uint32Array(CALL_TEXTS.length + 1);
+  /** 1 + the index in `SHADOW_VERDICTS`; 0: rules in shadow agree. */
+  shadow = 0;
+  /** Where the rule in shadow is written. */
+  shadowStart = 0;
+  shadowEnd = 0;
   #at = 0;
   #end = 0;
 
@@ -130,6 +137,7 @@ export class CallView {
     for (let i = 0; i < CALL_TEXTS.length; i++) this.#text(i);
     if ((this.flags & FLAG_PROXIED) !== 0) this.#text(PROXY_TEXT);
     else this.textStart[PROXY_TEXT] = this.textEnd[PROXY_TEXT] = 0;
+    if (!this.#readShadow()) return 'unknown verdict in shadow';
     if (this.#at < 0) return 'a number or text is malformed';
     return this.#at === end ? undefined : 'bytes after the record';
   }
@@ -158,15 +166,31 @@ export class CallView {
   }
 
   #text(index: number): void {
+    const end = this.#textEnd();
+    this.textStart[index] = this.#at;
+    this.textEnd[index] = end;
+    this.#at = end;
+  }
+
+  #readShadow(): boolean {
+    this.shadow = 0;
+    this.shadowStart = 0;
+    this.shadowEnd = 0;
+    if ((this.flags & FLAG_SHADOW) === 0 || this.#at < 0) return true;
+    const verdict = this.#at < this.#end ? (this.bytes[this.#at++] ?? 0) : SHADOW_VERDICTS.length;
+    if (verdict >= SHADOW_VERDICTS.length) return false;
+    this.shadow = verdict + 1;
+    this.shadowEnd = this.#textEnd();
+    this.shadowStart = this.#at;
+    this.#at = this.shadowEnd;
+    return true;
+  }
+
+  /** Where the text ends whose length is read; then it begins at `#at`. Negative when it is malformed. */
+  #textEnd(): number {
     const length = this.#varint();
     const start = this.#at;
-    if (start < 0 || length > MAX_TEXT_CHARS * 3 || start + length > this.#end) {
-      this.#at = -1;
-      return;
-    }
-    this.textStart[index] = start;
-    this.textEnd[index] = start + length;
-    this.#at = start + length;
+    return start < 0 || length > MAX_TEXT_CHARS * 3 || start + length > this.#end ? -1 : start + length;
   }
 
   /** Reads a varint, or makes `#at` negative. */

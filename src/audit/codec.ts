@@ -11,7 +11,7 @@
  *              varints: duration, port, request bytes, response bytes, request messages, response messages, generation,
  *              gates (count, then each: gate × 4 + verdict, from, length),
  *              what seldom changes: [certificate SHA-256 32], texts: tenant, caller, peer address, method, model, version, rule, upstream,
- *              other texts: method as sent, reason, detail, [proxy address]
+ *              other texts: method as sent, reason, detail, [proxy address], [verdict in shadow, its rule as a text]
  *     refusal  2, at u64, count varint, texts: reason, server name, tenant claim, peer address, detail
  *     event    3, at u64, texts: event, detail
  *
@@ -25,7 +25,7 @@ export const MAX_TEXT_CHARS = 1024;
 /** Gates of one call that are kept. */
 export const MAX_GATES = 32;
 
-/** More than the longest payload: 12 texts of 3 × 1024 + 2 bytes, 32 gates of 17, and the numbers. */
+/** More than the longest payload: 13 texts of 3 × 1024 + 2 bytes, 32 gates of 17, and the numbers. */
 export const MAX_PAYLOAD_BYTES = 40 * 1024;
 
 export const RECORD_CALL = 1;
@@ -38,6 +38,8 @@ export const FLAG_CLIENT_TRACE = 4;
 export const FLAG_CLIENT_TRACE_IS_PARENT = 8;
 export const FLAG_CERTIFICATE = 16;
 export const FLAG_PROXIED = 32;
+/** Rules in shadow would have decided otherwise. */
+export const FLAG_SHADOW = 64;
 
 export const OUTCOMES = ['ok', 'denied', 'failed', 'cancelled'] as const satisfies readonly CallRecord['outcome'][];
 export const GATES = [
@@ -48,6 +50,7 @@ export const GATES = [
   'inspect',
   'upstream',
 ] as const satisfies readonly GateName[];
+export const SHADOW_VERDICTS = ['allow', 'deny'] as const;
 export const VERDICTS = ['pass', 'deny', 'fail'] as const satisfies readonly GateRecord['verdict'][];
 
 /**
@@ -66,7 +69,7 @@ export function encodeRecord(record: AuditRecord, target: Buffer, at: number): n
 }
 
 function encodeCall(record: CallRecord, target: Buffer, at: number): number {
-  const client = record.clientTrace;
+  const { clientTrace: client, shadow } = record;
   const hasCertificate = record.certificateSha256.length === 64;
   target[at] = RECORD_CALL;
   target[at + 1] =
@@ -74,7 +77,8 @@ function encodeCall(record: CallRecord, target: Buffer, at: number): number {
     (record.sampled ? FLAG_SAMPLED : 0) |
     (client === undefined ? 0 : FLAG_CLIENT_TRACE | (client.as === 'parent' ? FLAG_CLIENT_TRACE_IS_PARENT : 0)) |
     (hasCertificate ? FLAG_CERTIFICATE : 0) |
-    (record.proxyAddress === undefined ? 0 : FLAG_PROXIED);
+    (record.proxyAddress === undefined ? 0 : FLAG_PROXIED) |
+    (shadow === undefined ? 0 : FLAG_SHADOW);
   target[at + 2] = outcomeNumber(record.outcome);
   target[at + 3] = record.grpcStatus;
   writeU64(target, at + 4, record.startedAt);
@@ -110,7 +114,10 @@ function encodeCall(record: CallRecord, target: Buffer, at: number): number {
   end = writeText(target, end, record.methodOriginal);
   end = writeText(target, end, record.reason);
   end = writeText(target, end, record.detail);
-  return record.proxyAddress === undefined ? end : writeText(target, end, record.proxyAddress);
+  if (record.proxyAddress !== undefined) end = writeText(target, end, record.proxyAddress);
+  if (shadow === undefined) return end;
+  target[end] = shadow.verdict === 'allow' ? 0 : 1;
+  return writeText(target, end + 1, shadow.rule);
 }
 
 function encodeRefusal(record: RefusalRecord, target: Buffer, at: number): number {

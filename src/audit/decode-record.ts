@@ -14,6 +14,7 @@ import {
   RECORD_CALL,
   RECORD_EVENT,
   RECORD_REFUSAL,
+  SHADOW_VERDICTS,
   VERDICTS,
 } from './codec.ts';
 import type { AuditRecord, CallRecord, GateRecord } from './record.ts';
@@ -39,6 +40,7 @@ function decodeCall(payload: Buffer): Result<CallRecord, string> {
   for (const [index, start] of view.textStart.entries()) {
     if (!isUtf8(payload.subarray(start, view.textEnd[index]))) return err('text is not UTF-8');
   }
+  if (!isUtf8(payload.subarray(view.shadowStart, view.shadowEnd))) return err('text is not UTF-8');
   return ok({
     type: 'call',
     startedAt: epochMicros(view.startedAt),
@@ -59,6 +61,7 @@ function decodeCall(payload: Buffer): Result<CallRecord, string> {
     reason: view.text(TEXT.reason),
     rule: view.text(TEXT.rule),
     detail: view.text(TEXT.detail),
+    ...shadowOf(view),
     requestBytes: view.requestBytes,
     responseBytes: view.responseBytes,
     requestMessages: view.requestMessages,
@@ -79,6 +82,11 @@ function decodeCall(payload: Buffer): Result<CallRecord, string> {
     gates: gatesOf(view),
     generation: view.generation,
   });
+}
+
+function shadowOf({ bytes, shadow, shadowStart, shadowEnd }: CallView): Pick<CallRecord, 'shadow'> {
+  const verdict = SHADOW_VERDICTS[shadow - 1];
+  return verdict === undefined ? {} : { shadow: { verdict, rule: bytes.toString('utf8', shadowStart, shadowEnd) } };
 }
 
 function gatesOf(view: CallView): readonly GateRecord[] {

@@ -13,6 +13,8 @@ export interface RecordFilter {
   readonly sinceMicros?: number;
   /** Calls of this method (`package.Service/Method`). */
   readonly method?: string;
+  /** Calls that rules in shadow would have decided so, against what was decided. */
+  readonly shadow?: 'allow' | 'deny' | 'any';
 }
 
 /** A record and where it stands. */
@@ -73,6 +75,7 @@ function matches(record: AuditRecord, filter: RecordFilter): boolean {
   const at = record.type === 'call' ? record.startedAt + record.durationMicros : record.at;
   if (filter.sinceMicros !== undefined && at < filter.sinceMicros) return false;
   if (filter.method !== undefined && (record.type !== 'call' || record.method !== filter.method)) return false;
+  if (filter.shadow !== undefined && !wasShadowed(record, filter.shadow)) return false;
   if (filter.tenant === undefined) return true;
   switch (record.type) {
     case 'call':
@@ -82,4 +85,9 @@ function matches(record: AuditRecord, filter: RecordFilter): boolean {
     case 'event':
       return false;
   }
+}
+
+function wasShadowed(record: AuditRecord, verdict: 'allow' | 'deny' | 'any'): boolean {
+  if (record.type !== 'call' || record.shadow === undefined) return false;
+  return verdict === 'any' || record.shadow.verdict === verdict;
 }

@@ -38,6 +38,8 @@ export interface CallRecord {
   readonly rule: string;
   /** More about a refusal, for operators only. Never a secret. */
   readonly detail: string;
+  /** What rules in shadow would have decided otherwise; absent: nothing. */
+  readonly shadow?: { readonly verdict: 'allow' | 'deny'; readonly rule: string };
   readonly requestBytes: number;
   readonly responseBytes: number;
   readonly requestMessages: number;

@@ -2,7 +2,7 @@
  * `bulkhead audit verify` and `bulkhead audit show`: what the audit log says, and whether it can be believed. Both only read;
  * they may run beside the sidecar.
  */
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { readRecords, type StoredRecord, type UnreadableRecord } from '../audit/reader.ts';
 import type { AuditRecord, CallRecord } from '../audit/record.ts';
 import { type VerifyReport, verifyDirectory, type WriterReport } from '../audit/verify.ts';
@@ -15,6 +15,7 @@ interface ShowOptions {
   readonly tenant?: string;
   readonly method?: string;
   readonly since?: number;
+  readonly shadow?: 'allow' | 'deny' | 'any';
   readonly json?: true;
 }
 
@@ -52,6 +53,13 @@ Example:
       'records since then: a duration back from now (10m, 2h) or a time (2026-11-23T10:00:00Z)',
       parseSince,
     )
+    .addOption(
+      new Option('--shadow <verdict>', 'calls that rules in shadow would have decided otherwise').choices([
+        'allow',
+        'deny',
+        'any',
+      ]),
+    )
     .option('--json', 'print one JSON object a line, with everything that is on record')
     .addHelpText(
       'after',
@@ -60,6 +68,7 @@ Writers come one after the other (main, worker-0, …), the oldest record of eac
 
 Examples:
   $ bulkhead audit show /var/lib/bulkhead/audit --tenant acme --since 1h
+  $ bulkhead audit show /var/lib/bulkhead/audit --shadow deny
   $ bulkhead audit show /var/lib/bulkhead/audit --json | jq 'select(.record.outcome == "denied") | .record.reason'`,
     )
     .action(async (directory: string, options: ShowOptions) => {
@@ -103,11 +112,12 @@ function summary({ ok, directory, writers }: VerifyReport): string {
 }
 
 async function show(directory: string, options: ShowOptions, io: CliIo): Promise<void> {
-  const { tenant, method, since } = options;
+  const { tenant, method, since, shadow } = options;
   const filter = {
     ...(tenant === undefined ? {} : { tenant }),
     ...(method === undefined ? {} : { method }),
     ...(since === undefined ? {} : { sinceMicros: since }),
+    ...(shadow === undefined ? {} : { shadow }),
   };
   for await (const item of readRecords(directory, filter)) {
     if ('record' in item) io.out(options.json === true ? `${JSON.stringify(item)}\n` : recordText(item));
@@ -133,7 +143,8 @@ function textOf(record: AuditRecord): string {
         record.model === '' ? '' : ` ${record.model}${record.modelVersion === '' ? '' : `:${record.modelVersion}`}`;
       const why = record.reason === '' ? '' : ` ${record.reason}`;
       const rule = record.rule === '' ? '' : ` (${record.rule})`;
-      return `${record.outcome} ${statusText(record.grpcStatus)} ${who} ${what}${model} ${record.durationMicros}us${why}${rule}`;
+      const shadow = record.shadow === undefined ? '' : ` [would ${record.shadow.verdict}: ${record.shadow.rule}]`;
+      return `${record.outcome} ${statusText(record.grpcStatus)} ${who} ${what}${model} ${record.durationMicros}us${why}${rule}${shadow}`;
     }
     case 'refusal':
       return `refused ${record.reason} x${record.count} ${record.peerAddress} ${record.serverName || '-'} ${record.detail}`;

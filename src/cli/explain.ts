@@ -7,6 +7,7 @@ import { text as readText } from 'node:stream/consumers';
 import { type Command, InvalidArgumentError } from 'commander';
 import { readRecords } from '../audit/reader.ts';
 import type { CallRecord } from '../audit/record.ts';
+import { canonicalClaimPath } from '../authn/claim-path.ts';
 import type { Generation } from '../config/generation.ts';
 import { ConfigurationLoader } from '../config/load.ts';
 import { systemClock } from '../kernel/clock.ts';
@@ -28,6 +29,9 @@ interface ExplainOptions {
   readonly cert?: string;
   readonly subject?: string;
   readonly scope?: string;
+  readonly claim?: Readonly<Record<string, unknown>>;
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly serverName?: string;
   readonly key?: string;
   readonly certificate?: string;
   readonly address?: string;
@@ -55,6 +59,9 @@ export function registerExplain(program: Command, io: CliIo): void {
     .option('--cert <file>', 'PEM file with the client’s certificate and its intermediates; verified as a call’s')
     .option('--subject <name>', 'instead of --token: assume a valid token of this subject')
     .option('--scope <scopes>', 'scopes of the assumed token, separated by spaces')
+    .option('--claim <path=value>', 'a claim of the assumed token, as JSON or as text; may be repeated', collectClaim)
+    .option('--metadata <name=value>', 'a request header; may be repeated', collectHeader)
+    .option('--server-name <name>', 'server name that the client connects to; default: the tenant’s first')
     .option('--key <id>', 'instead of --api-key-file: assume the right secret of this API key')
     .option('--certificate <name>', 'instead of --cert: assume a valid certificate of spiffe://… or dns:…')
     .option('--address <ip>', 'IP address that the client connects from; default: 127.0.0.1', parseIp)
@@ -124,6 +131,9 @@ function misuseOf(options: ExplainOptions): string | undefined {
     apiKeyFile,
     subject,
     scope,
+    options.claim,
+    options.metadata,
+    options.serverName,
     key,
   ];
   if (record !== undefined && asked.some((option) => option !== undefined)) {
@@ -132,6 +142,7 @@ function misuseOf(options: ExplainOptions): string | undefined {
   if (record === undefined && options.audit !== undefined) return '--audit goes with --record';
   if (token !== undefined && subject !== undefined) return 'either --token or --subject';
   if (scope !== undefined && subject === undefined) return '--scope goes with --subject: a token says its own';
+  if (options.claim !== undefined && subject === undefined) return '--claim goes with --subject: a token says its own';
   if (apiKeyFile !== undefined && key !== undefined) return 'either --api-key-file or --key';
   if (cert !== undefined && certificate !== undefined) return 'either --cert or --certificate';
   if (token === '-' && apiKeyFile === '-') return 'only one of --token and --api-key-file can be standard input';
@@ -148,7 +159,12 @@ async function explainQuestion(
   if (!credentials.ok) return credentials;
   const { explain } = await import('../proxy/explain/explanation.ts');
   const { tenant = '', method = '', model, modelVersion } = options;
-  const from = options.address === undefined ? {} : { address: options.address };
+  const { address, serverName, metadata } = options;
+  const from = {
+    ...(address === undefined ? {} : { address }),
+    ...(serverName === undefined ? {} : { serverName }),
+    ...(metadata === undefined ? {} : { metadata }),
+  };
   const question = { tenant, method, model, modelVersion, credentials: credentials.value, ...from, now };
   const explained = await explain(generation, question);
   if (!explained.ok) return explained;
@@ -190,7 +206,7 @@ async function credentialsOf(options: ExplainOptions): Promise<Result<Credential
   if (!token.ok) return token;
   const apiKey = options.apiKeyFile === undefined ? ok(undefined) : await readSecret(options.apiKeyFile);
   if (!apiKey.ok) return apiKey;
-  const { subject, scope, key } = options;
+  const { subject, scope, claim, key } = options;
   return ok({
     certificate: certificate.value,
     token:
@@ -198,7 +214,12 @@ async function credentialsOf(options: ExplainOptions): Promise<Result<Credential
         ? { kind: 'presented', text: token.value }
         : subject === undefined
           ? undefined
-          : { kind: 'assumed', subject, ...(scope === undefined ? {} : { scope }) },
+          : {
+              kind: 'assumed' as const,
+              subject,
+              ...(scope === undefined ? {} : { scope }),
+              ...(claim === undefined ? {} : { claims: claim }),
+            },
     apiKey:
       apiKey.value !== undefined
         ? { kind: 'presented', text: apiKey.value }
@@ -242,6 +263,29 @@ async function findRecord(directory: string, id: string): Promise<Result<CallRec
   if (first === undefined) return err(`${directory} has no record ${id} (a trace id, or writer/segment/number)`);
   if (more.length === 0) return ok(first.record);
   return err(`several calls have the trace id ${id}; name one: ${found.map(({ place }) => place).join(', ')}`);
+}
+
+/** `groups=["ml"]`, `department=research`: JSON where it is JSON, else text. */
+function collectClaim(text: string, before: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> {
+  const [path, value] = pairOf(text);
+  if (canonicalClaimPath(path) === undefined) throw new InvalidArgumentError(`${path} is no path of a claim.`);
+  try {
+    return { ...before, [path]: JSON.parse(value) };
+  } catch {
+    return { ...before, [path]: value };
+  }
+}
+
+function collectHeader(text: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
+  const [name, value] = pairOf(text);
+  if (!/^[A-Za-z0-9-]+$/.test(name)) throw new InvalidArgumentError(`${name} is no header’s name.`);
+  return { ...before, [name.toLowerCase()]: value };
+}
+
+function pairOf(text: string): readonly [string, string] {
+  const at = text.indexOf('=');
+  if (at <= 0) throw new InvalidArgumentError('Not a pair such as name=value.');
+  return [text.slice(0, at), text.slice(at + 1)];
 }
 
 function parseIp(text: string): string {

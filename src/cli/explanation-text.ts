@@ -2,13 +2,14 @@
  * An explanation as people read it.
  */
 import type { CallRecord } from '../audit/record.ts';
+import type { RuleReport } from '../authz/rule-report.ts';
 import type { Explanation } from '../proxy/explain/explanation.ts';
 import type { RecordedDecision } from '../proxy/explain/recorded.ts';
 import { statusText } from '../telemetry/names.ts';
 
 /** Verdict, gates, reason and remedies, a line each. */
 export function explanationText(explanation: Explanation): string {
-  const { verdict, tenant, caller, refusal, gates, assumed } = explanation;
+  const { verdict, tenant, caller, refusal, gates, rules, shadow, assumed } = explanation;
   const who = caller === '' ? '(nobody authenticated)' : caller;
   const width = Math.max(...gates.map(({ rule }) => rule.length));
   const lines = [
@@ -19,6 +20,9 @@ export function explanationText(explanation: Explanation): string {
     ),
     '',
   ];
+  lines.push(...rules.flatMap(ruleLines));
+  if (rules.length > 0) lines.push('');
+  if (shadow !== undefined) lines.push(`in shadow: ${shadow.rule} would ${shadow.verdict} it`);
   if (refusal !== undefined) {
     const { status, reason, message, why, allow } = refusal;
     lines.push(`the caller sees: ${status}, ${reason}, "${message}"`, `why: ${why}`, 'what would have allowed it:');
@@ -26,6 +30,16 @@ export function explanationText(explanation: Explanation): string {
   }
   lines.push(...assumed.map((one) => `assumed: ${one}`));
   return `${lines.map(plain).join('\n').trimEnd()}\n`;
+}
+
+/** A rule, what became of it, and the values that its conditions saw. */
+function ruleLines({ effect, shadow, rule, verdict, why, conditions }: RuleReport): readonly string[] {
+  const head = `  ${effect.padEnd(5)}${shadow ? ' (shadow)' : ''}  ${rule}: ${verdict}${why === '' ? '' : `, ${why}`}`;
+  const body = conditions.flatMap(({ text, met, seen }) => [
+    `      ${met === 'failed' ? 'failed' : met ? 'met' : 'not met'}: ${text.replaceAll(/\s+/g, ' ')}`,
+    ...seen.map((value) => `        ${value}`),
+  ]);
+  return [head, ...body];
 }
 
 /** What was decided when the call was made. */

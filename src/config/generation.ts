@@ -185,6 +185,12 @@ export interface TenantConfig {
   readonly denied?: readonly DeniedCredential[];
   readonly roles: readonly RoleConfig[];
   readonly bindings: readonly BindingConfig[];
+  /** Absent: none. */
+  readonly denials?: readonly DenyConfig[];
+  /** Claims that conditions may speak of; absent: none. */
+  readonly claims?: readonly DeclaredClaim[];
+  /** Names of request headers that conditions may speak of, lower case; absent: none. */
+  readonly metadata?: readonly string[];
   readonly quota: QuotaConfig;
   /** The longest that one call may run on one authentication; absent: as long as its credentials are good. */
   readonly leaseMs?: number;
@@ -214,6 +220,7 @@ export type TenantSection =
   | 'apiKeys'
   | 'roles'
   | 'bindings'
+  | 'denyRules'
   | 'quota';
 
 export interface ProtosetConfig {
@@ -309,6 +316,10 @@ export interface RoleConfig {
   readonly models: readonly string[];
   /** Globs over versions; the version that a request leaves empty is written `latest`. */
   readonly versions: readonly string[];
+  /** In CEL: the role counts only for calls that meet it; absent: for all. */
+  readonly condition?: string;
+  /** Decided and recorded, and without effect; absent: in force. */
+  readonly mode?: 'shadow';
   /** All of these are needed besides; absent: none. */
   readonly scopes?: readonly string[];
   /** How the caller's subject must have signed in; absent: in whichever way its issuer lets it. */
@@ -337,7 +348,37 @@ export interface BindingConfig {
   readonly certificates: readonly string[];
   /** What the token must say, all of it; absent: it is not asked. */
   readonly claims?: readonly ClaimMatch[];
+  /** In CEL: the binding counts only for calls that meet it; absent: for all. */
+  readonly condition?: string;
+  readonly mode?: 'shadow';
   readonly source: string;
+}
+
+/** What is refused, whatever roles allow. What is left away does not narrow it. */
+export interface DenyConfig {
+  readonly name: string;
+  /** Absent: everybody. */
+  readonly who?: Pick<BindingConfig, 'subjects' | 'keys' | 'certificates' | 'claims'>;
+  /** Full names, `package.Service/*` (sensitive methods too) or `*`; absent: all. */
+  readonly methods?: readonly string[];
+  /** Globs; absent: all, and methods that name none. A request that leaves the model open may mean any of them. */
+  readonly models?: readonly string[];
+  /** Globs; absent: all. A request that leaves the version open may mean any of them. */
+  readonly versions?: readonly string[];
+  /** Ranges of IP addresses that calls come from; absent: any. */
+  readonly addresses?: readonly string[];
+  readonly condition?: string;
+  readonly mode?: 'shadow';
+  readonly source: string;
+}
+
+/** A claim of tokens that conditions may speak of. */
+export interface DeclaredClaim {
+  /** `claims.<name>` in conditions. */
+  readonly name: string;
+  /** JSON Pointer to the claim. */
+  readonly path: string;
+  readonly type: 'string' | 'strings' | 'bool' | 'int';
 }
 
 /** What a claim's value may be to a rule; of a list, each member. */

@@ -3,21 +3,17 @@
  */
 import type { FileScope } from './file-scope.ts';
 import type { ValuePath } from './finding.ts';
-import type { BindingConfig, RoleConfig } from './generation.ts';
+import { idleDenials } from './idle-denials.ts';
 import type { KnownMethods } from './known-methods.ts';
+import type { Rules } from './roles.ts';
 import type { TenantSource } from './schema-tenant.ts';
 import { shadowedRoles } from './shadowed-roles.ts';
-
-/** A tenant's rules, as built. */
-interface Rules {
-  readonly roles: readonly RoleConfig[];
-  readonly bindings: readonly BindingConfig[];
-}
 
 /** Reports what has no effect, or one that nobody wants. */
 export function judgeMeaning(scope: FileScope, source: TenantSource, rules: Rules, known: KnownMethods): void {
   judgeEffect(scope, rules, known);
   judgeShadows(scope, rules);
+  judgeDenials(scope, rules, known);
   judgeKeys(scope, source);
   judgeBursts(scope, source);
   judgeCertificates(scope, source);
@@ -56,6 +52,13 @@ function judgeShadows(scope: FileScope, { roles, bindings }: Rules): void {
   for (const { index, role, wide } of shadowedRoles(roles, bindings)) {
     const message = `the role ${role} has no effect: all who have it have ${wide} too, which allows all of it`;
     warn(scope, ['roles', index, 'name'], message, `remove it with its bindings, or narrow ${wide}`);
+  }
+}
+
+/** A denial that changes nothing, and one that leaves nothing. */
+function judgeDenials(scope: FileScope, rules: Rules, known: KnownMethods): void {
+  for (const { index, name, why, fix } of idleDenials(rules, known)) {
+    warn(scope, ['denyRules', index, 'name'], `the rule ${name} ${why}`, fix);
   }
 }
 

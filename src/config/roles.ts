@@ -5,18 +5,13 @@
 import { canonicalClaimPath } from '../authn/claim-path.ts';
 import { protocolsOf } from '../inspection/protocols.ts';
 import type { FileScope } from './file-scope.ts';
-import type { BindingConfig, ClaimMatch, RoleConfig, StepUpConfig } from './generation.ts';
+import type { BindingConfig, ClaimMatch, DenyConfig, RoleConfig, StepUpConfig } from './generation.ts';
 import type { KnownMethods } from './known-methods.ts';
 import type { TenantSource } from './schema-tenant.ts';
 import { nearest } from './suggestion.ts';
 
-/** Makes a tenant's roles and bindings. `displayFile` is how the audit record names the file that they stand in. */
-export function buildRoles(
-  scope: FileScope,
-  source: TenantSource,
-  displayFile: string,
-  known: KnownMethods,
-): { readonly roles: readonly RoleConfig[]; readonly bindings: readonly BindingConfig[] } {
+/** Makes a tenant's roles, bindings and denials. `displayFile` is how the audit record names the file that they stand in. */
+export function buildRoles(scope: FileScope, source: TenantSource, displayFile: string, known: KnownMethods): Rules {
   const at = (list: string, index: number): string =>
     `${displayFile}:${scope.document.position({ path: [list, index] }).line} ${list}[${index}]`;
   const roles = source.roles.map((role, index): RoleConfig => {
@@ -27,23 +22,69 @@ export function buildRoles(
     const { name, models, versions, scopes, stepUp } = role;
     return {
       ...{ name, methods, models, versions, source: at('roles', index) },
+      ...effectOf(role),
       ...(scopes === undefined || scopes.length === 0 ? {} : { scopes }),
       ...(stepUp === undefined
         ? {}
         : { stepUp: { acrValues: stepUp.acr, maxAgeMs: stepUp.maxAge, amr: stepUp.amr } satisfies StepUpConfig }),
     };
   });
-  const bindings = source.bindings.map(
-    ({ claims, ...binding }, index): BindingConfig => ({
-      ...binding,
+  const bindings = source.bindings.map((binding, index): BindingConfig => {
+    const { role, subjects, keys, certificates, claims } = binding;
+    return {
+      ...{ role, subjects, keys, certificates, source: at('bindings', index) },
       ...(claims === undefined ? {} : { claims: claimMatches(claims) }),
-      source: at('bindings', index),
-    }),
-  );
+      ...effectOf(binding),
+    };
+  });
+  const denials = source.denyRules.map((rule, index) => {
+    const methods = rule.methods?.map((method, position) =>
+      method === '*' ? method : expandMethod(scope, source, known, method, ['denyRules', index, 'methods', position]),
+    );
+    return denyConfig(rule, methods, at('denyRules', index));
+  });
   judgeRoles(scope, source, roles, known);
   judgeStrength(scope, source);
   judgeBindings(scope, source);
-  return { roles, bindings };
+  const keyIds = new Set(source.apiKeys.map((key) => key.id));
+  for (const list of ['bindings', 'denyRules'] as const) {
+    for (const [index, rule] of source[list].entries()) judgeWho(scope, source, keyIds, rule, [list, index]);
+  }
+  return { roles, bindings, denials };
+}
+
+/** A tenant's rules, as built. */
+export interface Rules {
+  readonly roles: readonly RoleConfig[];
+  readonly bindings: readonly BindingConfig[];
+  readonly denials: readonly DenyConfig[];
+}
+
+type DenySource = TenantSource['denyRules'][number];
+
+function denyConfig(rule: DenySource, methods: readonly string[] | undefined, source: string): DenyConfig {
+  const { name, subjects, keys, certificates, claims, models, versions, addresses } = rule;
+  const named = subjects.length + keys.length + certificates.length > 0 || claims !== undefined;
+  const who = {
+    ...{ subjects, keys, certificates },
+    ...(claims === undefined ? {} : { claims: claimMatches(claims) }),
+  };
+  return {
+    ...{ name, source },
+    ...(named ? { who } : {}),
+    ...(methods === undefined ? {} : { methods }),
+    ...(models === undefined ? {} : { models }),
+    ...(versions === undefined ? {} : { versions }),
+    ...(addresses === undefined ? {} : { addresses }),
+    ...effectOf(rule),
+  };
+}
+
+function effectOf({ condition, mode }: Pick<DenySource, 'condition' | 'mode'>): Pick<DenyConfig, 'condition' | 'mode'> {
+  return {
+    ...(condition === undefined ? {} : { condition }),
+    ...(mode === 'shadow' ? { mode } : {}),
+  };
 }
 
 /** The schema has found every path to be one. */
@@ -178,7 +219,6 @@ function judgeStrength(scope: FileScope, source: TenantSource): void {
 
 function judgeBindings(scope: FileScope, source: TenantSource): void {
   const roleNames = new Set(source.roles.map((role) => role.name));
-  const keyIds = new Set(source.apiKeys.map((key) => key.id));
   for (const [index, binding] of source.bindings.entries()) {
     if (scope.full) return;
     if (!roleNames.has(binding.role)) {
@@ -189,43 +229,48 @@ function judgeBindings(scope: FileScope, source: TenantSource): void {
           : `did you mean ${near}?`;
       scope.report({ path: ['bindings', index, 'role'] }, `there is no role ${binding.role}`, fix);
     }
-    for (const [position, key] of binding.keys.entries()) {
-      if (key === '*' || keyIds.has(key) || scope.full) continue;
-      const near = nearest(key, keyIds);
-      const fix = near === undefined ? 'add it to apiKeys, or remove it here' : `did you mean ${near}?`;
-      scope.report({ path: ['bindings', index, 'keys', position] }, `there is no API key ${key}`, fix);
-    }
     const { subjects, keys, certificates, claims } = binding;
     if (subjects.length + keys.length + certificates.length === 0 && claims === undefined) {
       const fix = 'name subjects, keys, certificates or claims';
       scope.report({ path: ['bindings', index] }, 'gives the role to nobody', fix);
     }
-    judgeReach(scope, source, index);
   }
 }
 
-/** Whom a binding names must be able to come at all. */
-function judgeReach(scope: FileScope, source: TenantSource, index: number): void {
-  const binding = source.bindings[index];
-  if (binding === undefined) return;
-  if (binding.subjects.length > 0 && source.issuers.length === 0) {
-    scope.report(
-      { path: ['bindings', index, 'subjects'] },
-      'names token subjects, but there are no issuers',
-      'add the issuer of their tokens, or remove it',
-    );
+/** Whom a rule names must be able to come at all. */
+function judgeWho(
+  scope: FileScope,
+  source: TenantSource,
+  keyIds: ReadonlySet<string>,
+  { subjects, keys, certificates, claims }: Pick<DenySource, 'subjects' | 'keys' | 'certificates' | 'claims'>,
+  at: readonly (string | number)[],
+): void {
+  if (scope.full) return;
+  for (const [position, key] of keys.entries()) {
+    if (key === '*' || keyIds.has(key) || scope.full) continue;
+    const near = nearest(key, keyIds);
+    const fix = near === undefined ? 'add it to apiKeys, or remove it here' : `did you mean ${near}?`;
+    scope.report({ path: [...at, 'keys', position] }, `there is no API key ${key}`, fix);
   }
-  if (binding.claims !== undefined && source.issuers.length === 0) {
-    scope.report(
-      { path: ['bindings', index, 'claims'] },
-      'names claims of tokens, but there are no issuers',
-      'add the issuer of their tokens, or remove it',
-    );
+  const fix = 'add the issuer of their tokens, or remove it';
+  if (subjects.length > 0 && source.issuers.length === 0) {
+    scope.report({ path: [...at, 'subjects'] }, 'names token subjects, but there are no issuers', fix);
   }
-  const { trustDomain } = source;
+  if (claims !== undefined && source.issuers.length === 0) {
+    scope.report({ path: [...at, 'claims'] }, 'names claims of tokens, but there are no issuers', fix);
+  }
+  judgeCertificateNames(scope, source, certificates, [...at, 'certificates']);
+}
+
+function judgeCertificateNames(
+  scope: FileScope,
+  { trustDomain }: TenantSource,
+  certificates: readonly string[],
+  at: readonly (string | number)[],
+): void {
   if (trustDomain === undefined) return;
-  for (const [position, certificate] of binding.certificates.entries()) {
-    const path = ['bindings', index, 'certificates', position];
+  for (const [position, certificate] of certificates.entries()) {
+    const path = [...at, position];
     const domain = /^spiffe:\/\/([^/]+)\//.exec(certificate)?.[1];
     if (certificate.startsWith('dns:')) {
       const message = `${certificate} is no SPIFFE id, which trustDomain demands of every client`;

@@ -3,7 +3,8 @@
  */
 import { z } from 'zod';
 import { canonicalClaimPath } from '../authn/claim-path.ts';
-import { modelsSchema, scopesSchema, versionsSchema } from './schema-credentials.ts';
+import { conditionSchema, modeSchema } from './schema-conditions.ts';
+import { addressesSchema, modelsSchema, scopesSchema, versionsSchema } from './schema-credentials.ts';
 import { duration, list, name, problem, quote, text } from './schema-values.ts';
 
 const stepUp = z
@@ -32,16 +33,18 @@ const stepUp = z
   })
   .meta({ description: 'How the token’s subject must have signed in (RFC 9470). Default: as its issuer lets it.' });
 
+const method = text(
+  'a method (ModelInfer, package.Service/Method or package.Service/*)',
+  /^([A-Za-z_][A-Za-z0-9_]*|[A-Za-z_][A-Za-z0-9_.]*\/([A-Za-z_][A-Za-z0-9_]*|\*))$/,
+  'ModelInfer',
+  'A method.',
+);
+
 /** What may be called, and what that asks of credentials. */
 export const roleSchema = z.strictObject({
   name: name('a name', 'Name of the role, for bindings and for the audit record.', 64),
   methods: list(
-    text(
-      'a method (ModelInfer, package.Service/Method or package.Service/*)',
-      /^([A-Za-z_][A-Za-z0-9_]*|[A-Za-z_][A-Za-z0-9_.]*\/([A-Za-z_][A-Za-z0-9_]*|\*))$/,
-      'ModelInfer',
-      'A method.',
-    ),
+    method,
     'Methods that the role may call: `ModelInfer` (short for inference.GRPCInferenceService/ModelInfer), `package.Service/Method` or `package.Service/*`.',
     256,
   ).min(1),
@@ -54,6 +57,8 @@ export const roleSchema = z.strictObject({
     16,
   ).optional(),
   stepUp: stepUp.optional(),
+  condition: conditionSchema('What a call must meet besides, in CEL. Default: nothing.').optional(),
+  mode: modeSchema,
 });
 
 const claimValue = z.union([name('a value', 'A value.', 1024), z.boolean(), z.int()], {
@@ -82,9 +87,8 @@ const claimsSchema = z
       'Tokens that say all of this: for each claim the value, or the values, of which one must be the claim’s own or in its list; `*` for any.',
   });
 
-/** Who has a role. */
-export const bindingSchema = z.strictObject({
-  role: name('a role', 'Name of the role that is given.', 64),
+/** Whom a rule names. */
+const who = {
   subjects: list(name('a subject', '`sub` of a token; `*` for any.', 1024), 'Token subjects.', 10_000).default([]),
   keys: list(name('a key id', 'Id of an API key; `*` for any.', 64), 'API keys.', 10_000).default([]),
   certificates: list(
@@ -98,4 +102,49 @@ export const bindingSchema = z.strictObject({
     10_000,
   ).default([]),
   claims: claimsSchema.optional(),
+};
+
+/** Who has a role. */
+export const bindingSchema = z.strictObject({
+  role: name('a role', 'Name of the role that is given.', 64),
+  ...who,
+  condition: conditionSchema('What a call must meet besides, in CEL. Default: nothing.').optional(),
+  mode: modeSchema,
+});
+
+const some = (what: string): string =>
+  problem('is empty', `name at least one, or remove it: then it is for all ${what}`);
+
+/** What is refused, whatever roles allow. */
+export const denySchema = z.strictObject({
+  name: name('a name', 'Name of the rule, for the audit record.', 64),
+  ...who,
+  methods: list(
+    z.union([method, z.literal('*')], {
+      error: (issue) =>
+        problem(
+          `${quote(issue.input)} is not a method`,
+          'write ModelInfer, package.Service/Method, package.Service/* or "*"',
+        ),
+    }),
+    'Methods, as in roles, or `*`; `package.Service/*` includes sensitive methods. Default: all.',
+    256,
+  )
+    .min(1, some('methods'))
+    .optional(),
+  models: modelsSchema(
+    'Models. A request that names none may mean any, and is refused too. Default: all, and methods that name none.',
+  )
+    .min(1, some('models'))
+    .optional(),
+  versions: versionsSchema(
+    'Versions of these models. A request that leaves the version open may mean any, and is refused too. Default: all.',
+  )
+    .min(1, some('versions'))
+    .optional(),
+  addresses: addressesSchema(
+    'Addresses that the call comes from, as the connection has them. Default: any.',
+  ).optional(),
+  condition: conditionSchema('What a call must meet to be refused, in CEL. Default: nothing.').optional(),
+  mode: modeSchema,
 });

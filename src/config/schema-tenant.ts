@@ -3,10 +3,11 @@
  */
 import { z } from 'zod';
 import { PROTOCOL_NAMES } from '../inspection/protocols.ts';
+import { declaredClaimsSchema, metadataSchema } from './schema-conditions.ts';
 import { addressesSchema, apiKeySchema, issuerSchema } from './schema-credentials.ts';
 import { tenantDeniedSchema } from './schema-denied.ts';
 import { quotaSchema } from './schema-quota.ts';
-import { bindingSchema, roleSchema } from './schema-roles.ts';
+import { bindingSchema, denySchema, roleSchema } from './schema-roles.ts';
 import {
   count,
   duration,
@@ -231,6 +232,9 @@ export const tenantSchema = z
     denied: tenantDeniedSchema.optional(),
     roles: list(roleSchema, 'What may be called.').default([]),
     bindings: list(bindingSchema, 'Who has which role.', 10_000).default([]),
+    denyRules: list(denySchema, 'What is refused, whatever roles allow.').default([]),
+    claims: declaredClaimsSchema.optional(),
+    metadata: metadataSchema.default([]),
     quota: quotaSchema.prefault({}),
     lease: duration(
       'The longest that one call may run on one authentication; its client then calls again. Default: as long as its credentials are good.',

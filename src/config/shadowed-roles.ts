@@ -22,13 +22,18 @@ export function shadowedRoles(
   roles: readonly RoleConfig[],
   bindings: readonly BindingConfig[],
 ): readonly ShadowedRole[] {
-  const given = Map.groupBy(bindings, ({ role }) => role);
+  // What is without effect neither gives nor takes.
+  const given = Map.groupBy(
+    bindings.filter(({ mode }) => mode !== 'shadow'),
+    ({ role }) => role,
+  );
   const names = new Set<string>();
   const compared: ComparedRole[] = [];
   for (const [index, role] of roles.entries()) {
     const own = given.get(role.name) ?? [];
     // A role that stands twice is an error already, and one that nobody has is a warning of its own.
-    if (own.length > 0 && !names.has(role.name)) compared.push(new ComparedRole(index, role, own));
+    if (own.length > 0 && role.mode !== 'shadow' && !names.has(role.name))
+      compared.push(new ComparedRole(index, role, own));
     names.add(role.name);
   }
   const budget: Budget = { left: MAX_COMPARISONS };
@@ -85,7 +90,8 @@ class ComparedRole {
 
   /** Scopes and sign-ins belong to the role: one that asks for none is wide in this. */
   #asksNoMore(narrow: ComparedRole): boolean {
-    const { stepUp } = this.#role;
+    const { stepUp, condition } = this.#role;
+    if (condition !== undefined && condition !== narrow.#role.condition) return false;
     if (stepUp !== undefined && JSON.stringify(stepUp) !== JSON.stringify(narrow.#role.stepUp)) return false;
     return this.#scopes.isSubsetOf(narrow.#scopes);
   }
@@ -132,10 +138,11 @@ interface Holders {
   readonly keys: ReadonlySet<string>;
   readonly certificates: ReadonlySet<string>;
   readonly claims: readonly ClaimMatch[];
+  readonly condition: string | undefined;
 }
 
-function holdersOf({ subjects, keys, certificates, claims = [] }: BindingConfig): Holders {
-  return { subjects: new Set(subjects), keys: new Set(keys), certificates: new Set(certificates), claims };
+function holdersOf({ subjects, keys, certificates, claims = [], condition }: BindingConfig): Holders {
+  return { subjects: new Set(subjects), keys: new Set(keys), certificates: new Set(certificates), claims, condition };
 }
 
 function includesAll(wide: Holders, narrow: Holders, budget: Budget): boolean {
@@ -144,6 +151,7 @@ function includesAll(wide: Holders, narrow: Holders, budget: Budget): boolean {
     return budget.left >= 0 && (all.has('*') || names.isSubsetOf(all));
   };
   return (
+    (wide.condition === undefined || wide.condition === narrow.condition) &&
     among(narrow.subjects, wide.subjects) &&
     among(narrow.keys, wide.keys) &&
     among(narrow.certificates, wide.certificates) &&

@@ -9,6 +9,7 @@ import {
   buildAuthorities,
   buildCertificate,
 } from './certificate-source.ts';
+import { declaredClaims, judgeConditions } from './conditions.ts';
 import { buildDenied } from './denied.ts';
 import type { YamlDocument } from './document.ts';
 import type { FetchedAddress } from './fetched-url.ts';
@@ -87,11 +88,12 @@ function build(
   const issuers = source.issuers.map((issuer, index) => buildIssuer(scope, issuer, ['issuers', index]));
   const protoset = source.protoset === undefined ? undefined : buildProtoset(scope, source, source.protoset);
   const known = new KnownMethods(source.protocols, protoset?.services);
-  const { roles, bindings } = buildRoles(scope, source, displayFile, known);
+  const rules = buildRoles(scope, source, displayFile, known);
+  judgeConditions(scope, source);
   const denied = source.denied === undefined ? undefined : buildDenied(scope, source, trustDomain, displayFile);
   const upstream = buildUpstream(scope, ['upstream'], source.upstream);
   judgeCredentials(scope, source);
-  judgeMeaning(scope, source, { roles, bindings }, known);
+  judgeMeaning(scope, source, rules, known);
   judgeServices(scope, source);
   const facts: TenantFacts = {
     id: source.tenant,
@@ -118,8 +120,11 @@ function build(
     issuers: issuers.filter((issuer) => issuer !== undefined),
     apiKeys: buildApiKeys(source),
     ...(denied === undefined ? {} : { denied }),
-    roles,
-    bindings,
+    roles: rules.roles,
+    bindings: rules.bindings,
+    ...(rules.denials.length === 0 ? {} : { denials: rules.denials }),
+    ...(source.claims === undefined ? {} : { claims: declaredClaims(source) }),
+    ...(source.metadata.length === 0 ? {} : { metadata: source.metadata }),
     quota: buildQuota(scope, source),
     ...(source.lease === undefined ? {} : { leaseMs: source.lease }),
     byteAccountBytes: source.byteAccount,
@@ -166,6 +171,7 @@ const SECTIONS: readonly TenantSection[] = [
   'apiKeys',
   'roles',
   'bindings',
+  'denyRules',
   'quota',
 ];
 

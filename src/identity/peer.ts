@@ -44,6 +44,8 @@ export interface PeerAddress {
   readonly port: number;
   /** Of the load balancer that says so; absent: the connection itself does. */
   readonly proxy?: string | undefined;
+  /** That it asked for, in lower case; absent: none. */
+  readonly serverName?: string | undefined;
 }
 
 class PeerEvidence {
@@ -57,6 +59,8 @@ class PeerEvidence {
   readonly port: number;
   /** The address of the load balancer that says where it is; undefined: the connection itself does. */
   readonly proxy: string | undefined;
+  /** That the connection asked for, in lower case; empty: none. */
+  readonly serverName: string;
 
   constructor(claim: TenantClaim, certificate: PeerCertificate, certificateId: string, remote: PeerAddress) {
     this.claim = claim;
@@ -65,6 +69,7 @@ class PeerEvidence {
     this.address = remote.address;
     this.port = remote.port;
     this.proxy = remote.proxy;
+    this.serverName = remote.serverName ?? '';
   }
 
   static isGenuine(value: object): boolean {
@@ -82,7 +87,7 @@ export type { PeerEvidence as Peer };
 export function acceptPeer(
   claim: TenantClaim,
   certificate: X509Certificate,
-  address: PeerAddress,
+  remote: PeerAddress,
   trust: PeerTrust,
   now: EpochMicros,
 ): Result<PeerEvidence, Denial> {
@@ -101,7 +106,7 @@ export function acceptPeer(
     dnsNames: names.value.dnsNames,
     notAfterSeconds: Math.floor(certificate.validToDate.getTime() / 1000),
   };
-  return ok(new PeerEvidence(claim, summary, names.value.id, address));
+  return ok(new PeerEvidence(claim, summary, names.value.id, remote));
 }
 
 function factsOf(certificate: X509Certificate): Result<CertificateFacts, Denial> {

@@ -65,16 +65,16 @@ export type Denial =
       readonly maxAgeSeconds: number | undefined;
     }
   /** No role of the caller has the method. */
-  | { readonly kind: 'method_denied'; readonly method: string; readonly caller: string }
+  | ({ readonly kind: 'method_denied'; readonly method: string; readonly caller: string } & RuleFacts)
   /** The caller's roles have the method, but not for this model or version. */
-  | {
+  | ({
       readonly kind: 'model_denied';
       readonly method: string;
       readonly model: string;
       readonly version: string;
       /** The roles have it, and the API key that was presented is for others; absent: the roles do not. */
       readonly by?: 'api key';
-    }
+    } & RuleFacts)
   | {
       readonly kind: 'rate_limited';
       readonly scope: QuotaLevel;
@@ -165,6 +165,14 @@ export interface QuotaFacts {
   readonly windowSeconds: number | undefined;
   /** Until there is room; undefined: not by time. */
   readonly resetMs: number | undefined;
+}
+
+/** What of the tenant's rules refused it. */
+interface RuleFacts {
+  /** The rule that denies it, with file and line; absent: no role allows it. */
+  readonly rule?: string;
+  /** Why a condition of a rule could not be evaluated. */
+  readonly failure?: string;
 }
 
 /** A rate limit as configured, for the details that a refused caller is told. */

@@ -4,7 +4,7 @@
  */
 import type { Caller } from '../authn/authenticator.ts';
 import type { Presented } from '../authn/credentials.ts';
-import type { MethodPermit, Permit } from '../authz/authorizer.ts';
+import type { CallFacts, MethodPermit, Permit, Verdict } from '../authz/authorizer.ts';
 import type { Peer } from '../identity/peer.ts';
 import type { MethodEntry } from '../inspection/method-table.ts';
 import type { Denial, Denied } from '../kernel/denial.ts';
@@ -24,8 +24,10 @@ export interface Gates {
   /** Why a certificate may not be used any more, whatever comes with it; undefined: it may. */
   revoked(peer: Peer, now: EpochMicros): Denied | undefined;
   method(path: string): MethodEntry | undefined;
-  authorize(caller: Caller, method: MethodEntry, now: EpochMicros): Result<MethodPermit, Denial>;
-  model(permit: MethodPermit, model: string, version: string): Result<Permit, Denial>;
+  /** Some rule looks at the call itself, so that `authorize` has to be told of it. */
+  readonly asksCalls: boolean;
+  authorize(caller: Caller, method: MethodEntry, now: EpochMicros, facts: CallFacts | undefined): Verdict<MethodPermit>;
+  model(permit: MethodPermit, model: string, version: string): Verdict<Permit>;
   reserve(caller: Caller, now: EpochMicros): Result<Lease, Denial>;
   toll(lease: Lease, unit: 'requestBytes' | 'responseBytes'): ByteToll | undefined;
   charge(lease: Lease, permit: Result<Permit, Denial>, now: EpochMicros): Result<ChargedPermit, Denial>;

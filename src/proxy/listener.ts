@@ -10,7 +10,7 @@ import type { Settings } from '../config/generation-change.ts';
 import { Http2Connection } from '../http2/connection.ts';
 import type { ConnectionLimits } from '../http2/limits.ts';
 import { establishedProblem, handshakeRefusal, listenerTlsOptions } from '../identity/listener-tls.ts';
-import { acceptPeer, type Peer } from '../identity/peer.ts';
+import { acceptPeer, type Peer, type PeerAddress } from '../identity/peer.ts';
 import { TlsContexts } from '../identity/tls-contexts.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { TenantId } from '../kernel/ids.ts';
@@ -23,7 +23,7 @@ import { CoolOff } from './cool-off.ts';
 import { describe } from './describe-denial.ts';
 import { acceptedSocket, Door } from './door.ts';
 import { Drain, letQueueIn } from './drain.ts';
-import { Entrance, type Remote } from './entrance.ts';
+import { Entrance } from './entrance.ts';
 import { LOST_TENANT, lostAuthorization } from './lost-authorization.ts';
 import type { Refusals } from './refusals.ts';
 import { Review } from './review.ts';
@@ -202,7 +202,7 @@ export class Listener implements SessionHost {
 
   #judge(
     certificate: X509Certificate,
-    remote: Remote,
+    remote: PeerAddress,
     { config, clientCas }: TenantRuntime,
   ): ReturnType<typeof acceptPeer> {
     const claim = { id: config.id, slot: config.slot, by: 'sni' } as const;
@@ -299,7 +299,7 @@ export class Listener implements SessionHost {
       return this.#refuse(socket, serverName, 'TLS_UNKNOWN_SERVER_NAME', '');
     }
     if (certificate === undefined) return this.#refuse(socket, serverName, 'TLS_CLIENT_CERT_REQUIRED', '');
-    const remote = this.#entrance.remoteOf(socket);
+    const remote = { ...this.#entrance.remoteOf(socket), serverName: serverName.toLowerCase() };
     const peer = this.#judge(certificate, remote, tenant);
     if (!peer.ok) {
       const why = peer.error.kind === 'certificate_unacceptable' ? peer.error.why : peer.error.kind;

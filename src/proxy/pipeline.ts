@@ -7,7 +7,7 @@
  */
 import type { Caller } from '../authn/authenticator.ts';
 import { parseCredentials } from '../authn/credentials.ts';
-import type { MethodPermit, Permit } from '../authz/authorizer.ts';
+import type { CallFacts, MethodPermit, Permit } from '../authz/authorizer.ts';
 import { withoutModel } from '../authz/authorizer.ts';
 import type { HeaderBlock } from '../http2/contract.ts';
 import type { Peer } from '../identity/peer.ts';
@@ -58,15 +58,17 @@ export function admit(block: HeaderBlock, peer: Peer, gates: Gates, trail: Trail
 
   // Then who: certificate, token and key must agree on one tenant before anything is looked up in that tenant's name.
   const caller = gates.authenticate(peer, presented.value, trail.now());
+  const facts = gates.asksCalls ? { peer, headers: head.value.passOn, at: trail.now() } : undefined;
   if (caller instanceof Promise)
-    return caller.then((settled) => admitCaller(settled, head.value, method, gates, trail));
-  return admitCaller(caller, head.value, method, gates, trail);
+    return caller.then((settled) => admitCaller(settled, head.value, method, facts, gates, trail));
+  return admitCaller(caller, head.value, method, facts, gates, trail);
 }
 
 function admitCaller(
   caller: Result<Caller, Denial>,
   head: RequestHead,
   method: MethodEntry | undefined,
+  facts: CallFacts | undefined,
   gates: Gates,
   trail: Trail,
 ): Admitted {
@@ -77,9 +79,10 @@ function admitCaller(
   // Then what: only to the authenticated is it said whether a method exists.
   if (method === undefined) return trail.fail('authorize', deny({ kind: 'method_unknown', path: head.path }));
   const now = trail.now();
-  const permit = gates.authorize(caller.value, method, now);
-  if (!permit.ok) return trail.fail('authorize', permit);
+  const permit = gates.authorize(caller.value, method, now, facts);
+  if (!permit.ok) return trail.refuse('authorize', permit);
   trail.rule = permit.value.rule;
+  trail.shadow = permit.value.shadow;
   trail.pass('authorize');
 
   // Quota last: a call that may not be made costs its tenant nothing. The lease is settled by whoever holds the admission.
@@ -105,7 +108,8 @@ export function readmit(
   if (!presented.ok) return presented;
   const caller = gates.reauthenticate(admission.caller, peer, presented.value, now);
   if (!caller.ok) return caller;
-  const permit = gates.authorize(caller.value, method, now);
+  const facts = gates.asksCalls ? { peer, headers: head.passOn, at: now } : undefined;
+  const permit = gates.authorize(caller.value, method, now, facts);
   if (!permit.ok) return permit;
   const again = { ...admission, caller: caller.value, permit: permit.value };
   if (permitted === undefined || !method.readsModel) return ok({ admission: again, permitted: undefined });
@@ -141,8 +145,9 @@ function permitTarget(
   trail.model = target.model;
   trail.modelVersion = target.version;
   const verdict = gates.model(admission.permit, target.model, target.version);
-  if (!verdict.ok) return trail.fail('inspect', verdict);
+  if (!verdict.ok) return trail.refuse('inspect', verdict);
   trail.rule = verdict.value.rule;
+  trail.shadow ??= verdict.value.shadow;
   trail.passOnce('inspect');
   // A model has limits of its own, which can be asked only now.
   const charged = gates.charge(admission.lease, verdict, trail.now());

@@ -3,6 +3,7 @@
  */
 import type { CallRecord, GateName, GateRecord } from '../audit/record.ts';
 import type { Caller } from '../authn/authenticator.ts';
+import type { ShadowVerdict } from '../authz/authorizer.ts';
 import type { HeaderBlock } from '../http2/contract.ts';
 import type { Peer } from '../identity/peer.ts';
 import type { MethodEntry } from '../inspection/method-table.ts';
@@ -62,6 +63,8 @@ export class Trail {
   model = '';
   modelVersion = '';
   rule = '';
+  /** What rules in shadow would have decided otherwise: of the messages of a stream, for the first. */
+  shadow: ShadowVerdict | undefined;
 
   constructor(context: TrailContext) {
     this.#context = context;
@@ -121,6 +124,14 @@ export class Trail {
     return denied;
   }
 
+  /** A gate that goes by rules refused the call: the rule that denies it is the one that decided. */
+  refuse(gate: GateName, denied: Denied & { readonly shadow?: ShadowVerdict }): Denied {
+    const { error, shadow } = denied;
+    if ('rule' in error && error.rule !== undefined) this.rule = error.rule;
+    this.shadow = shadow;
+    return this.fail(gate, denied);
+  }
+
   /** The upstream leg, from its begin to its end. */
   upstream(from: EpochMicros, verdict: GateRecord['verdict']): void {
     this.#gateFrom = from;
@@ -167,6 +178,7 @@ export class Trail {
       reason: end.reason,
       rule: this.rule,
       detail: end.detail,
+      ...(this.shadow === undefined ? {} : { shadow: this.shadow }),
       requestBytes: end.requestBytes,
       responseBytes: end.responseBytes,
       requestMessages: end.requestMessages,

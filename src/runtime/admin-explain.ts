@@ -18,6 +18,9 @@ const PARAMETERS = [
   'key',
   'certificate',
   'address',
+  'server-name',
+  'claims',
+  'metadata',
 ] as const;
 type Parameter = (typeof PARAMETERS)[number];
 
@@ -50,6 +53,11 @@ function questionOf(query: URLSearchParams): Result<Question, string> {
   if (scope !== undefined && subject === undefined) return err('scope goes with subject');
   const address = value('address');
   if (address !== undefined && isIP(address) === 0) return err('address is no IP address');
+  const claims = objectOf(value('claims'));
+  const metadata = objectOf(value('metadata'));
+  if (claims === 'none' || metadata === 'none') return err('claims and metadata are JSON objects');
+  if (claims !== undefined && subject === undefined) return err('claims go with subject');
+  const serverName = value('server-name');
   return ok({
     tenant,
     method,
@@ -58,10 +66,37 @@ function questionOf(query: URLSearchParams): Result<Question, string> {
     credentials: {
       certificate: { kind: 'assumed', name: value('certificate') },
       token:
-        subject === undefined ? undefined : { kind: 'assumed', subject, ...(scope === undefined ? {} : { scope }) },
+        subject === undefined
+          ? undefined
+          : {
+              kind: 'assumed',
+              subject,
+              ...(scope === undefined ? {} : { scope }),
+              ...(claims === undefined ? {} : { claims }),
+            },
       apiKey: key === undefined ? undefined : { kind: 'assumed', id: key },
     },
     ...(address === undefined ? {} : { address }),
+    ...(serverName === undefined ? {} : { serverName }),
+    ...(metadata === undefined ? {} : { metadata: textsOf(metadata) }),
     now: systemClock.now(),
   });
+}
+
+/** A parameter that is a JSON object; `none`: it is another text. */
+function objectOf(text: string | undefined): Readonly<Record<string, unknown>> | undefined | 'none' {
+  if (text === undefined) return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : 'none';
+  } catch {
+    return 'none';
+  }
+}
+
+/** Headers are text; what is none is left away. */
+function textsOf(values: Readonly<Record<string, unknown>>): Readonly<Record<string, string>> {
+  const texts: Record<string, string> = {};
+  for (const [name, value] of Object.entries(values)) if (typeof value === 'string') texts[name] = value;
+  return texts;
 }

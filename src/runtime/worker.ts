@@ -85,6 +85,7 @@ function servicesOf(generation: Settings): CallServices {
     count: (record) => {
       const denied = record.outcome === 'denied' ? record.reason : undefined;
       metrics.call(record.tenant, record.method, record.grpcStatus, record.durationMicros, denied);
+      if (record.shadow !== undefined) metrics.shadow(record.tenant, record.shadow.verdict);
     },
     refusing: () => (audit.blocked === undefined ? undefined : { kind: 'audit_unavailable', why: audit.blocked }),
   };

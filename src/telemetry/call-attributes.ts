@@ -6,7 +6,7 @@
  * record.
  */
 import { type CallView, PROXY_TEXT, TEXT } from '../audit/call-view.ts';
-import { FLAG_PROXIED, FLAG_TENANT_VERIFIED, OUTCOMES } from '../audit/codec.ts';
+import { FLAG_PROXIED, FLAG_TENANT_VERIFIED, OUTCOMES, SHADOW_VERDICTS } from '../audit/codec.ts';
 import {
   AttributeKey,
   blockOf,
@@ -59,6 +59,10 @@ export class CallAttributes {
     this.#text(out, view, KEY.decisionReason, TEXT.reason);
     this.#text(out, view, KEY.decisionDetail, TEXT.detail);
     if ((view.flags & FLAG_PROXIED) !== 0) this.#text(out, view, KEY.proxyAddress, PROXY_TEXT);
+    const verdict = SHADOW_VERDICTS[view.shadow - 1];
+    if (verdict === undefined) return;
+    stringAttribute(out, field, KEY.shadowDecision, verdict);
+    textAttribute(out, field, KEY.shadowRule, view.bytes, view.shadowStart, view.shadowEnd);
   }
 
   #text(out: OtlpBytes, view: CallView, key: AttributeKey, text: number): void {

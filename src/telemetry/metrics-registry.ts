@@ -98,6 +98,10 @@ export class MetricsRegistry {
       }
     }
     for (const [reason, count] of delta.denials) this.count('bulkhead_denials_total', { tenant, reason }, count);
+    for (const verdict of ['allow', 'deny'] as const) {
+      const count = delta.shadows[verdict];
+      if (count > 0) this.count('bulkhead_shadow_decisions_total', { tenant, verdict }, count);
+    }
     let durations = this.#durations.get(tenant);
     if (durations === undefined) {
       durations = { buckets: new Float64Array(DURATION_BUCKETS_SECONDS.length + 1), sumMicros: 0 };

@@ -20,6 +20,8 @@ export interface TenantDelta {
   readonly durations: Float64Array;
   readonly durationSumMicros: number;
   readonly denials: ReadonlyMap<string, number>;
+  /** Calls that rules in shadow would have decided otherwise, by what they would have decided. */
+  readonly shadows: Readonly<Record<'allow' | 'deny', number>>;
 }
 
 /** Methods that one tenant's rows are kept for; a method table is far smaller. More is counted as `_overflow`. */
@@ -36,6 +38,7 @@ class TenantRow implements TenantDelta {
   readonly durations = new Float64Array(BOUNDS_MICROS.length + 1);
   durationSumMicros = 0;
   readonly denials = new Map<string, number>();
+  readonly shadows = { allow: 0, deny: 0 };
 
   constructor(tenant: string) {
     this.tenant = tenant;
@@ -70,6 +73,11 @@ export class WorkerMetrics {
     row.durations[bucket] = (row.durations[bucket] ?? 0) + 1;
     row.durationSumMicros += durationMicros;
     if (denialKind !== undefined) increment(row.denials, denialKind);
+  }
+
+  /** Counts a call that rules in shadow would have decided so. */
+  shadow(tenant: string, verdict: 'allow' | 'deny'): void {
+    this.#row(tenant).shadows[verdict]++;
   }
 
   /** Counts something that was refused before it was a call. */
@@ -112,6 +120,6 @@ function increment(counts: Map<string, number>, key: string): void {
 }
 
 /** A class instance would lose its prototype in a structured clone; make it plain before. */
-function plain({ tenant, calls, durations, durationSumMicros, denials }: TenantRow): TenantDelta {
-  return { tenant, calls, durations, durationSumMicros, denials };
+function plain({ tenant, calls, durations, durationSumMicros, denials, shadows }: TenantRow): TenantDelta {
+  return { tenant, calls, durations, durationSumMicros, denials, shadows };
 }

@@ -45,6 +45,10 @@ export const COUNTERS = {
     help: 'Calls that have ended, by what the caller got.',
   },
   bulkhead_denials_total: { labels: ['tenant', 'reason'], help: 'Calls that were refused, by reason.' },
+  bulkhead_shadow_decisions_total: {
+    labels: ['tenant', 'verdict'],
+    help: 'Calls that rules in shadow would have decided otherwise: allowed or denied.',
+  },
   bulkhead_refusals_total: {
     labels: ['reason'],
     help: 'Connections and streams that were refused before there was a call, by reason.',
@@ -153,6 +157,8 @@ export const ATTRIBUTE = {
   decisionReason: 'bulkhead.decision.reason',
   decisionRule: 'bulkhead.decision.rule',
   decisionDetail: 'bulkhead.decision.detail',
+  shadowDecision: 'bulkhead.shadow.decision',
+  shadowRule: 'bulkhead.shadow.rule',
   outcome: 'bulkhead.outcome',
   durationMicros: 'bulkhead.duration_us',
   requestBytes: 'bulkhead.request.bytes',

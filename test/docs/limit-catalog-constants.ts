@@ -235,7 +235,49 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     test: ['unit/authn/claim-path.test.ts', 'has a longest and a deepest'],
   },
   {
-    file: 'src/authz/authorizer.ts',
+    file: 'src/conditions/condition.ts',
+    name: 'MAX_CONDITION_LENGTH',
+    attack: 'An expression that takes long to parse',
+    test: ['unit/conditions/condition.test.ts', 'has a longest'],
+  },
+  {
+    file: 'src/conditions/environment.ts',
+    name: 'MAX_CONDITION_NODES',
+    attack: 'An expression that takes long at each call',
+    test: ['unit/conditions/condition.test.ts', 'has so many parts'],
+  },
+  {
+    file: 'src/conditions/environment.ts',
+    name: 'MAX_CONDITION_DEPTH',
+    attack: 'An expression that is nested until the stack ends',
+    test: ['unit/conditions/condition.test.ts', 'is nested so deep'],
+  },
+  {
+    file: 'src/conditions/attributes.ts',
+    name: 'MAX_LIST_MEMBERS',
+    attack: 'A token with groups without end, each of which a condition looks at',
+    test: ['unit/conditions/condition.test.ts', 'that goes through a list which is too long is neither'],
+  },
+  {
+    file: 'src/conditions/condition.ts',
+    name: 'MAX_KEPT_CONDITIONS',
+    attack: 'Expressions without end, of many tenants, stay in memory',
+    test: ['unit/conditions/condition.test.ts', 'are kept up to a number, and then made anew'],
+  },
+  {
+    file: 'src/conditions/known-values.ts',
+    name: 'MAX_KNOWN_VALUES',
+    attack: 'Times and durations without end stay in memory',
+    test: ['unit/conditions/known-values.test.ts', 'are kept up to a number, and then read anew'],
+  },
+  {
+    file: 'src/config/idle-denials.ts',
+    name: 'MAX_DENIAL_COMPARISONS',
+    attack: 'Deny rules that are compared each with each for hours',
+    test: ['unit/config/idle-denials.test.ts', 'a file that is made to be compared without end is not'],
+  },
+  {
+    file: 'src/authz/permit.ts',
     name: 'MAX_REMEMBERED',
     attack: 'Model names without end fill the memory',
     test: [
@@ -244,7 +286,7 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     ],
   },
   {
-    file: 'src/authz/authorizer.ts',
+    file: 'src/authz/permit.ts',
     name: 'MAX_REMEMBERED_LENGTH',
     attack: 'Long model names fill the memory',
     test: ['unit/authz/authorizer.test.ts', 'is remembered for names of 256 characters and not of 257'],

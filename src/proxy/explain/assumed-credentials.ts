@@ -6,6 +6,8 @@
  * decide about every call. Copy, keys and evidence live as long as the explanation, and nobody else trusts them.
  */
 import { createHash, generateKeyPairSync, randomBytes, sign, X509Certificate } from 'node:crypto';
+import { canonicalClaimPath, claimPathSteps } from '../../authn/claim-path.ts';
+import { isJsonObject } from '../../authn/strict-json.ts';
 import type { IssuerConfig, TenantConfig } from '../../config/generation.ts';
 import { newKeyPair, randomSerial, signCa, signLeaf } from '../../identity/issue.ts';
 import type { EpochMicros } from '../../kernel/ids.ts';
@@ -70,6 +72,7 @@ export function assumeToken(
     sub: token.subject,
     iat: seconds,
     exp: seconds + 3600,
+    ...furtherClaims(token.claims ?? {}),
     ...claimsOfStrength(token),
     ...(trusted?.tenantClaim === undefined ? {} : { [trusted.tenantClaim]: tenant.id }),
     ...(trusted?.requireBound === true
@@ -101,6 +104,26 @@ function claimsOfStrength({ scope, acr, amr, authTimeSeconds }: Extract<TokenCre
     ...(amr === undefined ? {} : { amr }),
     ...(authTimeSeconds === undefined ? {} : { auth_time: authTimeSeconds }),
   };
+}
+
+/** Claims at their paths. One that is no path is left away: nothing could read it. */
+function furtherClaims(claims: Readonly<Record<string, unknown>>): object {
+  const all: Record<string, unknown> = {};
+  for (const [text, value] of Object.entries(claims)) {
+    const path = canonicalClaimPath(text);
+    if (path === undefined) continue;
+    const steps = claimPathSteps(path);
+    const last = steps.at(-1) ?? '';
+    let within = all;
+    for (const step of steps.slice(0, -1)) {
+      const next = Object.hasOwn(within, step) ? within[step] : undefined;
+      const inner: Record<string, unknown> = isJsonObject(next) ? { ...next } : {};
+      Object.defineProperty(within, step, { value: inner, enumerable: true, configurable: true, writable: true });
+      within = inner;
+    }
+    Object.defineProperty(within, last, { value, enumerable: true, configurable: true, writable: true });
+  }
+  return all;
 }
 
 function strengthText({ scope, acr, amr, authTimeSeconds }: Extract<TokenCredential, { kind: 'assumed' }>): string {

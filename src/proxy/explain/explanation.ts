@@ -9,6 +9,8 @@ import { GATES } from '../../audit/codec.ts';
 import type { GateName } from '../../audit/record.ts';
 import { Directory } from '../../authn/directory.ts';
 import { Revocations } from '../../authn/revocations.ts';
+import type { ShadowVerdict } from '../../authz/authorizer.ts';
+import { type RuleReport, reportRules } from '../../authz/rule-report.ts';
 import { parseCertificates } from '../../config/certificates.ts';
 import type { Generation, TenantConfig } from '../../config/generation.ts';
 import { DocumentFetcher } from '../../fetching/document-fetch.ts';
@@ -37,6 +39,10 @@ export interface Explanation {
   readonly caller: string;
   readonly verdict: 'allowed' | 'denied';
   readonly gates: readonly GateExplanation[];
+  /** The rules that are about it, where the tenant has any that deny, have a condition or are in shadow: each by itself. */
+  readonly rules: readonly RuleReport[];
+  /** What rules in shadow would have decided otherwise; undefined: nothing. */
+  readonly shadow: ShadowVerdict | undefined;
   /** Present when it is denied. */
   readonly refusal: RefusalExplanation | undefined;
   /** What was taken for granted. */
@@ -116,6 +122,7 @@ function present(configured: TenantConfig, question: Question): Result<Presented
   const client = 'value' in leaf.value ? take(leaf.value) : leaf.value;
   const headers = [':method', 'POST', ':scheme', 'https', ':path', `/${fullMethodName(question.method, tenant)}`];
   headers.push('content-type', 'application/grpc', 'te', 'trailers');
+  for (const [name, value] of Object.entries(question.metadata ?? {})) headers.push(name.toLowerCase(), value);
   if (token !== undefined) {
     const sha256 = client.fingerprint256.replaceAll(':', '');
     const text = token.kind === 'presented' ? token.text : take(assumeToken(tenant, token, sha256, now));
@@ -133,7 +140,8 @@ function present(configured: TenantConfig, question: Question): Result<Presented
   ) {
     assumed.push(`a connection from ${address}`);
   }
-  const peer = acceptPeer(claim, client, { address, port: 0 }, trust, now);
+  const serverName = question.serverName?.toLowerCase() ?? tenant.serverNames[0] ?? '';
+  const peer = acceptPeer(claim, client, { address, port: 0, serverName }, trust, now);
   return ok({ tenant, peer, headers, assumed });
 }
 
@@ -211,9 +219,23 @@ async function run(
     caller: trail.caller?.id ?? '',
     verdict: settled.denial === undefined ? 'allowed' : 'denied',
     gates: gatesIn(settled, tenant, peer),
+    rules: rulesOf(),
+    shadow: trail.shadow,
     refusal: settled.denial === undefined ? undefined : refusalOf(settled.denial),
     assumed,
   };
+
+  function rulesOf(): readonly RuleReport[] {
+    const { caller, head } = trail;
+    const rules = [...tenant.roles, ...tenant.bindings, ...(tenant.denials ?? [])];
+    const isPlain =
+      tenant.denials === undefined && rules.every(({ condition, mode }) => (condition ?? mode) === undefined);
+    if (isPlain || caller === undefined || method === undefined || head === undefined || !peer.ok) return [];
+    const facts = { peer: peer.value, headers: head.passOn, at: question.now };
+    const named = method.readsModel ? target : { model: '', version: '' };
+    const { model, version } = named;
+    return reportRules(tenant, { caller, method, model, version, facts }, question.now).slice(0, MAX_RULES);
+  }
 
   async function decide(): Promise<Outcome> {
     if (!peer.ok) return { ...outcome, denial: trail.fail('identify', peer).error };
@@ -233,6 +255,9 @@ async function run(
     return { kind: denial.kind, status: statusName(seen.status), reason, message, ...remedyOf(denial, refused) };
   }
 }
+
+/** Rules that one explanation shows. */
+const MAX_RULES = 100;
 
 const NOBODY = { address: '127.0.0.1', port: 0, certificate: { sha256: '' } };
 

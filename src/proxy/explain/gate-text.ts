@@ -24,7 +24,7 @@ export interface Outcome {
 /** Of one gate that the pipeline went through. */
 export function gateText(
   gate: GateName,
-  { caller, admission, permit, denial }: Outcome,
+  { caller, admission, permit, denial, trail }: Outcome,
   tenant: TenantConfig,
   peer: Result<Peer, Denial>,
 ): { readonly rule: string; readonly detail: string } {
@@ -37,17 +37,17 @@ export function gateText(
     case 'authenticate':
       return { rule: credentialRule(tenant, caller, denial), detail: caller?.id ?? '' };
     case 'authorize':
-      // Of a refusal there is no rule: it is that no role among these has the method.
+      // Of a refusal: the rule that denies it, or there is none: it is that no role among these has the method.
       return {
-        rule: admission?.permit.rule ?? `${place(tenant, 'roles')} roles`,
+        rule: admission?.permit.rule ?? (trail.rule === '' ? `${place(tenant, 'roles')} roles` : trail.rule),
         detail: admission?.method.fullName ?? '',
       };
     case 'reserve':
       return { rule: `${place(tenant, 'quota')} quota`, detail: quotaText(tenant) };
     case 'inspect':
-      // Of a refusal: the first that has the method.
+      // Of a refusal: the rule that denies it, or the first that has the method.
       return {
-        rule: permit?.rule ?? admission?.permit.rule ?? '',
+        rule: permit?.rule ?? (trail.rule === '' ? (admission?.permit.rule ?? '') : trail.rule),
         detail: permit === undefined ? '' : modelText(permit),
       };
     case 'upstream':

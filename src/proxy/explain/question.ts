@@ -16,6 +16,10 @@ export interface Question {
   readonly credentials: Credentials;
   /** IP address of the client; absent: one of this machine's own. */
   readonly address?: string;
+  /** Server name that the client connects to; absent: the tenant's first. */
+  readonly serverName?: string;
+  /** Request headers by name, in lower case; absent: none but what every call has. */
+  readonly metadata?: Readonly<Record<string, string>>;
   readonly now: EpochMicros;
 }
 
@@ -44,6 +48,8 @@ export type TokenCredential =
       readonly acr?: string;
       readonly amr?: readonly string[];
       readonly authTimeSeconds?: number;
+      /** Further claims, by their path: a name, names joined by dots, or a JSON Pointer. */
+      readonly claims?: Readonly<Record<string, unknown>>;
     };
 
 export type KeyCredential =

@@ -8,7 +8,7 @@ import type { Generation, TenantConfig } from '../../config/generation.ts';
 import type { EpochMicros } from '../../kernel/ids.ts';
 import { err, ok, type Result } from '../../kernel/result.ts';
 import { type Explanation, explain } from './explanation.ts';
-import type { CertificateCredential, Credentials, Question } from './question.ts';
+import type { CertificateCredential, Credentials, Question, TokenCredential } from './question.ts';
 
 /** What a record says of the decision. */
 export interface RecordedDecision {
@@ -106,12 +106,16 @@ function strengthOf(
   { reason, rule }: CallRecord,
   tenant: TenantConfig | undefined,
   now: EpochMicros,
-): { scope?: string; acr?: string; amr?: readonly string[]; authTimeSeconds?: number } {
-  if (reason === 'insufficient_scope' || reason === 'step_up_required') return {};
-  const name = rule.split(' → role ')[1];
+): Partial<Extract<TokenCredential, { kind: 'assumed' }>> {
+  const [source, name] = rule.split(' → role ');
+  const asked = tenant?.bindings.find((binding) => binding.source === source)?.claims;
+  const claims =
+    asked === undefined ? {} : { claims: Object.fromEntries(asked.map(({ path, values }) => [path, values[0]])) };
+  if (reason === 'insufficient_scope' || reason === 'step_up_required') return claims;
   const role = tenant?.roles.find((one) => one.name === name);
   const acr = role?.stepUp?.acrValues[0];
   return {
+    ...claims,
     ...(role?.scopes === undefined ? {} : { scope: role.scopes.join(' ') }),
     ...(acr === undefined ? {} : { acr }),
     ...(role?.stepUp === undefined ? {} : { amr: role.stepUp.amr }),
@@ -135,6 +139,10 @@ function compare(
     const comparison = `it was refused for what is not asked here: ${then.reason}`;
     return { differs: undefined, comparison };
   }
+  if (then.verdict !== now.verdict && now.rules.some(looksBeyondTheRecord)) {
+    const comparison = `it was ${then.verdict} then; a condition looks at claims or headers, which are not on record`;
+    return { differs: undefined, comparison };
+  }
   if (then.verdict !== now.verdict) {
     const comparison = `they differ: it was ${then.verdict} then, and would be ${now.verdict} now`;
     return { differs: true, comparison };
@@ -146,4 +154,9 @@ function compare(
     };
   }
   return { differs: false, comparison: `they agree: ${now.verdict} then and now` };
+}
+
+/** Whether a condition reads what no record has. */
+function looksBeyondTheRecord({ conditions }: Explanation['rules'][number]): boolean {
+  return conditions.some(({ seen }) => seen.some((value) => /^(claims\.|call\.metadata|caller\.)/.test(value)));
 }

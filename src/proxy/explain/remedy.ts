@@ -31,10 +31,16 @@ export function remedyOf(denial: Denial, refused: Refused): Remedy {
   const { tenant, caller, method } = refused;
   switch (denial.kind) {
     case 'method_denied':
-      return caller === undefined || method === undefined ? unknown(denial) : forMethod(refused, caller, method);
+      if (denial.rule !== undefined) return forRule(denial.rule, denial.failure);
+      return caller === undefined || method === undefined
+        ? unknown(denial)
+        : failing(forMethod(refused, caller, method), denial);
     case 'model_denied':
+      if (denial.rule !== undefined) return forRule(denial.rule, denial.failure);
       if (denial.by === 'api key') return forKeyModels(refused, denial);
-      return caller === undefined || method === undefined ? unknown(denial) : forModel(refused, caller, method);
+      return caller === undefined || method === undefined
+        ? unknown(denial)
+        : failing(forModel(refused, caller, method), denial);
     case 'insufficient_scope': {
       const scopes = denial.requiredScopes.join(' ');
       return {
@@ -175,12 +181,40 @@ export function place({ file, lines }: TenantConfig, key: keyof NonNullable<Tena
   return line === undefined ? file : `${file}:${line}`;
 }
 
+/** A rule denies it, whatever roles allow. */
+function forRule(rule: string, failure: string | undefined): Remedy {
+  const [where = '', name = ''] = rule.split(' → ');
+  const line = lineOf(where);
+  if (failure === undefined) {
+    return {
+      why: `the rule \`${name}\` (${line}) denies it, whatever roles allow`,
+      allow: [`narrow the rule \`${name}\`, put it in shadow (mode: shadow), or remove it (${line})`],
+    };
+  }
+  return {
+    why: `the condition of the rule \`${name}\` (${line}) cannot be evaluated, so it denies: ${failure}`,
+    allow: [
+      `let the condition ask first whether there is such a value: has(…), or "x-…" in call.metadata (${line})`,
+      'a call that has what the condition reads',
+    ],
+  };
+}
+
+/** A condition that could not be evaluated gave nothing, and might have. */
+function failing(remedy: Remedy, { failure }: { readonly failure?: string }): Remedy {
+  if (failure === undefined) return remedy;
+  return {
+    why: `${remedy.why}; a condition cannot be evaluated: ${failure}`,
+    allow: [...remedy.allow, 'a call that has what the condition reads, or a condition that asks first: has(…)'],
+  };
+}
+
 function forMethod(refused: Refused, caller: Caller, method: MethodEntry): Remedy {
   const held = rolesOf(refused.tenant, caller);
   const what = whatOf(refused, method);
   const has = held.length === 0 ? 'it has no role' : `it has ${held.map(roleText).join(', ')}`;
   const fits = refused.tenant.roles.filter((role) => allows(role, method, refused));
-  const allow = fits.map((role) => `${roleText(role)} has it: ${bind(refused.tenant, role, caller)}`);
+  const allow = fits.map((role) => `${roleText(role)} has it: ${giving(refused.tenant, role, held, caller)}`);
   if (fits.length === 0) {
     for (const role of held) allow.push(`add ${method.fullName} to the methods of ${roleText(role)}`);
     if (held.length === 0) {
@@ -198,9 +232,9 @@ function forMethod(refused: Refused, caller: Caller, method: MethodEntry): Remed
 function forModel(refused: Refused, caller: Caller, method: MethodEntry): Remedy {
   const { tenant, model, modelVersion } = refused;
   const held = rolesOf(tenant, caller).filter((role) => new Role(role).hasMethod(method));
-  const fits = tenant.roles.filter((role) => !held.includes(role) && allows(role, method, refused));
-  const allow = fits.map((role) => `${roleText(role)} has it: ${bind(tenant, role, caller)}`);
-  for (const role of held) {
+  const fits = tenant.roles.filter((role) => allows(role, method, refused));
+  const allow = fits.map((role) => `${roleText(role)} has it: ${giving(tenant, role, held, caller)}`);
+  for (const role of held.filter((one) => !fits.includes(one))) {
     const anyVersion = new Role({ ...role, versions: ['*'] });
     if (anyVersion.hasModel(model, modelVersion)) {
       allow.push(`add ${versionText(modelVersion)} to the versions of ${roleText(role)}`);
@@ -242,6 +276,17 @@ function rolesOf(tenant: TenantConfig, caller: Caller): readonly RoleConfig[] {
 function allows(role: RoleConfig, method: MethodEntry, { model, modelVersion }: Refused): boolean {
   const compiled = new Role(role);
   return compiled.hasMethod(method) && (!method.readsModel || compiled.hasModel(model, modelVersion));
+}
+
+/** How a role that would do comes to count for the caller: it may have it already, and not now. */
+function giving(tenant: TenantConfig, role: RoleConfig, held: readonly RoleConfig[], caller: Caller): string {
+  if (!held.includes(role)) return bind(tenant, role, caller);
+  const bindings = tenant.bindings.filter((binding) => binding.role === role.name);
+  const inShadow = [role, ...bindings].find(({ mode }) => mode === 'shadow');
+  if (inShadow !== undefined) return `take it out of shadow (${lineOf(inShadow.source)})`;
+  const conditions = [role, ...bindings].filter(({ condition }) => condition !== undefined);
+  const places = conditions.map(({ source }) => lineOf(source)).join(', ');
+  return places === '' ? bind(tenant, role, caller) : `meet its condition (${places})`;
 }
 
 function bind(tenant: TenantConfig, role: RoleConfig, caller: Caller): string {

@@ -94,6 +94,22 @@ describe('decoding a payload', () => {
     }
   });
 
+  it('gives back what rules in shadow would have decided', () => {
+    for (const verdict of ['allow', 'deny'] as const) {
+      for (const rule of ['', 'tenants/acme.yaml:40 deny[0] → nächte', 'x'.repeat(MAX_TEXT_CHARS)]) {
+        const record = callRecord({ shadow: { verdict, rule } });
+        expect(decodeRecord(encoded(record))).toEqual({ ok: true, value: record });
+      }
+    }
+  });
+
+  it('writes a record that rules in shadow agree with as it always did', () => {
+    const plain = encoded(callRecord({}));
+    const shadowed = encoded(callRecord({ shadow: { verdict: 'deny', rule: 'r' } }));
+    expect(shadowed.length).toBe(plain.length + 3);
+    expect(plain[1]).toBe(1 + 2 + 16);
+  });
+
   it('refuses what the encoder cannot have written', () => {
     const altered = (at: number, byte: number): Buffer => {
       const payload = Buffer.from(encoded(callRecord({})));
@@ -101,7 +117,12 @@ describe('decoding a payload', () => {
       return payload;
     };
     expect(decodeRecord(altered(0, 4))).toEqual({ ok: false, error: 'unknown record type' });
-    expect(decodeRecord(altered(1, 64))).toEqual({ ok: false, error: 'unknown flags' });
+    expect(decodeRecord(altered(1, 128))).toEqual({ ok: false, error: 'unknown flags' });
+    // The flag says that there is more behind the last text.
+    expect(decodeRecord(altered(1, 1 + 2 + 16 + 64))).toEqual({ ok: false, error: 'unknown verdict in shadow' });
+    const shadowed = encoded(callRecord({ shadow: { verdict: 'deny', rule: 'r' } }));
+    shadowed[shadowed.length - 3] = 2;
+    expect(decodeRecord(shadowed)).toEqual({ ok: false, error: 'unknown verdict in shadow' });
     expect(decodeRecord(altered(1, 8))).toEqual({ ok: false, error: 'a parent without a client trace' });
     expect(decodeRecord(altered(2, 4))).toEqual({ ok: false, error: 'unknown outcome' });
     expect(decodeRecord(altered(11, 0x7f))).toEqual({ ok: false, error: 'start time out of range' });

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { type Principal, RoleTable } from '../../../src/authz/role-table.ts';
+import { NO_CLAIMS } from '../../../src/authn/kept-claims.ts';
+import type { Principal } from '../../../src/authz/principals.ts';
+import { RoleTable } from '../../../src/authz/role-table.ts';
 import type { ClaimScalar } from '../../../src/config/generation.ts';
 import { binding, role } from '../../fakes/explain.ts';
 
@@ -7,7 +9,7 @@ const NOBODY: Principal = {
   subject: undefined,
   keyId: undefined,
   certificateId: 'dns:nobody.test',
-  claims: new Map(),
+  claims: NO_CLAIMS,
 };
 
 function holds(changes: Parameters<typeof binding>[0], principal: Partial<Principal>): boolean {
@@ -49,7 +51,7 @@ describe('a binding by certificate', () => {
 describe('a binding by claims', () => {
   const token = (claims: Record<string, readonly ClaimScalar[]>): Partial<Principal> => ({
     subject: 'alice',
-    claims: new Map(Object.entries(claims)),
+    claims: { ...NO_CLAIMS, matched: new Map(Object.entries(claims)) },
   });
   const claims = [
     { path: '/groups', values: ['ml', 'ops'] },
