@@ -52,9 +52,9 @@ async function verdict({ jws, keys }: Vector): Promise<string> {
 const vectors = load('json_web_signature_test.json');
 
 describe('Wycheproof JWS', () => {
-  test('all vectors are there', () => {
+  test('all vectors are there: 355 invalid ones, and 46 valid', () => {
     expect(vectors.length).toBe(401);
-    expect(vectors.filter(({ result }) => result === 'valid').length).toBeGreaterThan(30);
+    expect(vectors.filter(({ result }) => result === 'valid')).toHaveLength(46);
   });
 
   test('no invalid one is accepted', async () => {

@@ -9,6 +9,7 @@ const REQUIRED = [
   'bin/interop-client',
   'bin/h2spec',
   'bin/grpcurl',
+  'bin/buf',
   'bin/otelcol',
   'bin/jaeger',
   'bin/spire-server',
