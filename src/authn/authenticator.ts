@@ -15,6 +15,7 @@ import type { Tenant } from '../tenancy/tenant.ts';
 import { mintTenant } from '../tenancy/tenant-evidence.ts';
 import { AddressList } from './address-list.ts';
 import { ApiKeys, type KeyModels, type KnownKey } from './api-keys.ts';
+import { ClientCertificates } from './client-certificates.ts';
 import { bearerToken, type Presented } from './credentials.ts';
 import { DenyList } from './deny-list.ts';
 import type { CredentialDirectory } from './directory.ts';
@@ -136,6 +137,8 @@ export class Authenticator {
   readonly #callersByKey = new Map<KnownKey, SecondChanceCache<Success>>();
   readonly #callersByCertificate: SecondChanceCache<Success>;
   readonly #denied: DenyList;
+  /** Undefined: the tenant's CAs are not asked whether they took a certificate back. */
+  readonly #clients: ClientCertificates | undefined;
   readonly #revocations: Revocations;
   #evidence: Tenant | undefined;
 
@@ -149,6 +152,7 @@ export class Authenticator {
     this.#keys = new ApiKeys(tenant, directory);
     this.#denied = new DenyList(tenant.denied ?? []);
     this.#revocations = deps.revocations ?? new Revocations();
+    this.#clients = ClientCertificates.of(tenant, this.#revocations);
     this.#addresses = AddressList.of('tenant', tenant);
     this.#tokens = new SecondChanceCache(this.#limits.maxCachedTokens, this.#limits.maxCachedTokenBytes);
     this.#callersByCertificate = this.#newCallers(this.#limits.maxCachedTokens);
@@ -293,8 +297,9 @@ export class Authenticator {
     }
     const certificateEnd = peer.certificate.notAfterSeconds * 1_000_000;
     if (now >= certificateEnd) return deny({ kind: 'certificate_unacceptable', why: 'expired' });
-    const revoked = this.#revoked(peer, { token, key }, now);
-    if (revoked !== undefined) return revoked;
+    const status = this.#clients?.status(peer, now);
+    const revoked = this.#revoked(peer, { token, key }, now) ?? status;
+    if (revoked?.ok === false) return revoked;
     this.#evidence ??= mintTenant(peer.claim);
     return {
       ok: true,
@@ -310,15 +315,22 @@ export class Authenticator {
         claims: token?.claims ?? NO_CLAIMS,
         said: token?.said,
         keyModels: key?.models,
-        ...firstEnd(tokenEnd, key?.expiresAtMicros ?? Number.POSITIVE_INFINITY, certificateEnd),
+        ...firstEnd({
+          token: tokenEnd,
+          'api key': key?.expiresAtMicros ?? Number.POSITIVE_INFINITY,
+          'revocation status': status?.ok === true ? status.value : Number.POSITIVE_INFINITY,
+          certificate: certificateEnd,
+        }),
       }),
     };
   }
 
-  #revoked({ certificate }: Peer, { token, key }: Evidence, now: EpochMicros): Denied | undefined {
-    const credentials = { certificate, keyId: key?.config.id, token: token?.identity };
+  #revoked(peer: Peer, { token, key }: Evidence, now: EpochMicros): Denied | undefined {
+    const credentials = { certificate: peer.certificate, keyId: key?.config.id, token: token?.identity };
     const entry = this.#denied.find(credentials, now) ?? this.#revocations.denied(credentials, now);
-    return entry && refusalBy(entry);
+    if (entry !== undefined) return refusalBy(entry);
+    const status = this.#clients?.status(peer, now);
+    return status?.ok === false ? status : undefined;
   }
 
   #newCallers(maxEntries: number): SecondChanceCache<Success> {
@@ -326,11 +338,14 @@ export class Authenticator {
   }
 }
 
-/** The weakest of a caller's credentials: their ends in microseconds, Infinity for one that it has not. */
-function firstEnd(token: number, key: number, certificate: number): Pick<CallerFacts, 'expiresAt' | 'endsWith'> {
-  const end = Math.min(token, key, certificate);
-  // The least of numbers that are all microseconds.
-  return { expiresAt: end as EpochMicros, endsWith: end === token ? 'token' : end === key ? 'api key' : 'certificate' };
+type Ends = Readonly<Record<'token' | 'api key' | 'revocation status' | 'certificate', number>>;
+
+/** The weakest of what a caller stands on: their ends in microseconds, Infinity for what it has not. */
+function firstEnd(ends: Ends): Pick<CallerFacts, 'expiresAt' | 'endsWith'> {
+  let endsWith: keyof Ends = 'certificate';
+  for (const one of ['token', 'api key', 'revocation status'] as const) if (ends[one] < ends[endsWith]) endsWith = one;
+  // All of them are microseconds, and the certificate's is finite.
+  return { expiresAt: ends[endsWith] as EpochMicros, endsWith };
 }
 
 /** What the caller sees is what anybody sees whose credential is not valid. */

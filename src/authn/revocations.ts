@@ -3,13 +3,15 @@
  * changes beside it: they compare a number with the one that they last judged by.
  */
 import type { DeniedCredential } from '../config/generation.ts';
-import type { EpochMicros } from '../kernel/ids.ts';
+import type { RevocationList } from '../identity/revocation-list-reader.ts';
+import type { EpochMicros, TenantId } from '../kernel/ids.ts';
 import { type Deniable, DenyList } from './deny-list.ts';
 
 export class Revocations {
   #denied: DenyList;
   #entries: string;
   #epoch = 0;
+  readonly #lists = new Map<TenantId, readonly RevocationList[]>();
 
   constructor(denied: readonly DeniedCredential[] = []) {
     this.#denied = new DenyList(denied);
@@ -29,6 +31,16 @@ export class Revocations {
     this.#denied = new DenyList(denied);
     this.#epoch += 1;
     return true;
+  }
+
+  /** Lists of a tenant's CAs that have been fetched; none of them is older than before. */
+  setLists(tenant: TenantId, lists: readonly RevocationList[]): void {
+    this.#lists.set(tenant, lists);
+    this.#epoch += 1;
+  }
+
+  lists(tenant: TenantId): readonly RevocationList[] {
+    return this.#lists.get(tenant) ?? [];
   }
 
   /** The entry of the list for all tenants that one of these credentials is in. */

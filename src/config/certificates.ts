@@ -25,6 +25,8 @@ export interface Validity {
   readonly subject: string;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
+  /** It is a revocation list: one that has ended is a matter of what is made of that, and no mistake of the configuration. */
+  readonly isList?: true;
 }
 
 /** Parses every certificate of a PEM file. */
@@ -157,6 +159,11 @@ export function validityOf(certificate: X509Certificate): Validity {
 export function judgeValidity(validity: Validity, nowMs: number): FileProblem | undefined {
   const { subject, notBeforeMs, notAfterMs } = validity;
   const day = (ms: number): string => new Date(ms).toISOString().replace('.000Z', 'Z');
+  if (validity.isList === true) {
+    if (nowMs <= notAfterMs) return undefined;
+    const message = `holds a revocation list of ${subject} that ended at ${day(notAfterMs)}`;
+    return { message, fix: 'have its CA write a new one', severity: 'warning' };
+  }
   if (nowMs > notAfterMs) {
     return { message: `expired at ${day(notAfterMs)} (${subject})`, fix: 'renew the certificate', severity: 'error' };
   }

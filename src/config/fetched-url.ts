@@ -17,8 +17,8 @@ export interface FetchedAddress {
   readonly address: string;
 }
 
-/** The IP address in a URL that documents may be fetched from, undefined when it has a name instead; or what is wrong with it. */
-export function parseFetchedUrl(text: string): Result<string | undefined, AddressFlaw> {
+/** `allowHttp`: the document is signed. The IP address in a URL that documents may be fetched from, undefined when it has a name instead; or what is wrong with it. */
+export function parseFetchedUrl(text: string, allowHttp = false): Result<string | undefined, AddressFlaw> {
   const url = URL.parse(text);
   if (url === null) return err({ message: `"${text}" is not a URL`, fix: 'write https://host/path' });
   if (url.username !== '' || url.password !== '') {
@@ -28,7 +28,7 @@ export function parseFetchedUrl(text: string): Result<string | undefined, Addres
   const host = url.hostname.replace(/^\[|\]$/g, '');
   const address = host === 'localhost' ? '127.0.0.1' : isIP(host) === 0 ? undefined : host;
   const isHere = address !== undefined && isLoopbackAddress(address);
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isHere)) {
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && (isHere || allowHttp))) {
     const fix = 'write https:// (http:// only to 127.0.0.1, [::1] or localhost)';
     return err({ message: `${url.protocol}// is not safe for what callers are judged by`, fix });
   }

@@ -5,6 +5,9 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
+import { isNewer } from '../identity/client-revocation.ts';
+import type { RevocationList } from '../identity/revocation-list-reader.ts';
+import { SerialTable } from '../identity/serial-table.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
 import { isWorkloadName, NOT_ASKED, type WorkloadMaterial } from './workload-material.ts';
 
@@ -64,6 +67,8 @@ export class FileCache {
   /** A file is looked at once a load, so that all of a load sees the same text. */
   readonly #looked = new Set<string>();
   readonly #moved = new Set<string>();
+  /** The newest revocation list that each file had of each CA. */
+  readonly #lists = new Map<string, RevocationList>();
 
   constructor(workload: WorkloadMaterial = NOT_ASKED) {
     this.#workload = workload;
@@ -140,6 +145,16 @@ export class FileCache {
     if (this.#identities.get(directory) !== listing.identity) this.#moved.add(directory);
     this.#identities.set(directory, listing.identity);
     return listing.names;
+  }
+
+  /** Whether a revocation list is older than one that was read from the same file before; remembers the newer one. */
+  isOlderList(path: string, list: RevocationList): boolean {
+    const name = `${list.authority} ${path}`;
+    const before = this.#lists.get(name);
+    if (before !== undefined && isNewer(before, list)) return true;
+    // Not the entries: which list it was is enough.
+    this.#lists.set(name, { ...list, revoked: NO_SERIALS });
+    return false;
   }
 
   /** What the Workload API gives by a name, or why it does not; undefined: it has not been asked. */
@@ -293,3 +308,5 @@ export function reason(cause: unknown): string {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
   return REASONS[code] ?? (cause instanceof Error ? cause.message : String(cause));
 }
+
+const NO_SERIALS = SerialTable.of([]);

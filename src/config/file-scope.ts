@@ -3,6 +3,7 @@
  */
 import { createHash, type X509Certificate } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
+import type { RevocationList } from '../identity/revocation-list-reader.ts';
 import type { Result } from '../kernel/result.ts';
 import {
   covers,
@@ -147,9 +148,14 @@ export class FileScope {
     return isStrong ? file : undefined;
   }
 
+  /** Whether a revocation list is older than one that was read from the same file before; remembers the newer one. */
+  isOlderList(named: string, list: RevocationList): boolean {
+    return this.#cache.isOlderList(this.resolve(named), list);
+  }
+
   /** Whether a document may be fetched from a URL, as far as the URL tells. */
-  fetches(path: ValuePath, url: string): boolean {
-    const parsed = parseFetchedUrl(url);
+  fetches(path: ValuePath, url: string, allowHttp = false): boolean {
+    const parsed = parseFetchedUrl(url, allowHttp);
     if (!parsed.ok) this.report({ path }, parsed.error.message, parsed.error.fix);
     else if (parsed.value !== undefined) this.fetched.push({ path, address: parsed.value });
     return parsed.ok;
@@ -208,6 +214,11 @@ export class FileScope {
     const hash = createHash('sha256').update(`${displayFile}\0`).update(this.document.text);
     for (const path of [...this.dependents].sort()) hash.update(`\0${path}\0${this.#cache.revision(path)}`);
     return hash.digest('hex');
+  }
+
+  /** A revocation list that holds for so long. */
+  listLives(path: ValuePath, file: string, issuer: string, notBeforeMs: number, notAfterMs: number): void {
+    this.validities.push({ path, file, validity: { subject: issuer, notBeforeMs, notAfterMs, isList: true } });
   }
 
   #lives(path: ValuePath, file: string, certificate: X509Certificate): void {

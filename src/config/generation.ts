@@ -4,6 +4,8 @@
  * Everything in it has passed the schema and the checks of `load.ts`; code that receives it trusts it. Files (certificates,
  * keys, CAs, JWKS) are inlined as text. Durations are milliseconds, sizes bytes, as the names say.
  */
+import type { RevocationPolicy } from '../identity/client-revocation.ts';
+import type { RevocationList } from '../identity/revocation-list-reader.ts';
 import type { ProtocolName } from '../inspection/protocols.ts';
 import type { ProtosetMethod } from '../inspection/protoset.ts';
 import type { QuotaLevel, QuotaUnit } from '../kernel/denial.ts';
@@ -171,6 +173,8 @@ export interface TenantConfig {
   readonly certificate: KeyPairPem | undefined;
   /** The CA certificates that sign this tenant's clients; empty: the Workload API gives none now, and nobody gets in. */
   readonly clientCaPem: string;
+  /** How its CAs take certificates back; absent: they are not asked. */
+  readonly clientRevocation?: ClientRevocationConfig;
   /** Trust domain that a client's SPIFFE id must have; undefined: any id under the tenant's CA. */
   readonly trustDomain: string | undefined;
   /** Which credentials suffice, at least one of which must be presented. The certificate is always verified. */
@@ -293,6 +297,13 @@ export interface ApiKeyConfig {
   /** Globs over the models and versions that it may be used for, of those that roles give; absent: all of these. */
   readonly models?: readonly string[];
   readonly versions?: readonly string[];
+}
+
+export interface ClientRevocationConfig extends RevocationPolicy {
+  /** From files. */
+  readonly lists: readonly RevocationList[];
+  readonly urls: readonly { readonly url: string; readonly caPem: string | undefined; readonly allowHttp: boolean }[];
+  readonly refreshMs: number;
 }
 
 /** What a deny list names. */

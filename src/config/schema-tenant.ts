@@ -3,6 +3,7 @@
  */
 import { z } from 'zod';
 import { PROTOCOL_NAMES } from '../inspection/protocols.ts';
+import { clientRevocationSchema } from './schema-client-revocation.ts';
 import { declaredClaimsSchema, metadataSchema } from './schema-conditions.ts';
 import { addressesSchema, apiKeySchema, issuerSchema } from './schema-credentials.ts';
 import { tenantDeniedSchema } from './schema-denied.ts';
@@ -229,6 +230,7 @@ export const tenantSchema = z
     ).optional(),
     issuers: list(issuerSchema, 'Who issues this tenant’s tokens.', 32).default([]),
     apiKeys: list(apiKeySchema, 'This tenant’s API keys, as hashes.', 10_000).default([]),
+    clientRevocation: clientRevocationSchema.optional(),
     denied: tenantDeniedSchema.optional(),
     roles: list(roleSchema, 'What may be called.').default([]),
     bindings: list(bindingSchema, 'Who has which role.', 10_000).default([]),

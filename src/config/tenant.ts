@@ -9,6 +9,7 @@ import {
   buildAuthorities,
   buildCertificate,
 } from './certificate-source.ts';
+import { buildClientRevocation } from './client-revocation.ts';
 import { declaredClaims, judgeConditions } from './conditions.ts';
 import { buildDenied } from './denied.ts';
 import type { YamlDocument } from './document.ts';
@@ -90,6 +91,8 @@ function build(
   const known = new KnownMethods(source.protocols, protoset?.services);
   const rules = buildRoles(scope, source, displayFile, known);
   judgeConditions(scope, source);
+  const clientRevocation =
+    source.clientRevocation && buildClientRevocation(scope, source.clientRevocation, clientCa?.certificates ?? []);
   const denied = source.denied === undefined ? undefined : buildDenied(scope, source, trustDomain, displayFile);
   const upstream = buildUpstream(scope, ['upstream'], source.upstream);
   judgeCredentials(scope, source);
@@ -113,6 +116,7 @@ function build(
     serverNames: source.serverNames,
     certificate: certificate.pair,
     clientCaPem: clientCa.pem,
+    ...(clientRevocation === undefined ? {} : { clientRevocation }),
     trustDomain,
     accept: source.accept ?? defaultAccept(source),
     ...(source.addresses === undefined ? {} : { addresses: source.addresses }),

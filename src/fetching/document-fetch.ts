@@ -15,8 +15,10 @@ import { err, ok, type Result } from '../kernel/result.ts';
 import { addressFlaw, isLoopbackAddress } from './address-rules.ts';
 
 export interface DocumentRequest {
-  /** https; http only to this host, where nobody is in between. */
+  /** https; http only to this host, where nobody is in between, unless the document `isSigned`. */
   readonly url: string;
+  /** It says by a signature whose it is, and is held against that: who is in between can keep it back, and nothing else. */
+  readonly isSigned?: boolean;
   /** Sent as POST when it is there. Never in an error. */
   readonly form?: string;
   /** Further headers, which may hold secrets. Never in an error. */
@@ -75,7 +77,7 @@ export class DocumentFetcher {
     const isPlain = url.protocol === 'http:';
     if (!isPlain && url.protocol !== 'https:') return fail('neither https nor on this host');
     const flawOf = (address: string): string | undefined =>
-      isPlain && !isLoopbackAddress(address)
+      isPlain && request.isSigned !== true && !isLoopbackAddress(address)
         ? 'is not this host, and http is not safe'
         : addressFlaw(address, this.#allowed);
     // A host that is an address already is connected to without a look-up.

@@ -12,6 +12,7 @@ import { ok, type Result } from '../kernel/result.ts';
 import type { TenantClaim } from '../tenancy/tenant.ts';
 import { type CertificateFacts, readCertificateFacts } from './certificate-facts.ts';
 import { chainProblem } from './chain.ts';
+import { type ChainLink, chainLinks } from './client-revocation.ts';
 import { EXTENDED_KEY_USAGE } from './extended-key-usage.ts';
 import { claimsSpiffe, parseSpiffeId } from './spiffe-id.ts';
 
@@ -61,15 +62,30 @@ class PeerEvidence {
   readonly proxy: string | undefined;
   /** That the connection asked for, in lower case; empty: none. */
   readonly serverName: string;
+  readonly #leaf: X509Certificate;
+  #chain: { readonly cas: readonly X509Certificate[]; readonly links: readonly ChainLink[] } | undefined;
 
-  constructor(claim: TenantClaim, certificate: PeerCertificate, certificateId: string, remote: PeerAddress) {
+  constructor(
+    claim: TenantClaim,
+    leaf: X509Certificate,
+    certificate: PeerCertificate,
+    id: string,
+    remote: PeerAddress,
+  ) {
     this.claim = claim;
+    this.#leaf = leaf;
     this.certificate = certificate;
-    this.certificateId = certificateId;
+    this.certificateId = id;
     this.address = remote.address;
     this.port = remote.port;
     this.proxy = remote.proxy;
     this.serverName = remote.serverName ?? '';
+  }
+
+  /** Its certificate and those between it and these CAs, for who asks whether they were taken back. */
+  links(cas: readonly X509Certificate[]): readonly ChainLink[] {
+    if (this.#chain?.cas !== cas) this.#chain = { cas, links: chainLinks(this.#leaf, cas) };
+    return this.#chain.links;
   }
 
   static isGenuine(value: object): boolean {
@@ -106,7 +122,7 @@ export function acceptPeer(
     dnsNames: names.value.dnsNames,
     notAfterSeconds: Math.floor(certificate.validToDate.getTime() / 1000),
   };
-  return ok(new PeerEvidence(claim, summary, names.value.id, remote));
+  return ok(new PeerEvidence(claim, certificate, summary, names.value.id, remote));
 }
 
 function factsOf(certificate: X509Certificate): Result<CertificateFacts, Denial> {

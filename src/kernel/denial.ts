@@ -146,7 +146,14 @@ export type EndOfAuthorization =
   | 'withdrawn';
 
 /** What a running call has lost; `permission`: the credentials are good, and no role gives what the call does. */
-export type LostCredential = 'token' | 'api key' | 'certificate' | 'tenant' | 'permission';
+export type LostCredential =
+  | 'token'
+  | 'api key'
+  | 'certificate'
+  /** Nobody knows any more whether the certificate was taken back. */
+  | 'revocation status'
+  | 'tenant'
+  | 'permission';
 
 /** Who has a limit to itself. */
 export type QuotaLevel = 'organisation' | 'tenant' | 'caller' | 'model';

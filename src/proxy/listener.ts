@@ -308,7 +308,7 @@ export class Listener implements SessionHost {
     if (this.#isCoolingOff(config.id, remote.address)) return this.#refuse(socket, serverName, 'COOLING_OFF', '');
     const revoked = tenant.gates.revoked(peer.value, this.#options.turn.now());
     if (revoked !== undefined) {
-      return this.#refuse(socket, serverName, 'TLS_CLIENT_CERT_REVOKED', describe(revoked.error));
+      return this.#refuse(socket, serverName, reasonOf(revoked.error), describe(revoked.error));
     }
     this.#certificates.set(peer.value, certificate);
     this.#begin(socket, peer.value, serverName, tenant);
@@ -350,6 +350,10 @@ export class Listener implements SessionHost {
     const tenantClaim = serverName === '' ? '' : (this.#options.tenants.claimed(serverName)?.id ?? '');
     this.refusals.add({ reason, serverName, tenantClaim, peerAddress, detail });
   }
+}
+
+function reasonOf(refusal: Denial): string {
+  return 'revokedBy' in refusal ? 'TLS_CLIENT_CERT_REVOKED' : 'TLS_CLIENT_CERT_STATUS_UNKNOWN';
 }
 
 /** Of each session when its turn comes: it may have ended by then. */

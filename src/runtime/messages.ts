@@ -3,6 +3,8 @@
  */
 import type { Generation, ListenerConfig, TenantConfig } from '../config/generation.ts';
 import type { GenerationChange } from '../config/generation-change.ts';
+import type { RevocationList } from '../identity/revocation-list-reader.ts';
+import type { TenantId } from '../kernel/ids.ts';
 import type { Result } from '../kernel/result.ts';
 import type { HealthReport } from '../proxy/health-probes.ts';
 import type { SharedState } from '../quota/shared-state.ts';
@@ -19,13 +21,20 @@ export interface WorkerBirth {
   readonly listen: ListenerConfig | undefined;
   /** Where they will, when a change is being prepared. */
   readonly prepared: ListenerConfig | undefined;
+  /** What has been fetched so far. */
+  readonly lists: readonly TenantLists[];
 }
+
+/** Revocation lists that were fetched for a tenant. */
+export type TenantLists = readonly [TenantId, readonly RevocationList[]];
 
 export type ToWorker =
   /** Tenants of the generation that comes: a part of them, so that no turn of the event loop takes in thousands. */
   | { readonly type: 'tenants'; readonly tenants: readonly TenantConfig[] }
   /** The rest of what is different, which is to be used from now on. */
   | { readonly type: 'generation'; readonly change: GenerationChange }
+  /** Revocation lists have come: what was good may be revoked. */
+  | { readonly type: 'lists'; readonly lists: TenantLists }
   /** Bind this beside what there is: the next generation may have tenants connect there. */
   | { readonly type: 'bind'; readonly listen: ListenerConfig }
   /** That generation does not come. */

@@ -10,6 +10,7 @@ import type { Generation } from '../config/generation.ts';
 import { ConfigurationLoader } from '../config/load.ts';
 import { MAX_ORGANISATIONS } from '../config/schema-quota.ts';
 import { ConfigurationWatcher } from '../config/watch.ts';
+import { DocumentFetcher } from '../fetching/document-fetch.ts';
 import { systemClock } from '../kernel/clock.ts';
 import { letHeapsGrow, settleHeap } from '../kernel/heap.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
@@ -18,6 +19,7 @@ import { MetricsRegistry } from '../telemetry/metrics.ts';
 import { AdminPort } from './admin-port.ts';
 import { adminState } from './admin-state.ts';
 import { logWarnings } from './configuration-warnings.ts';
+import { FetchedLists } from './fetched-lists.ts';
 import { HealthBoard, type HealthChange } from './health-board.ts';
 import { type ChangeProblem, enforceable, prepareChange, whatDoesNotFit } from './live-change.ts';
 import { loadWithWorkload } from './load-with-workload.ts';
@@ -52,6 +54,9 @@ export class Supervisor {
   readonly #audit: AuditLog;
   readonly #pool: WorkerPool;
   readonly #admin: AdminPort;
+  readonly #documents: DocumentFetcher;
+  /** Revocation lists from URLs. */
+  readonly #fetchedLists: FetchedLists;
   readonly #telemetry: TelemetryHandle;
   /** What the SPIFFE Workload API gives. */
   readonly workload: Workload;
@@ -107,6 +112,17 @@ export class Supervisor {
         if (dropped > 0) this.metrics.count('bulkhead_audit_lost_records_total', { writer }, dropped);
       },
     });
+    this.#documents = new DocumentFetcher(generation.fetching?.allowAddresses);
+    this.#fetchedLists = new FetchedLists({
+      fetch: this.#documents.fetch,
+      random: Math.random,
+      nowMs: Date.now,
+      changed: (tenant, lists) => this.#pool.setLists(tenant, lists),
+      failed: (tenant, url, why) => {
+        this.metrics.count('bulkhead_revocation_list_failures_total', { tenant });
+        options.log.warn({ tenant, url, why }, 'a revocation list cannot be had; the one before is used until it ends');
+      },
+    });
     this.#telemetry = new TelemetryHandle(generation, {
       serviceVersion: options.version,
       instanceId: `${hostname()}-${process.pid}`,
@@ -160,6 +176,7 @@ export class Supervisor {
     this.#event('start', `version ${this.#options.version}, configuration ${this.#generation.digest}`);
     this.#warn();
     this.#telemetry.start();
+    this.#fetchedLists.apply(this.#generation.tenants);
     await this.#pool.start();
     const adminPort = await this.#admin.start();
     this.#collector = setInterval(() => void this.#pool.collect(COLLECT_EVERY_MS), COLLECT_EVERY_MS).unref();
@@ -221,6 +238,8 @@ export class Supervisor {
     await change.value.make(next);
     // Not before: what the admin port calls the present generation is in use by every worker.
     this.#generation = next;
+    this.#documents.allow(next.fetching?.allowAddresses ?? []);
+    this.#fetchedLists.apply(next.tenants);
     log.level = next.log.level;
     this.#warn();
     this.metrics.count('bulkhead_config_reloads_total');
@@ -268,6 +287,7 @@ export class Supervisor {
     log.info({ signal, drainTimeoutMs }, 'draining');
     this.#watcher?.close();
     this.workload.close();
+    this.#fetchedLists.close();
     clearInterval(this.#collector);
     const cut = await this.#pool.drain(drainTimeoutMs);
     this.#event('stop', `${signal}, ${cut} calls cut at the drain limit`);

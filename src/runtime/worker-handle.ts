@@ -5,6 +5,8 @@
 import { Worker } from 'node:worker_threads';
 import type { Generation, ListenerConfig } from '../config/generation.ts';
 import { changeOf } from '../config/generation-change.ts';
+import type { RevocationList } from '../identity/revocation-list-reader.ts';
+import type { TenantId } from '../kernel/ids.ts';
 import type { Result } from '../kernel/result.ts';
 import type { FromWorker, ToWorker, WorkerBirth, WorkerGauges } from './messages.ts';
 
@@ -108,6 +110,11 @@ export class WorkerHandle {
   /** Has it ask those to leave who are connected to an address that is left. */
   leave(): void {
     this.#tell({ type: 'leave' });
+  }
+
+  /** Has it judge a tenant's clients by these revocation lists. */
+  setLists(tenant: TenantId, lists: readonly RevocationList[]): void {
+    this.#tell({ type: 'lists', lists: [tenant, lists] });
   }
 
   /** Says a part of a generation, and waits until the worker has taken it, or has died. */

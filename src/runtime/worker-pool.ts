@@ -8,6 +8,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Generation, ListenerConfig } from '../config/generation.ts';
 import { MAX_EGRESS_LISTENERS } from '../config/schema-egress.ts';
+import type { RevocationList } from '../identity/revocation-list-reader.ts';
+import type { TenantId } from '../kernel/ids.ts';
 import {
   createSharedState,
   type ReleasedShare,
@@ -58,6 +60,7 @@ export class WorkerPool {
   readonly #deaths = new Map<number, number>();
   readonly #arrivals = new Map<number, Arrival>();
   #stopping = false;
+  readonly #lists = new Map<TenantId, readonly RevocationList[]>();
 
   constructor(generation: Generation, shared: SharedState, events: WorkerPoolEvents) {
     this.#generation = generation;
@@ -172,6 +175,13 @@ export class WorkerPool {
     for (const handle of before) handle.leave();
   }
 
+  /** Has every worker, also those to come, use these revocation lists; none: it forgets them. */
+  setLists(tenant: TenantId, lists: readonly RevocationList[]): void {
+    if (lists.length === 0) this.#lists.delete(tenant);
+    else this.#lists.set(tenant, lists);
+    for (const handle of this.workers) handle.setLists(tenant, lists);
+  }
+
   /** Gathers what every worker has counted since it was last asked. */
   async collect(timeoutMs: number): Promise<void> {
     await Promise.all(this.workers.map((handle) => handle.collect(timeoutMs)));
@@ -231,6 +241,7 @@ export class WorkerPool {
       egressShared: this.egressShared,
       listen: this.#listen,
       prepared: this.#prepared,
+      lists: [...this.#lists],
     };
     const handle = new WorkerHandle(birth, this.#heard);
     this.#places.set(index, { kind: 'running', handle, bornAtMs: performance.now() });

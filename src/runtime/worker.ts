@@ -62,6 +62,7 @@ const pressure = new Pressure();
 const egressPressure = new Pressure();
 const documents = new DocumentFetcher(birth.generation.fetching?.allowAddresses);
 const revocations = new Revocations(birth.generation.denied);
+for (const [tenant, lists] of birth.lists) revocations.setLists(tenant, lists);
 const tenants = new Tenants({
   turn,
   tables,
@@ -226,6 +227,10 @@ supervisor.on('message', (message: ToWorker) => {
       return;
     case 'generation':
       void started.then(() => applyChange(message.change));
+      return;
+    case 'lists':
+      revocations.setLists(...message.lists);
+      ingress.review();
       return;
     case 'leave':
       ingress.leave();

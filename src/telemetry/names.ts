@@ -67,6 +67,10 @@ export const COUNTERS = {
     labels: ['writer'],
     help: 'Audit records that could not be written and were lost.',
   },
+  bulkhead_revocation_list_failures_total: {
+    labels: ['tenant'],
+    help: 'Times that a revocation list of the tenant’s CAs could not be had, or was none.',
+  },
   bulkhead_workload_api_refused_total: {
     labels: ['stream'],
     help: 'Messages of the SPIFFE Workload API, and authorities in them, that were malformed and were not taken over.',

@@ -1,12 +1,15 @@
 /** What is revoked ends at once: for new calls, and for streams that run. Everybody else notices nothing. */
 import { X509Certificate } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { normalSerial } from '../../src/config/denied.ts';
 import type { DeniedCredential, Generation, TenantConfig } from '../../src/config/generation.ts';
 import { createCa, issueClient } from '../../src/identity/issue.ts';
+import { readRevocationLists } from '../../src/identity/revocation-list-reader.ts';
 import { ok, type Result } from '../../src/kernel/result.ts';
 import { BALANCED, eventually, fresh, HostileGround, INFER, inferRequest } from '../fakes/hostile-ground.ts';
 import type { RawGrpcClient } from '../fakes/raw-grpc-client.ts';
+import { type ListOptions, revocationList } from '../fakes/revocation-lists.ts';
 import { FIRST_MESSAGE, RunningStream } from '../fakes/running-stream.ts';
 
 let ground: HostileGround;
@@ -176,6 +179,79 @@ describe('what a deny list names', () => {
     keys?.(ok(Buffer.from(ground.acme.issuer.jwks())));
     expect(await call).toMatchObject(EXPIRED);
     expect(ground.upstream.calls).toHaveLength(0);
+  });
+});
+
+describe('a client whose CA has a revocation list', () => {
+  /** Acme's configuration with this list. */
+  function withList(options: ListOptions | undefined, more: object = {}): Generation {
+    const cas = [new X509Certificate(ground.acme.pki.ca.certPem)];
+    const pem = options === undefined ? undefined : revocationList(ground.acme.pki.ca, options);
+    const read = pem === undefined ? ok([]) : readRevocationLists(Buffer.from(pem), cas);
+    if (!read.ok) throw new Error(read.error);
+    const policy = { graceMs: 0, whenUnknown: 'refuse', refreshMs: 60_000 } as const;
+    const clientRevocation = { lists: read.value, urls: [], ...policy, ...more };
+    return ground.generation({ acme: { clientRevocation } });
+  }
+
+  it('calls while it is not on it, and ends within a second when it is, alone', async () => {
+    ground = await HostileGround.start();
+    ground.sidecar.apply(withList({ number: 1 }));
+    const other = await bob();
+    const neighbour = await RunningStream.begin(ground, await ground.client(ground.globex));
+    const others = await RunningStream.begin(ground, other.client, other.headers);
+    const stream = await RunningStream.begin(ground, await ground.client(), token());
+    ground.sidecar.apply(withList({ number: 2 }));
+    await stream.goesOn();
+    const from = performance.now();
+    ground.sidecar.apply(withList({ number: 3, revoked: [ground.acme.pki.client.certPem] }));
+    const end = await stream.ended;
+    expect(end).toMatchObject({ ...EXPIRED, inTrailers: true });
+    expect(end.at - from).toBeLessThan(1000);
+    const records = await ground.records(1);
+    expect(records).toHaveLength(1);
+    expect(records[0]?.detail).toContain('revokedBy=revocation list 3 of CN=acme test CA');
+    await expect(ground.client()).rejects.toThrow();
+    const refusals = await ground.sidecar.refusals();
+    expect(refusals.map(({ reason }) => reason)).toContain('TLS_CLIENT_CERT_REVOKED');
+    await others.goesOn();
+    await neighbour.goesOn();
+  });
+
+  it('is refused without a list that counts, unless its tenant says otherwise', async () => {
+    ground = await HostileGround.start();
+    const past = new Date(Date.now() - 1000);
+    for (const options of [undefined, { nextUpdate: past }]) {
+      ground.sidecar.apply(withList(options));
+      await expect(ground.client()).rejects.toThrow();
+      ground.sidecar.apply(withList(options, { whenUnknown: 'allow' }));
+      expect((await (await ground.client()).call(INFER, { chunks: [inferRequest()] })).status).toBe(0);
+    }
+    ground.sidecar.apply(withList({ nextUpdate: past }, { graceMs: 60_000 }));
+    expect((await (await ground.client()).call(INFER, { chunks: [inferRequest()] })).status).toBe(0);
+    const refusals = await ground.sidecar.refusals();
+    expect(refusals.map(({ reason }) => reason)).toContain('TLS_CLIENT_CERT_STATUS_UNKNOWN');
+  });
+
+  it('runs until the list ends, and on when another has come by then', async () => {
+    ground = await HostileGround.start();
+    const nextUpdate = new Date((Math.ceil(Date.now() / 1000) + 1) * 1000);
+    ground.sidecar.apply(withList({ number: 1, nextUpdate }));
+    const client = await ground.client();
+    const ends = await RunningStream.begin(ground, client, token());
+    expect(await ends.ended).toMatchObject(EXPIRED);
+    expect(Date.now()).toBeGreaterThanOrEqual(nextUpdate.getTime());
+    expect((await ground.records(1))[0]?.detail).toBe('why=expired credential=revocation status');
+    expect((await client.call(INFER, { headers: token(), chunks: [inferRequest()] })).reason).toBe(
+      'CERTIFICATE_UNACCEPTABLE',
+    );
+
+    const later = new Date((Math.ceil(Date.now() / 1000) + 1) * 1000);
+    ground.sidecar.apply(withList({ number: 2, nextUpdate: later }));
+    const goes = await RunningStream.begin(ground, await ground.client(), token());
+    ground.sidecar.apply(withList({ number: 3 }));
+    while (Date.now() < later.getTime() + 100) await delay(20);
+    await goes.goesOn();
   });
 });
 

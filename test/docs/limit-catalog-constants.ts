@@ -53,6 +53,33 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     ],
   },
   {
+    file: 'src/identity/revocation-list-reader.ts',
+    name: 'MAX_CRL_BYTES',
+    attack: 'A revocation list without end fills the memory of the main thread',
+    test: ['unit/identity/revocation-list-reader.test.ts', 'is read up to its greatest length'],
+  },
+  {
+    file: 'src/identity/revocation-list-reader.ts',
+    name: 'MAX_CRLS',
+    attack: 'The same, list after list: each has a signature to verify',
+    test: ['unit/identity/revocation-list-reader.test.ts', 'with %i lists is read: %s'],
+  },
+  {
+    file: 'src/authn/revocation-list-fetch.ts',
+    name: 'LIST_TIMEOUT_MS',
+    attack: 'A server of revocation lists that never finishes',
+    test: [
+      'unit/runtime/fetched-lists.test.ts',
+      'are fetched at once, bounded, and again after a while; what is new is told, once',
+    ],
+  },
+  {
+    file: 'src/runtime/fetched-lists.ts',
+    name: 'MAX_LISTS_AT_ONCE',
+    attack: 'Ten thousand tenants whose lists are all fetched at once',
+    test: ['unit/runtime/fetched-lists.test.ts', 'are asked for once, however long that takes, and so many at once'],
+  },
+  {
     file: 'src/config/schema-denied.ts',
     name: 'MAX_DENIED',
     attack: 'A deny list that grows for ever, and goes to every worker with every change',

@@ -40,7 +40,7 @@ export class RunningStream {
 
   /** Begins one, whose first message has come back. `silent`: the model server answers nothing at all. */
   static async begin(
-    ground: HostileGround,
+    ground: Pick<HostileGround, 'upstream'>,
     client: RawGrpcClient,
     headers: Readonly<Record<string, string>> = {},
     { silent = false, model }: { readonly silent?: boolean; readonly model?: string } = {},

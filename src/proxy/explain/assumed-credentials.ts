@@ -50,7 +50,9 @@ export function assumeCertificate(
   );
   const note =
     name === undefined ? 'a valid client certificate that no binding names' : `a valid client certificate of ${name}`;
-  return { tenant: { ...tenant, clientCaPem: ca }, value: new X509Certificate(leaf), note };
+  // A valid one is on no list; of the CA that was made here, there is none.
+  const { clientRevocation: _, ...trusting } = tenant;
+  return { tenant: { ...trusting, clientCaPem: ca }, value: new X509Certificate(leaf), note };
 }
 
 /** A token as an issuer of the tenant would make it. `certificateSha256` is that of the certificate's DER, in hex. */

@@ -8,12 +8,13 @@ import type { X509Certificate } from 'node:crypto';
 import { GATES } from '../../audit/codec.ts';
 import type { GateName } from '../../audit/record.ts';
 import { Directory } from '../../authn/directory.ts';
+import { fetchRevocationLists } from '../../authn/revocation-list-fetch.ts';
 import { Revocations } from '../../authn/revocations.ts';
 import type { ShadowVerdict } from '../../authz/authorizer.ts';
 import { type RuleReport, reportRules } from '../../authz/rule-report.ts';
 import { parseCertificates } from '../../config/certificates.ts';
 import type { Generation, TenantConfig } from '../../config/generation.ts';
-import { DocumentFetcher } from '../../fetching/document-fetch.ts';
+import { type DocumentFetch, DocumentFetcher } from '../../fetching/document-fetch.ts';
 import { viewDenial } from '../../grpc/denial-table.ts';
 import { statusName } from '../../grpc/status.ts';
 import { acceptPeer, type Peer } from '../../identity/peer.ts';
@@ -81,7 +82,18 @@ export async function explain(
   if (!presented.ok) return presented;
   const others = tenants.filter((other) => other !== tenant);
   const { fetch } = new DocumentFetcher(fetching?.allowAddresses);
-  return ok(await run(presented.value, others, question, { fetch, revocations: new Revocations(denied) }));
+  const revocations = new Revocations(denied);
+  await fetchLists(presented.value.tenant, revocations, fetch);
+  return ok(await run(presented.value, others, question, { fetch, revocations }));
+}
+
+/** Those that the tenant names by URL. Without one that cannot be had, it is decided as a call would be. */
+async function fetchLists(tenant: TenantConfig, revocations: Revocations, fetch: DocumentFetch): Promise<void> {
+  const { clientRevocation, clientCaPem } = tenant;
+  if (clientRevocation === undefined || clientRevocation.urls.length === 0) return;
+  const fetched = clientRevocation.urls.map((source) => fetchRevocationLists(source, clientCaPem, fetch));
+  const lists = (await Promise.all(fetched)).flatMap((result) => (result.ok ? result.value : []));
+  revocations.setLists(tenant.id, lists);
 }
 
 /** In tables of its own, where it is the first. */

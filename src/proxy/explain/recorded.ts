@@ -47,7 +47,7 @@ export function decisionOf(record: CallRecord): RecordedDecision {
 
 /** Asks the present configuration about a recorded call. `certificate`: the client's, where the record cannot name it. */
 export async function explainRecord(
-  generation: Pick<Generation, 'tenants'>,
+  generation: Pick<Generation, 'tenants' | 'fetching' | 'denied'>,
   record: CallRecord,
   certificate: CertificateCredential | undefined,
   now: EpochMicros,

@@ -1,0 +1,75 @@
+/**
+ * From `clientRevocation` in a tenant's file to its revocation lists: those in files are read and judged here, those behind URLs when
+ * they have been fetched.
+ */
+import type { X509Certificate } from 'node:crypto';
+import { MAX_CRL_BYTES, type RevocationList, readRevocationLists } from '../identity/revocation-list-reader.ts';
+import type { FileScope } from './file-scope.ts';
+import type { ClientRevocationConfig } from './generation.ts';
+import type { ClientRevocationSource } from './schema-client-revocation.ts';
+
+/** Builds it; undefined when it cannot be used, which is reported. `authorities` are the tenant's CAs. */
+export function buildClientRevocation(
+  scope: FileScope,
+  source: ClientRevocationSource,
+  authorities: readonly X509Certificate[],
+): ClientRevocationConfig | undefined {
+  const { crl } = source;
+  if (crl.files.length === 0 && crl.urls.length === 0) {
+    const fix = 'name files or urls, or remove clientRevocation';
+    scope.report({ path: ['clientRevocation', 'crl'] }, 'names no revocation list', fix);
+    return undefined;
+  }
+  const lists = crl.files.flatMap((file, index) => readFile(scope, file, index, authorities) ?? []);
+  const urls = crl.urls.flatMap(({ url, ca, allowHttp }, index) => {
+    const path = ['clientRevocation', 'crl', 'urls', index];
+    const authority = ca === undefined ? undefined : scope.authorities([...path, 'ca'], ca);
+    const isGood = scope.fetches([...path, 'url'], url, allowHttp) && (ca === undefined || authority !== undefined);
+    return isGood ? [{ url, caPem: authority?.pem, allowHttp }] : [];
+  });
+  if (crl.urls.length === 0 && !scope.failed) judgeCoverage(scope, lists, authorities);
+  const { grace, whenUnknown, refresh } = crl;
+  return { lists, urls, graceMs: grace, whenUnknown, refreshMs: refresh };
+}
+
+function readFile(
+  scope: FileScope,
+  file: string,
+  index: number,
+  authorities: readonly X509Certificate[],
+): readonly RevocationList[] | undefined {
+  const path = ['clientRevocation', 'crl', 'files', index];
+  const bytes = scope.bytes(path, file);
+  // Without its CAs, of which something is said elsewhere, no list is anybody's.
+  if (bytes === undefined || authorities.length === 0) return undefined;
+  const read = readRevocationLists(bytes, authorities);
+  if (!read.ok) {
+    const fix = `name a file with the complete lists of the CAs in clientCa, PEM or DER, up to ${MAX_CRL_BYTES} bytes`;
+    scope.report({ path }, `the file ${file} ${read.error}`, fix);
+    return undefined;
+  }
+  const older = read.value.find((list) => scope.isOlderList(file, list));
+  if (older !== undefined) {
+    const fix = 'put the newest list back, or restart to trust an older one';
+    scope.report({ path }, `the file ${file} holds an older list of ${older.issuer} than before`, fix);
+    return undefined;
+  }
+  for (const { issuer, thisUpdateMs, nextUpdateMs } of read.value)
+    scope.listLives(path, file, issuer, thisUpdateMs, nextUpdateMs);
+  return read.value;
+}
+
+/** CAs without a list. Whether their clients are refused is `whenUnknown`. */
+function judgeCoverage(
+  scope: FileScope,
+  lists: readonly RevocationList[],
+  authorities: readonly X509Certificate[],
+): void {
+  const issuers = new Set(lists.map(({ issuer }) => issuer));
+  for (const ca of authorities) {
+    const name = ca.subject?.replaceAll('\n', ', ') ?? '';
+    if (issuers.has(name)) continue;
+    const message = `there is no revocation list of ${name}, which is one of the client CAs`;
+    scope.report({ path: ['clientRevocation', 'crl'] }, message, 'add a file with its list', 'warning');
+  }
+}
