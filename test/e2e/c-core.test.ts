@@ -10,10 +10,9 @@ import {
   runPythonChecks,
   startCCoreServer,
 } from './harness/c-core-interop.ts';
-import { run } from './harness/child.ts';
 import { EgressSidecar } from './harness/egress-sidecar.ts';
+import { GO_CASES, runGoCase } from './harness/go-interop.ts';
 import { startInteropServer } from './harness/interop-server.ts';
-import { peerFile } from './harness/peer-file.ts';
 import { Sidecar } from './harness/sidecar.ts';
 
 const PASSING = [
@@ -41,25 +40,6 @@ const NOT_CASES_HERE = [
   'oauth2_auth_token',
   'per_rpc_creds',
   'service_account_creds',
-];
-/** Cases of grpc-go's client that C-core's server passes: all but the two of ORCA, a service that it has not. */
-const GO_CASES = [
-  'empty_unary',
-  'large_unary',
-  'client_streaming',
-  'server_streaming',
-  'ping_pong',
-  'empty_stream',
-  'timeout_on_sleeping_server',
-  'cancel_after_begin',
-  'cancel_after_first_response',
-  'status_code_and_message',
-  'special_status_message',
-  'custom_metadata',
-  'unimplemented_method',
-  'unimplemented_service',
-  'rpc_soak',
-  'channel_soak',
 ];
 /** The checks of `peers/c_core_python.py`. */
 const PYTHON_CHECKS = [
@@ -174,8 +154,7 @@ describe('grpc-go’s client and C-core’s server', () => {
       const { port } = targetOf(targets, 'c-core');
       const failed: string[] = [];
       for (const name of GO_CASES) {
-        const args = ['-server_host', '127.0.0.1', '-server_port', `${port}`, '-use_tls=false', '-test_case', name];
-        const exit = await run(name, { command: peerFile('bin/interop-client'), args }, 40_000);
+        const exit = await runGoCase(name, port);
         if (exit.code !== 0) failed.push(`${name}: ${exit.output}`);
       }
       expect(failed).toEqual([]);

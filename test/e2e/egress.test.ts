@@ -10,12 +10,13 @@ import { stringify } from 'yaml';
 import type { CallRecord } from '../../src/audit/record.ts';
 import { createCa, issueClient } from '../../src/identity/issue.ts';
 import { auditRecord, auditRecords } from './harness/audit-records.ts';
-import { accepts, Child, run } from './harness/child.ts';
+import { accepts, Child } from './harness/child.ts';
 import { EgressSidecar } from './harness/egress-sidecar.ts';
 import { freePort } from './harness/free-port.ts';
+import { ALL_GO_CASES, interopIngress, runGoCase } from './harness/go-interop.ts';
 import { type InteropServer, startInteropServer } from './harness/interop-server.ts';
 import { ModelUpstream } from './harness/model-upstream.ts';
-import { peerFile, peerSource } from './harness/peer-file.ts';
+import { peerSource } from './harness/peer-file.ts';
 import { PlainClient } from './harness/plain-client.ts';
 import { Sidecar } from './harness/sidecar.ts';
 import { SteadyLoad } from './harness/steady-load.ts';
@@ -24,29 +25,6 @@ import { until } from './harness/until.ts';
 import { killThread } from './harness/worker-inspector.ts';
 
 const MIB = 1024 ** 2;
-const CASES = [
-  'empty_unary',
-  'large_unary',
-  'client_streaming',
-  'server_streaming',
-  'ping_pong',
-  'empty_stream',
-  'timeout_on_sleeping_server',
-  'cancel_after_begin',
-  'cancel_after_first_response',
-  'status_code_and_message',
-  'special_status_message',
-  'custom_metadata',
-  'unimplemented_method',
-  'unimplemented_service',
-  'orca_per_rpc',
-  'orca_oob',
-  'rpc_soak',
-  'channel_soak',
-];
-// The ORCA cases read load reports through this balancer, and hang without it.
-const SERVICE_CONFIG = '{"loadBalancingConfig":[{"test_backend_metrics_load_balancer":{}}]}';
-const SERVICES = ['grpc.testing.TestService', 'xds.service.orca.v3.OpenRcaService'];
 
 /** What a test started, ended in reverse when its part is over. */
 const ending: (() => unknown)[] = [];
@@ -77,30 +55,13 @@ describe('grpc-go interop through egress and ingress', () => {
   beforeAll(async () => {
     server = await startInteropServer();
     ending.push(() => server.child.stop());
-    const ingress = await Sidecar.start({
-      tenants: [
-        {
-          id: 'acme',
-          upstream: `http://127.0.0.1:${server.port}`,
-          extra: { services: SERVICES, roles: [{ name: 'all', methods: SERVICES.map((service) => `${service}/*`) }] },
-        },
-      ],
-    });
+    const ingress = await interopIngress(server);
     ending.push(() => ingress.stop());
     egress = await egressOf(ingress);
   });
 
-  it.each(CASES)('%s passes with grpc-go’s own client, in clear text', async (name) => {
-    const args = ['-server_host', '127.0.0.1', '-server_port', `${egress.port}`, '-use_tls=false', '-test_case', name];
-    const exit = await run(
-      name,
-      {
-        command: peerFile('bin/interop-client'),
-        args: [...args, '-service_config_json', SERVICE_CONFIG],
-        env: { GRPC_GO_LOG_SEVERITY_LEVEL: 'error' },
-      },
-      40_000,
-    );
+  it.each(ALL_GO_CASES)('%s passes with grpc-go’s own client, in clear text', async (name) => {
+    const exit = await runGoCase(name, egress.port);
     expect(exit.code, exit.output).toBe(0);
   });
 });

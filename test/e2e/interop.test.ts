@@ -5,34 +5,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { BytesTunnel } from './harness/byte-tunnel.ts';
 import { run } from './harness/child.ts';
+import { ALL_GO_CASES, GO_CASE_TIMEOUT_MS, interopIngress, runGoCase } from './harness/go-interop.ts';
 import { type InteropServer, startInteropServer } from './harness/interop-server.ts';
 import { peerFile } from './harness/peer-file.ts';
-import { Sidecar } from './harness/sidecar.ts';
-
-const CASES = [
-  'empty_unary',
-  'large_unary',
-  'client_streaming',
-  'server_streaming',
-  'ping_pong',
-  'empty_stream',
-  'timeout_on_sleeping_server',
-  'cancel_after_begin',
-  'cancel_after_first_response',
-  'status_code_and_message',
-  'special_status_message',
-  'custom_metadata',
-  'unimplemented_method',
-  'unimplemented_service',
-  'orca_per_rpc',
-  'orca_oob',
-  'rpc_soak',
-  'channel_soak',
-];
-const CASE_TIMEOUT_MS = 40_000;
-// The ORCA cases read load reports through this balancer, and hang without it.
-const SERVICE_CONFIG = '{"loadBalancingConfig":[{"test_backend_metrics_load_balancer":{}}]}';
-const SERVICES = ['grpc.testing.TestService', 'xds.service.orca.v3.OpenRcaService'];
+import type { Sidecar } from './harness/sidecar.ts';
 
 let server: InteropServer;
 let sidecar: Sidecar;
@@ -40,15 +16,7 @@ let tunnel: BytesTunnel;
 
 beforeAll(async () => {
   server = await startInteropServer();
-  sidecar = await Sidecar.start({
-    tenants: [
-      {
-        id: 'acme',
-        upstream: `http://127.0.0.1:${server.port}`,
-        extra: { services: SERVICES, roles: [{ name: 'all', methods: SERVICES.map((service) => `${service}/*`) }] },
-      },
-    ],
-  });
+  sidecar = await interopIngress(server);
   tunnel = await sidecar.tunnel('acme');
 });
 
@@ -58,7 +26,7 @@ afterAll(async () => {
 });
 
 describe('grpc-go interop through the sidecar', () => {
-  it.each(CASES)('%s passes over mTLS', async (name) => {
+  it.each(ALL_GO_CASES)('%s passes over mTLS', async (name) => {
     const { pki, files } = sidecar.tenant('acme');
     const args = ['-addr', `127.0.0.1:${sidecar.port}`, '-servername', pki.serverName, '-ca', files.ca];
     const exit = await run(
@@ -67,22 +35,13 @@ describe('grpc-go interop through the sidecar', () => {
         command: peerFile('bin/interop'),
         args: ['client', ...args, '-cert', files.cert, '-key', files.key, '-case', name],
       },
-      CASE_TIMEOUT_MS,
+      GO_CASE_TIMEOUT_MS,
     );
     expect(exit, exit.output).toMatchObject({ code: 0, output: expect.stringContaining(`PASS ${name}`) });
   });
 
-  it.each(CASES)('%s passes with grpc-go’s own client through the byte tunnel', async (name) => {
-    const args = ['-server_host', '127.0.0.1', '-server_port', `${tunnel.port}`, '-use_tls=false', '-test_case', name];
-    const exit = await run(
-      name,
-      {
-        command: peerFile('bin/interop-client'),
-        args: [...args, '-service_config_json', SERVICE_CONFIG],
-        env: { GRPC_GO_LOG_SEVERITY_LEVEL: 'error' },
-      },
-      CASE_TIMEOUT_MS,
-    );
+  it.each(ALL_GO_CASES)('%s passes with grpc-go’s own client through the byte tunnel', async (name) => {
+    const exit = await runGoCase(name, tunnel.port);
     expect(exit.code, exit.output).toBe(0);
   });
 });

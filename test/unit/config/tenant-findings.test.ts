@@ -194,33 +194,6 @@ const SCHEMA: readonly Case[] = [
     /from 1 to 100/,
     /a number from 1/,
   ],
-  [
-    'a health check that waits longer than its interval',
-    acme(
-      '  address: http://127.0.0.1:8001\n',
-      '  address: http://127.0.0.1:8001\n  healthCheck: { interval: 1s, timeout: 1001ms }\n',
-    ),
-    '31:41 upstream.healthCheck.timeout',
-    /more than interval/,
-    /at most interval/,
-  ],
-  [
-    'a misspelt key of a health check',
-    acme('  address: http://127.0.0.1:8001\n', '  address: http://127.0.0.1:8001\n  healthCheck: { intervall: 1s }\n'),
-    '31:18 upstream.healthCheck.intervall',
-    /not a known key/,
-    /mean interval\?/,
-  ],
-  [
-    'a health check that never gives up',
-    acme(
-      '  address: http://127.0.0.1:8001\n',
-      '  address: http://127.0.0.1:8001\n  healthCheck: { unhealthyThreshold: 0 }\n',
-    ),
-    '31:38 upstream.healthCheck.unhealthyThreshold',
-    /from 1 to 100/,
-    /a number from 1/,
-  ],
   ['a misspelt inner key', acme('burst:', 'brust:'), '27:27 quota.tenant.brust', /not a known key/, /mean burst\?/],
   [
     'a key of another place',
