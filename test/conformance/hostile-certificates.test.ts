@@ -149,6 +149,18 @@ describe('a chain to the tenant’s own CA', () => {
     expect(await verdict(strong)).toBe('0');
   });
 
+  it('has no critical extension that nobody knows', async () => {
+    const { spiffeId } = ground.acme.pki;
+    for (const [critical, expected] of [
+      ['critical,', `${UNTRUSTED}UNSPECIFIED`],
+      ['', '0'],
+    ] as const) {
+      const client = signedByOpenssl(spiffeId, { extension: `1.2.3.4.5=${critical}ASN1:NULL` });
+      trusting({ certPem: client.caPem, keyPem: '' });
+      expect(await verdict(client)).toBe(expected);
+    }
+  });
+
   it.each(['sha1', 'md5'])('has no signature with %s', async (digest) => {
     const { spiffeId } = ground.acme.pki;
     const weak = signedByOpenssl(spiffeId, { key: 'rsa:2048', digest });
