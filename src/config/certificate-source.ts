@@ -113,3 +113,14 @@ export function buildAuthorities(
   const pem = scope.workloadText([...path, 'spiffeBundle'], bundleName(spiffeBundle)) ?? '';
   return { pem, certificates: [], trustDomain: spiffeBundle };
 }
+
+/** Reports what keeps a certificate from being the server's under these names, which stand at `namesPath`. */
+export function judgeServerCertificate(
+  scope: FileScope,
+  { path, named, leaf }: BuiltCertificate,
+  serverNames: readonly string[],
+  namesPath: ValuePath,
+): void {
+  // Callers that know SPIFFE verify its certificate by its id; and a DNS name that is missing today may come with the next one.
+  if (leaf !== undefined) scope.servesNames(path, named, leaf, serverNames, namesPath);
+}

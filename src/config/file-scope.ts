@@ -196,13 +196,19 @@ export class FileScope {
   }
 
   /** Reports the server names that a certificate is not for. */
-  servesNames(path: ValuePath, named: string, leaf: X509Certificate, serverNames: readonly string[]): void {
+  servesNames(
+    path: ValuePath,
+    named: string,
+    leaf: X509Certificate,
+    serverNames: readonly string[],
+    namesPath: ValuePath,
+  ): void {
     this.reportFile(path, named, judgeServerUse(leaf));
     for (const [index, serverName] of serverNames.entries()) {
       if (covers(leaf, serverName)) continue;
       const message = `${serverName} is not among the names of the certificate ${named} (${namesOf(leaf)})`;
       this.report(
-        { path: ['serverNames', index] },
+        { path: [...namesPath, index] },
         message,
         'issue the certificate with this name as a DNS SAN, or remove the name',
       );

@@ -57,6 +57,16 @@ export interface ListenerConfig {
   readonly minTlsVersion: 'TLSv1.2' | 'TLSv1.3';
   /** Absent: whose a connection is, the connection itself says. */
   readonly proxyProtocol?: ProxyProtocolConfig;
+  /** Absent: tenants are told apart by server names alone, each with its own certificate. */
+  readonly shared?: SharedListenerConfig;
+}
+
+/** What tenants without server names, or without certificates of their own, share: their clients' certificates tell them apart. */
+export interface SharedListenerConfig {
+  /** Undefined: the SPIFFE Workload API gives none now, and nobody can connect in this way. */
+  readonly certificate: KeyPairPem | undefined;
+  /** Lower-case DNS names (SNI) that are no tenant's; a client need not send any. */
+  readonly serverNames: readonly string[];
 }
 
 /** Load balancers that stand before the listener and say whose connection each is (PROXY protocol, version 2). */
@@ -167,8 +177,12 @@ export interface TenantConfig {
   readonly lines?: Readonly<Partial<Record<TenantSection, number>>>;
   /** SHA-256 (hex) of everything this tenant's configuration was made from: unchanged means nothing to rebuild. */
   readonly digest: string;
-  /** Lower-case DNS names (SNI) that belong to this tenant, exact. */
+  /** Lower-case DNS names (SNI) that belong to this tenant, exact; none: its clients' certificates say whose they are. */
   readonly serverNames: readonly string[];
+  /** Its clients see the certificate that tenants share, under its names, too; absent: its own. */
+  readonly sharesCertificate?: true;
+  /** What in a client's certificate makes it this tenant's, under any name; absent: its CA (and trust domain), under the tenant's names. */
+  readonly identifiedBy?: TenantIdentification;
   /** Undefined: the SPIFFE Workload API gives none now, and nobody can connect. */
   readonly certificate: KeyPairPem | undefined;
   /** The CA certificates that sign this tenant's clients; empty: the Workload API gives none now, and nobody gets in. */
@@ -213,6 +227,12 @@ export interface TenantConfig {
   /** Services beyond these that are passed through without reading their messages. */
   readonly opaqueServices: readonly string[];
 }
+
+export type TenantIdentification =
+  /** Patterns of SPIFFE ids (`spiffe-pattern.ts`), which no other tenant has. */
+  | { readonly kind: 'spiffe'; readonly ids: readonly string[] }
+  /** Any certificate that one of its CAs has signed; no other tenant has one of these. `names`: of the CAs, as certificates name their issuer. */
+  | { readonly kind: 'client-ca'; readonly names: readonly string[] };
 
 /** Keys of a tenant's file that an explanation points to. */
 export type TenantSection =

@@ -18,6 +18,7 @@ import type { Generation, TenantConfig } from './generation.ts';
 import { type BuiltMain, buildMain, type MainDraft } from './main.ts';
 import { judgeAccounts } from './memory-ceiling.ts';
 import { inOrganisations, judgeOrganisations, withOrganisationSlots } from './quota.ts';
+import { judgeSharedListener } from './shared-listener.ts';
 import { type Environment, TELEMETRY_VARIABLES } from './telemetry.ts';
 import type { TenantDraft } from './tenant.ts';
 import { TenantFiles, type TenantsPlace } from './tenant-files.ts';
@@ -211,7 +212,7 @@ export class ConfigurationLoader {
     for (const { document, findings: own, validities } of this.#tenants.built) {
       findings.push(...own, ...this.#validity(document, validities));
     }
-    findings.push(...this.#tenants.judgeNeighbours());
+    findings.push(...this.#tenants.judgeNeighbours(), ...judgeSharedListener(main, this.#tenants.built));
     if (main.draft?.fetching !== undefined) {
       findings.push(...judgeFetchedAddresses(main.draft.fetching, this.#tenants.built));
     }

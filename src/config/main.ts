@@ -2,13 +2,14 @@
  * From the main file to everything of a generation but its tenants.
  */
 import { availableParallelism } from 'node:os';
+import { type BuiltCertificate, buildCertificate, judgeServerCertificate } from './certificate-source.ts';
 import { buildDenyList } from './denied.ts';
 import { YamlDocument } from './document.ts';
 import { buildEgress, type EgressDraft } from './egress.ts';
 import type { FileCache } from './file-cache.ts';
 import { FileScope, type PlacedValidity } from './file-scope.ts';
 import type { Finding } from './finding.ts';
-import type { Generation, ListenerConfig } from './generation.ts';
+import type { Generation, KeyPairPem, ListenerConfig } from './generation.ts';
 import { ABOVE_CEILING, ABOVE_CEILING_FIX, ceilingBytes, memoryOfProcess } from './memory-ceiling.ts';
 import { buildOrganisations, type OrganisationDraft } from './quota.ts';
 import { checkSchema } from './schema-check.ts';
@@ -33,6 +34,8 @@ export interface BuiltMain {
   readonly tenantsDirectory: string | undefined;
   /** `limits.maxHeld`, when it is the operator's number and not ours. */
   readonly ceilingBytes: number | undefined;
+  /** The certificate of `listen.shared`; undefined: there is none, or it cannot be used. */
+  readonly sharedCertificate: BuiltCertificate | undefined;
   readonly digest: string;
   /** Absolute paths of the files that it names. */
   readonly dependents: ReadonlySet<string>;
@@ -43,7 +46,9 @@ export function buildMain(document: YamlDocument, path: string, cache: FileCache
   const scope = new FileScope(document, path, cache);
   const checked = checkSchema(document, mainSchema, 'main');
   scope.add(checked.findings);
-  const draft = checked.value === undefined ? undefined : build(scope, checked.value, environment);
+  const sharedCertificate = buildSharedCertificate(scope, checked.value);
+  const draft =
+    checked.value === undefined ? undefined : build(scope, checked.value, environment, sharedCertificate?.pair);
   // The tenants are looked at even when something else in the main file is wrong: all findings at once.
   const tenants = checked.value?.tenants ?? tenantsOf(checked.raw);
   return {
@@ -53,6 +58,7 @@ export function buildMain(document: YamlDocument, path: string, cache: FileCache
     validities: scope.validities,
     tenantsDirectory: tenants === undefined ? undefined : scope.resolve(tenants),
     ceilingBytes: typeof checked.value?.limits.maxHeld === 'number' ? checked.value.limits.maxHeld : undefined,
+    sharedCertificate,
     digest: scope.digest(''),
     dependents: scope.dependents,
   };
@@ -63,7 +69,12 @@ function tenantsOf(value: unknown): string | undefined {
   return typeof value.tenants === 'string' && value.tenants !== '' ? value.tenants : undefined;
 }
 
-function build(scope: FileScope, source: MainSource, environment: Environment): MainDraft | undefined {
+function build(
+  scope: FileScope,
+  source: MainSource,
+  environment: Environment,
+  sharedCertificate: KeyPairPem | undefined,
+): MainDraft | undefined {
   const telemetry = buildTelemetry(scope, source.telemetry, environment);
   const { listen, admin, audit, limits } = source;
   judgeRoles(scope, source);
@@ -103,7 +114,7 @@ function build(scope: FileScope, source: MainSource, environment: Environment): 
   if (telemetry === undefined) return undefined;
   const workers = source.workers === 'auto' ? Math.min(availableParallelism(), MAX_AUTO_WORKERS) : source.workers;
   return {
-    listener: listen === undefined ? undefined : buildListener(scope, listen),
+    listener: listen === undefined ? undefined : buildListener(scope, listen, sharedCertificate),
     egress,
     organisations,
     admin: admin.address,
@@ -147,15 +158,33 @@ function build(scope: FileScope, source: MainSource, environment: Environment): 
   };
 }
 
-function buildListener(scope: FileScope, listen: NonNullable<MainSource['listen']>): ListenerConfig {
-  const { address, minTlsVersion, proxyProtocol } = listen;
+function buildSharedCertificate(scope: FileScope, source: MainSource | undefined): BuiltCertificate | undefined {
+  const shared = source?.listen?.shared;
+  if (shared === undefined) return undefined;
+  const built = buildCertificate(scope, ['listen', 'shared', 'certificate'], shared.certificate);
+  if (built !== undefined)
+    judgeServerCertificate(scope, built, shared.serverNames, ['listen', 'shared', 'serverNames']);
+  return built;
+}
+
+function buildListener(
+  scope: FileScope,
+  listen: NonNullable<MainSource['listen']>,
+  sharedCertificate: KeyPairPem | undefined,
+): ListenerConfig {
+  const { address, minTlsVersion, proxyProtocol, shared } = listen;
   for (const [index, range] of (proxyProtocol?.from ?? []).entries()) {
     if (!range.endsWith('/0')) continue;
     const message = 'lets everybody who connects say whose connection it is';
     const fix = 'name the load balancers’ own addresses';
     scope.report({ path: ['listen', 'proxyProtocol', 'from', index] }, message, fix, 'warning');
   }
-  return { ...address, minTlsVersion, ...(proxyProtocol === undefined ? {} : { proxyProtocol }) };
+  return {
+    ...address,
+    minTlsVersion,
+    ...(proxyProtocol === undefined ? {} : { proxyProtocol }),
+    ...(shared === undefined ? {} : { shared: { certificate: sharedCertificate, serverNames: shared.serverNames } }),
+  };
 }
 
 /** The deny list for all tenants. */

@@ -1,6 +1,7 @@
 /**
  * What must not be the same in two tenants' files: whatever tells one tenant from another.
  */
+import { domainOf, SpiffeOwners } from '../identity/spiffe-pattern.ts';
 import type { Finding, Place } from './finding.ts';
 import type { BuiltTenant, TenantFacts } from './tenant.ts';
 import { bundleName } from './workload-material.ts';
@@ -17,10 +18,13 @@ export class Neighbours {
   readonly #apiKeyIds: Users = new Map();
   readonly #issuers: Users = new Map();
   readonly #clientCas: Users = new Map();
+  /** Whose clients are known by their certificates: what one of them has, another may have without its being the same. */
+  readonly #identified = new Set<BuiltTenant>();
   /** What several have, with those who have it. */
   readonly #shared = new Set<Set<BuiltTenant>>();
 
   enter(tenant: BuiltTenant): void {
+    if (tenant.facts?.identifiedBy !== undefined) this.#identified.add(tenant);
     this.#each(tenant, (users, value) => {
       const known = users.get(value);
       if (known === undefined || known === tenant) users.set(value, tenant);
@@ -34,6 +38,7 @@ export class Neighbours {
   }
 
   leave(tenant: BuiltTenant): void {
+    this.#identified.delete(tenant);
     this.#each(tenant, (users, value) => {
       const known = users.get(value);
       if (known === tenant) users.delete(value);
@@ -47,8 +52,8 @@ export class Neighbours {
 
   /** What is wrong between them. `order`: all tenants; of two, the later one is told. */
   judge(order: Iterable<BuiltTenant>): readonly Finding[] {
-    if (this.#shared.size === 0) return [];
-    const involved = new Set([...this.#shared].flatMap((users) => [...users]));
+    if (this.#shared.size === 0 && this.#identified.size < 2) return [];
+    const involved = new Set([...[...this.#shared].flatMap((users) => [...users]), ...this.#identified]);
     return judgeNeighbours([...order].filter((tenant) => involved.has(tenant)));
   }
 
@@ -89,6 +94,8 @@ export function judgeNeighbours(tenants: readonly BuiltTenant[]): readonly Findi
     ),
     ...sharedIssuers(known),
     ...sharedAuthorities(known),
+    ...overlappingIds(known),
+    ...entangledAuthorities(known),
   ];
 }
 
@@ -151,7 +158,7 @@ function authoritiesOf({ clientCas, clientBundle }: TenantFacts): readonly strin
   return clientBundle === undefined ? clientCas : [bundleName(clientBundle)];
 }
 
-/** A CA that signs the clients of several tenants must put each in a trust domain of its own. */
+/** A CA that signs the clients of several tenants must put each in a trust domain, or below a path, of its own. */
 function sharedAuthorities(tenants: readonly Known[]): readonly Finding[] {
   const users = new Map<string, Known[]>();
   for (const tenant of tenants) {
@@ -165,16 +172,95 @@ function sharedAuthorities(tenants: readonly Known[]): readonly Finding[] {
   const findings: Finding[] = [];
   for (const list of users.values()) {
     if (list.length < 2) continue;
-    const domains = new Map<string | undefined, Known>();
+    const domains = new Domains();
     for (const tenant of list) {
-      const domain = tenant.facts.trustDomain;
-      const clash = domain === undefined ? list.find((other) => other !== tenant) : domains.get(domain);
-      domains.set(domain, tenant);
+      const hasAny = domainsOf(tenant.facts) === undefined;
+      const clash = hasAny ? list.find((other) => other !== tenant) : domains.enter(tenant);
       if (clash === undefined || reported.has(tenant)) continue;
       reported.add(tenant);
       const message = `the client CA also signs the clients of ${clash.document.file}, and nothing in their certificates says whose they are`;
-      const fix = 'use a CA for each tenant, or give each a trustDomain of its own';
+      const fix = 'use a CA for each tenant, or give each a trustDomain, or identifiedBy.spiffe, of its own';
       findings.push(tenant.document.finding({ path: ['clientCa'] }, message, fix));
+    }
+  }
+  return findings;
+}
+
+/** Trust domains that clients' ids must be of, and whether all ids of these are the tenant's; undefined: they may have any name. */
+function domainsOf({
+  trustDomain,
+  identifiedBy,
+}: TenantFacts): { readonly whole: boolean; readonly names: readonly string[] } | undefined {
+  if (identifiedBy?.kind === 'client-ca') return undefined;
+  if (identifiedBy !== undefined) return { whole: false, names: identifiedBy.ids.map(domainOf) };
+  return trustDomain === undefined ? undefined : { whole: true, names: [trustDomain] };
+}
+
+/** Who has trust domains, whole or in part; two parts are held against each other by `overlappingIds`. */
+class Domains {
+  readonly #whole = new Map<string, Known>();
+  readonly #part = new Map<string, Known>();
+
+  /** Enters a tenant. Gives another that has one of its trust domains whole, or any of it when the tenant has it whole. */
+  enter(tenant: Known): Known | undefined {
+    let clash: Known | undefined;
+    const domains = domainsOf(tenant.facts);
+    for (const name of domains?.names ?? []) {
+      clash ??= this.#whole.get(name) ?? (domains?.whole === true ? this.#part.get(name) : undefined);
+      (domains?.whole === true ? this.#whole : this.#part).set(name, tenant);
+    }
+    return clash;
+  }
+}
+
+/** A SPIFFE id is one tenant's: no pattern may be another's, or lie below one of another's. */
+function overlappingIds(tenants: readonly Known[]): readonly Finding[] {
+  const owners = new SpiffeOwners<Known>();
+  const identified = tenants.flatMap((tenant) => {
+    const { identifiedBy } = tenant.facts;
+    return identifiedBy?.kind === 'spiffe' ? [{ tenant, ids: identifiedBy.ids }] : [];
+  });
+  for (const { tenant, ids } of identified) for (const id of ids) owners.enter(id, tenant);
+  return identified.flatMap(({ tenant, ids }) =>
+    ids.flatMap((id, index) => {
+      const other = owners.otherOwner(id, tenant);
+      if (other === undefined) return [];
+      const message = `${id} is also of ${other.document.file}: a certificate could be either’s`;
+      const fix = 'give each tenant ids that no other one has';
+      return [tenant.document.finding({ path: ['identifiedBy', 'spiffe', index] }, message, fix)];
+    }),
+  );
+}
+
+/** CAs of one name by which tenants are known: a certificate that names it costs a look at the key of each. */
+export const MAX_CAS_OF_ONE_NAME = 8;
+
+/** A CA by which a tenant is known may not stand below another such tenant's: what the one signs, the other would have signed. */
+function entangledAuthorities(tenants: readonly Known[]): readonly Finding[] {
+  const byName = new Map<string, Known[]>();
+  const known = tenants.filter(({ facts }) => facts.identifiedBy?.kind === 'client-ca');
+  for (const tenant of known) {
+    const { identifiedBy } = tenant.facts;
+    for (const name of new Set(identifiedBy?.kind === 'client-ca' ? identifiedBy.names : [])) {
+      const list = byName.get(name);
+      if (list === undefined) byName.set(name, [tenant]);
+      else list.push(tenant);
+    }
+  }
+  const findings: Finding[] = [];
+  const report = (tenant: Known, message: string, fix: string): void =>
+    void findings.push(tenant.document.finding({ path: ['identifiedBy', 'clientCa'] }, message, fix));
+  for (const tenant of known) {
+    const issuers = tenant.facts.clientCaIssuers.flatMap((name) => byName.get(name) ?? []);
+    const above = issuers.find((other) => other !== tenant);
+    if (above === undefined) continue;
+    const message = `the client CA is issued by one of the name of ${above.document.file}’s: a certificate could be either’s`;
+    report(tenant, message, 'tell one of the two by identifiedBy.spiffe');
+  }
+  for (const [name, list] of byName) {
+    for (const tenant of list.slice(MAX_CAS_OF_ONE_NAME)) {
+      const message = `more than ${MAX_CAS_OF_ONE_NAME} tenants that are known by their CA have one named ${name.replaceAll('\n', ', ')}`;
+      report(tenant, message, 'give CAs names of their own, or tell tenants by identifiedBy.spiffe');
     }
   }
   return findings;

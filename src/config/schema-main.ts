@@ -7,6 +7,7 @@ import { addressesSchema } from './schema-credentials.ts';
 import { revocationSchema } from './schema-denied.ts';
 import { egressSchema, MAX_EGRESS_LISTENERS } from './schema-egress.ts';
 import { MAX_ORGANISATIONS, organisationSchema } from './schema-quota.ts';
+import { certificateSchema } from './schema-tenant.ts';
 import {
   count,
   discreet,
@@ -18,6 +19,7 @@ import {
   percentage,
   problem,
   quote,
+  serverName,
   size,
   socketAddress,
 } from './schema-values.ts';
@@ -200,6 +202,19 @@ export const mainSchema = z
           .meta({
             description:
               'Load balancers before it say whose connection each is, by PROXY protocol version 2: every connection has to come from one of them, and to say so. Default: nobody is before it.',
+          }),
+        shared: z
+          .strictObject({
+            certificate: certificateSchema('The server certificate that is shown.'),
+            serverNames: list(
+              serverName,
+              'Names (TLS SNI) that are no tenant’s, under which clients of any tenant may come. Who sends no name may, in any case.',
+            ).default([]),
+          })
+          .optional()
+          .meta({
+            description:
+              'For tenants that are known by their clients’ certificates alone (`identifiedBy` in their files). Default: a server name of a tenant’s is needed.',
           }),
       })
       .meta({ description: 'Where tenants connect to. Absent in a sidecar that only calls out (egress).' })

@@ -206,15 +206,40 @@ const protoset = z
 export const tenantSchema = z
   .strictObject({
     tenant: tenantId,
-    serverNames: list(serverName, 'Names that this tenant’s clients connect to (TLS SNI), exact.').min(
-      1,
-      problem('is empty', 'name at least one server name'),
-    ),
-    certificate: certificate('The server certificate that this tenant’s clients see.'),
+    serverNames: list(
+      serverName,
+      'Names that this tenant’s clients connect to (TLS SNI), exact. Needed unless `identifiedBy` says how else they are known.',
+    ).default([]),
+    certificate: certificate(
+      'The server certificate that this tenant’s clients see. Default, with `identifiedBy`: that of `listen.shared`.',
+    ).optional(),
     clientCa: authorities('The CA certificates that sign this tenant’s clients.'),
     trustDomain: trustDomain(
       'Client certificates must have a SPIFFE id of this trust domain. Default: that of `clientCa.spiffeBundle`, else any name under the client CA.',
     ).optional(),
+    identifiedBy: z
+      .strictObject({
+        spiffe: list(
+          text(
+            'a SPIFFE id, or all below a path (spiffe://domain/path/*)',
+            /^spiffe:\/\/[a-z0-9._-]{1,255}(\/([A-Za-z0-9._-]|\{tenant\})+)*(\/\*)?$/,
+            'spiffe://mesh.example/tenant/{tenant}/*',
+            'A SPIFFE id, or with /* all ids below it; {tenant} is the tenant’s id.',
+          ),
+          'SPIFFE ids that its clients’ certificates have, and no other tenant’s.',
+          64,
+        )
+          .min(1, problem('is empty', 'name at least one SPIFFE id'))
+          .optional(),
+        clientCa: z.literal(true).optional().meta({
+          description: 'Whoever a CA of `clientCa` has signed; no other tenant may have that CA.',
+        }),
+      })
+      .optional()
+      .meta({
+        description:
+          'How its clients are known by their certificates where they connect without a server name of the tenant’s (`listen.shared`). One of `spiffe` and `clientCa`.',
+      }),
     accept: list(
       z.enum(['certificate', 'token', 'api-key']),
       'Which credentials suffice; the certificate is verified in any case. Default: tokens and API keys, if there are issuers and keys below, else the certificate.',

@@ -5,9 +5,9 @@ import type { TenantId } from '../kernel/ids.ts';
 import { buildApiKeys } from './api-keys.ts';
 import {
   type BuiltAuthorities,
-  type BuiltCertificate,
   buildAuthorities,
   buildCertificate,
+  judgeServerCertificate,
 } from './certificate-source.ts';
 import { buildClientRevocation } from './client-revocation.ts';
 import { declaredClaims, judgeConditions } from './conditions.ts';
@@ -17,7 +17,8 @@ import type { FetchedAddress } from './fetched-url.ts';
 import type { FileCache } from './file-cache.ts';
 import { FileScope, type PlacedValidity } from './file-scope.ts';
 import type { Finding } from './finding.ts';
-import type { CredentialKind, TenantConfig, TenantSection } from './generation.ts';
+import type { CredentialKind, TenantConfig, TenantIdentification, TenantSection } from './generation.ts';
+import { buildIdentification } from './identification.ts';
 import { buildIssuer } from './issuer.ts';
 import { KnownMethods } from './known-methods.ts';
 import { judgeMeaning } from './meaning.ts';
@@ -39,6 +40,11 @@ export interface TenantFacts {
   readonly issuers: readonly { readonly issuer: string; readonly tenantClaim: string | undefined }[];
   readonly apiKeyIds: readonly string[];
   readonly trustDomain: string | undefined;
+  /** It has no certificate of its own: its clients see the listener's. */
+  readonly sharesCertificate: boolean;
+  readonly identifiedBy: TenantIdentification | undefined;
+  /** Who has issued its CAs, where others have. */
+  readonly clientCaIssuers: readonly string[];
   /** SHA-256 fingerprints of the client CA's public keys: a CA that renews its certificate is the same CA. */
   readonly clientCas: readonly string[];
   /** Whose authorities these are, when the Workload API gives them; undefined: they are in a file. */
@@ -82,10 +88,11 @@ function build(
   source: TenantSource,
   displayFile: string,
 ): { readonly draft: TenantDraft | undefined; readonly facts: TenantFacts } {
-  const certificate = buildCertificate(scope, ['certificate'], source.certificate);
-  judgeServerCertificate(scope, certificate, source.serverNames);
+  const certificate = source.certificate && buildCertificate(scope, ['certificate'], source.certificate);
+  if (certificate !== undefined) judgeServerCertificate(scope, certificate, source.serverNames, ['serverNames']);
   const clientCa = buildAuthorities(scope, ['clientCa'], source.clientCa, true);
   const trustDomain = buildTrustDomain(scope, source, clientCa);
+  const identifiedBy = buildIdentification(scope, source, trustDomain, clientCa);
   const issuers = source.issuers.map((issuer, index) => buildIssuer(scope, issuer, ['issuers', index]));
   const protoset = source.protoset === undefined ? undefined : buildProtoset(scope, source, source.protoset);
   const known = new KnownMethods(source.protocols, protoset?.services);
@@ -106,15 +113,23 @@ function build(
     trustDomain,
     clientCas: (clientCa?.certificates ?? []).map((ca) => keyFingerprint(ca.publicKey)),
     clientBundle: clientCa?.trustDomain,
+    sharesCertificate: source.certificate === undefined,
+    identifiedBy,
+    clientCaIssuers: (clientCa?.certificates ?? [])
+      .filter((ca) => ca.subject !== ca.issuer)
+      .map((ca) => ca.issuer ?? ''),
   };
-  if (certificate === undefined || clientCa === undefined || upstream === undefined) return { draft: undefined, facts };
+  if (clientCa === undefined || upstream === undefined) return { draft: undefined, facts };
+  if (source.certificate !== undefined && certificate === undefined) return { draft: undefined, facts };
   const draft: TenantDraft = {
     id: source.tenant,
     file: displayFile,
     lines: sectionLines(scope),
     digest: scope.digest(displayFile),
     serverNames: source.serverNames,
-    certificate: certificate.pair,
+    certificate: certificate?.pair,
+    ...(source.certificate === undefined ? { sharesCertificate: true as const } : {}),
+    ...(identifiedBy === undefined ? {} : { identifiedBy }),
     clientCaPem: clientCa.pem,
     ...(clientRevocation === undefined ? {} : { clientRevocation }),
     trustDomain,
@@ -140,16 +155,6 @@ function build(
     opaqueServices: source.services,
   };
   return { draft, facts };
-}
-
-function judgeServerCertificate(
-  scope: FileScope,
-  certificate: BuiltCertificate | undefined,
-  serverNames: readonly string[],
-): void {
-  // Callers that know SPIFFE verify its certificate by its id; and a DNS name that is missing today may come with the next one.
-  if (certificate?.leaf === undefined) return;
-  scope.servesNames(certificate.path, certificate.named, certificate.leaf, serverNames);
 }
 
 /** gRFC A87: a bundle verifies its own trust domain, and no other. */

@@ -19,7 +19,10 @@ export type WorkloadSources = Pick<TenantSource, 'certificate' | 'clientCa' | 'u
 
 /** Those parts, if any of them comes from there. */
 export function workloadSources({ certificate, clientCa, upstream }: TenantSource): WorkloadSources | undefined {
-  const some = isWorkloadCertificate(certificate) || isWorkloadAuthorities(clientCa) || isWorkloadUpstream(upstream);
+  const some =
+    (certificate !== undefined && isWorkloadCertificate(certificate)) ||
+    isWorkloadAuthorities(clientCa) ||
+    isWorkloadUpstream(upstream);
   return some ? { certificate, clientCa, upstream } : undefined;
 }
 
@@ -47,7 +50,7 @@ export function renewTenant(
   const { certificate, clientCa, upstream } = workload;
   const renewed = {
     ...draft,
-    ...(isWorkloadCertificate(certificate)
+    ...(certificate !== undefined && isWorkloadCertificate(certificate)
       ? { certificate: buildCertificate(scope, ['certificate'], certificate)?.pair }
       : {}),
     ...(isWorkloadAuthorities(clientCa)
@@ -66,6 +69,10 @@ export function renewTenant(
   return isIncomplete(renewed) ? undefined : { ...built, draft: renewed };
 }
 
-function isIncomplete({ certificate, clientCaPem, upstream }: TenantDraft): boolean {
-  return certificate === undefined || clientCaPem === '' || upstream.tls?.missing !== undefined;
+function isIncomplete({ certificate, sharesCertificate, clientCaPem, upstream }: TenantDraft): boolean {
+  return (
+    (certificate === undefined && sharesCertificate !== true) ||
+    clientCaPem === '' ||
+    upstream.tls?.missing !== undefined
+  );
 }

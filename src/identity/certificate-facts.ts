@@ -31,6 +31,8 @@ export interface CertificateFacts {
   /** Undefined when the extension is absent. */
   readonly keyUsage: ReadonlySet<KeyUsage> | undefined;
   readonly nameConstraints: NameConstraintFacts | undefined;
+  /** OID of the first critical extension that is not read here; whoever does not know it must refuse the certificate (RFC 5280 §4.2). */
+  readonly unreadCritical: string | undefined;
   /** OIDs; undefined when the extension is absent. */
   readonly extendedKeyUsage: readonly string[] | undefined;
   /** In the certificate's order. Latin-1: one char per octet. */
@@ -51,6 +53,8 @@ export interface SignatureFacts {
 export interface NameConstraintFacts {
   readonly permitted: ConstrainedNames;
   readonly excluded: ConstrainedNames;
+  /** There are constraints of other kinds of names, too. */
+  readonly others: boolean;
 }
 
 export interface ConstrainedNames {
@@ -85,6 +89,7 @@ export function readCertificateFacts(raw: Buffer): CertificateFacts {
     pathLength: pathLengthOf(constraints),
     keyUsage: keyUsageOf(extensions.get(OID_KEY_USAGE)),
     nameConstraints: nameConstraintsOf(extensions.get(OID_NAME_CONSTRAINTS)),
+    unreadCritical: unreadCriticalOf(fields),
     extendedKeyUsage: usages === undefined ? undefined : elementsOf(usages).map((usage) => oidOf(usage) ?? ''),
     uris: namesOf(altNames, NAME_TAG.uri),
     dnsNames: namesOf(altNames, NAME_TAG.dns),
@@ -106,6 +111,17 @@ function extensionsOf(fields: readonly DerElement[]): ReadonlyMap<string, DerEle
     found.set(oid, READ.has(oid) ? decodeDer(bytesOf(value)) : value);
   }
   return found;
+}
+
+function unreadCriticalOf(fields: readonly DerElement[]): string | undefined {
+  const wrapper = fields.find((field) => isContext(field, 3));
+  for (const extension of elementsOf(elementsOf(wrapper)[0])) {
+    const [oid, critical] = elementsOf(extension);
+    const named = oidOf(oid) ?? '';
+    const isCritical = isUniversal(critical, DER_TAG.boolean) && bytesOf(critical).some((octet) => octet !== 0);
+    if (isCritical && !READ.has(named)) return named;
+  }
+  return undefined;
 }
 
 const READ: ReadonlySet<string> = new Set([
@@ -151,12 +167,15 @@ const KEY_USAGES: readonly KeyUsage[] = ['digitalSignature', 'keyEncipherment', 
 
 function nameConstraintsOf(constraints: DerElement | undefined): NameConstraintFacts | undefined {
   if (constraints === undefined) return undefined;
+  let others = false;
   const subtrees = (tag: number): ConstrainedNames => {
     const members = elementsOf(elementsOf(constraints).find((element) => isContext(element, tag)));
     const bases = members.flatMap((subtree) => elementsOf(subtree).slice(0, 1));
+    others ||= bases.some((base) => !isContext(base, NAME_TAG.dns) && !isContext(base, NAME_TAG.uri));
     return { dns: namesOf(bases, NAME_TAG.dns), uris: namesOf(bases, NAME_TAG.uri) };
   };
-  return { permitted: subtrees(0), excluded: subtrees(1) };
+  const [permitted, excluded] = [subtrees(0), subtrees(1)];
+  return { permitted, excluded, others };
 }
 
 function isCa(constraints: DerElement | undefined): boolean {

@@ -1,10 +1,14 @@
 /**
  * Our own walk from a leaf to one of a tenant's CAs, after OpenSSL's: every signature, every date, every key, and what each CA on the way
  * may sign for. OpenSSL's own walk ends at the same CAs; this one does not depend on which context the handshake ran in.
+ *
+ * On a listener that tenants share there is no walk of OpenSSL's (decision 12): there this one also looks at what it otherwise leaves to
+ * OpenSSL, and refuses what it cannot read.
  */
 import type { X509Certificate } from 'node:crypto';
 import type { EpochMicros } from '../kernel/ids.ts';
 import { type CertificateFacts, readCertificateFacts } from './certificate-facts.ts';
+import { EXTENDED_KEY_USAGE } from './extended-key-usage.ts';
 import { certificateKeyWeakness } from './key-strength.ts';
 import { unconstrainedName } from './name-constraints.ts';
 import { signatureWeakness } from './signature-strength.ts';
@@ -18,13 +22,25 @@ export const MAX_CHAIN = 8;
  */
 export const MAX_CLOCK_LAG_MS = 60_000;
 
+/** What a chain must end at, and who else has looked at it. */
+export interface ChainTrust {
+  readonly cas: readonly X509Certificate[];
+  /** Whether nobody else has: OpenSSL was given no CA to verify with. */
+  readonly alone: boolean;
+}
+
 /** Why a leaf's chain does not make it one of these CAs' own; undefined: it does. */
 export function chainProblem(
   leaf: X509Certificate,
   facts: CertificateFacts,
-  cas: readonly X509Certificate[],
+  { cas, alone }: ChainTrust,
   now: EpochMicros,
 ): string | undefined {
+  if (alone && facts.unreadCritical !== undefined) return `a critical extension ${facts.unreadCritical}`;
+  /** From the leaf up. */
+  const below = [facts];
+  const overstep = (authority: CertificateFacts): string | undefined =>
+    authorityProblem(authority, below) ?? (alone ? unreadProblem(authority) : undefined);
   let current = leaf;
   let signature = facts.signature;
   for (let depth = 0; depth < MAX_CHAIN; depth += 1) {
@@ -32,13 +48,14 @@ export function chainProblem(
     const weak = certificateKeyWeakness(current) ?? signatureWeakness(signature);
     if (weak !== undefined) return depth === 0 ? `it has ${weak}` : `a CA in its chain has ${weak}`;
     const anchor = cas.find((ca) => signedBy(current, ca));
-    if (anchor !== undefined) return anchorProblem(anchor, facts, depth, now);
+    if (anchor !== undefined) return anchorProblem(anchor, overstep, now);
     const issuer: X509Certificate | undefined = current.issuerCertificate;
     if (issuer === undefined || !signedBy(current, issuer)) return "not signed by the tenant's CA";
     const above = factsOf(issuer);
     if (above === undefined) return 'a CA in its chain cannot be read';
-    const overstepped = authorityProblem(above, facts, depth);
+    const overstepped = overstep(above);
     if (overstepped !== undefined) return overstepped;
+    below.push(above);
     current = issuer;
     signature = above.signature;
   }
@@ -47,23 +64,37 @@ export function chainProblem(
 
 function anchorProblem(
   anchor: X509Certificate,
-  leaf: CertificateFacts,
-  below: number,
+  overstep: (authority: CertificateFacts) => string | undefined,
   now: EpochMicros,
 ): string | undefined {
   if (!validAt(anchor, now)) return "the tenant's CA certificate has expired";
   const weak = certificateKeyWeakness(anchor);
   if (weak !== undefined) return `the tenant's CA has ${weak}`;
   const facts = factsOf(anchor);
-  return facts === undefined ? "the tenant's CA certificate cannot be read" : authorityProblem(facts, leaf, below);
+  return facts === undefined ? "the tenant's CA certificate cannot be read" : overstep(facts);
 }
 
 /** What a CA may not do: stand above so many others, or sign for such a name. */
-function authorityProblem(ca: CertificateFacts, leaf: CertificateFacts, below: number): string | undefined {
-  if (ca.pathLength !== undefined && below > ca.pathLength)
-    return `a CA with path length ${ca.pathLength} above ${below}`;
-  const name = unconstrainedName(leaf, ca);
-  return name === undefined ? undefined : `its CA may not sign for ${name}`;
+function authorityProblem(ca: CertificateFacts, below: readonly CertificateFacts[]): string | undefined {
+  const others = below.length - 1;
+  if (ca.pathLength !== undefined && others > ca.pathLength)
+    return `a CA with path length ${ca.pathLength} above ${others}`;
+  for (const certificate of below) {
+    const name = unconstrainedName(certificate, ca);
+    if (name !== undefined) return `its CA may not sign for ${name}`;
+  }
+  return undefined;
+}
+
+/** What OpenSSL would have judged of a CA, or would not have let pass. */
+function unreadProblem(ca: CertificateFacts): string | undefined {
+  if (ca.unreadCritical !== undefined) return `a CA with a critical extension ${ca.unreadCritical}`;
+  if (ca.nameConstraints?.others === true) return 'a CA with constraints on names that are not looked at here';
+  if (ca.keyUsage !== undefined && !ca.keyUsage.has('keyCertSign')) return 'a CA that may not sign certificates';
+  // As OpenSSL has it: a CA's extended key usages, if it has any, bound those below it.
+  const usages = ca.extendedKeyUsage;
+  if (usages !== undefined && !usages.includes(EXTENDED_KEY_USAGE.clientAuth)) return 'a CA that is not for clients';
+  return undefined;
 }
 
 function factsOf(certificate: X509Certificate): CertificateFacts | undefined {
@@ -74,7 +105,8 @@ function factsOf(certificate: X509Certificate): CertificateFacts | undefined {
   }
 }
 
-function signedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
+/** Whether a CA's key has signed a certificate, and it is the CA that the certificate names. */
+export function signedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
   try {
     return issuer.ca && certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
   } catch {

@@ -3,13 +3,19 @@
  *
  * The listener's own context has neither certificate nor CA. A client hello without a server name, or with one that is
  * nobody's, stays with it and ends in the alert handshake_failure, before any tenant's certificate was shown. (Node offers
- * no way to send unrecognized_name.)
+ * no way to send unrecognized_name.) Where tenants share a certificate, it has that one, for hellos without a server name.
  */
 import { type SecureContext, TLSSocket, type TlsOptions } from 'node:tls';
+import type { SharedListenerConfig } from '../config/generation.ts';
 import { contextDefaults, type MinTlsVersion } from './tls-contexts.ts';
 
 export interface ListenerTls {
   readonly minVersion: MinTlsVersion;
+  /**
+   * What tenants share. Then the listener's own context has a certificate, and no handshake ends for want of one of the client's: the caller
+   * looks at each certificate, and at what OpenSSL says of those in tenants' own contexts.
+   */
+  readonly shared: SharedListenerConfig | undefined;
   readonly handshakeTimeoutMs: number;
   /** The context of the tenant that a server name (as sent, lower-cased) claims; undefined: nobody's. */
   contextOf(serverName: string): SecureContext | undefined;
@@ -24,19 +30,25 @@ export interface ListenerTls {
  * `secureConnection`, and to destroy the socket of each `tlsClientError` (Node leaves one whose handshake timed out open).
  */
 export function listenerTlsOptions(listener: ListenerTls): TlsOptions {
+  const { shared } = listener;
+  const certificate = shared?.certificate;
   return {
     ...contextDefaults(listener.minVersion),
+    ...(certificate === undefined ? {} : { cert: certificate.chainPem, key: certificate.keyPem }),
     // No roots: an empty list keeps Node from loading the public ones.
     ca: [],
     requestCert: true,
-    rejectUnauthorized: true,
+    rejectUnauthorized: shared === undefined,
     ALPNProtocols: ['h2'],
     handshakeTimeout: listener.handshakeTimeoutMs,
     SNICallback(this: unknown, serverName, done) {
       // Node calls it on the socket that says hello. If it should ever not: the listener asks once more after the handshake.
       if (this instanceof TLSSocket && !listener.mayBegin(serverName.toLowerCase(), this))
         return done(new CoolingOff());
-      done(null, contextOrNone(listener, serverName.toLowerCase()));
+      const context = contextOrNone(listener, serverName.toLowerCase());
+      // A name that is nobody's must not come to see what tenants share, and Node takes no context without a certificate.
+      if (context === undefined && shared !== undefined) return done(new UnknownName());
+      done(null, context);
     },
   };
 }
@@ -47,6 +59,13 @@ class CoolingOff extends Error {
 }
 
 const COOLING_OFF = 'ERR_COOLING_OFF';
+
+/** The name is no tenant's, nor one that tenants share. */
+class UnknownName extends Error {
+  readonly code = UNKNOWN_NAME;
+}
+
+const UNKNOWN_NAME = 'ERR_UNKNOWN_SERVER_NAME';
 
 /** An exception in an SNICallback would end the process (CVE-2026-21637). */
 function contextOrNone(listener: ListenerTls, serverName: string): SecureContext | undefined {
@@ -116,6 +135,8 @@ function reasonOf(code: string, serverName: string): HandshakeRefusal['reason'] 
       return 'TLS_HANDSHAKE_TIMEOUT';
     case COOLING_OFF:
       return 'COOLING_OFF';
+    case UNKNOWN_NAME:
+      return 'TLS_UNKNOWN_SERVER_NAME';
     case 'ECONNRESET':
       return 'TLS_CONNECTION_LOST';
     default:

@@ -15,12 +15,17 @@ import { chainProblem } from './chain.ts';
 import { type ChainLink, chainLinks } from './client-revocation.ts';
 import { EXTENDED_KEY_USAGE } from './extended-key-usage.ts';
 import { claimsSpiffe, parseSpiffeId } from './spiffe-id.ts';
+import { SpiffeOwners } from './spiffe-pattern.ts';
 
 /** What may sign this tenant's clients. */
 export interface PeerTrust {
   /** Trust domain that the SPIFFE id must have; then an id is required. undefined: any, or none. */
   readonly trustDomain: string | undefined;
   readonly clientCas: readonly X509Certificate[];
+  /** Patterns (`spiffe-pattern.ts`) of which its SPIFFE id must be one; then an id is required. Absent: any, or none. */
+  readonly spiffeIds?: readonly string[] | undefined;
+  /** Nobody but us has verified the certificate: OpenSSL had no CA to do it with. Absent: it has. */
+  readonly alone?: boolean;
 }
 
 /** The client certificate, as records need it. */
@@ -109,9 +114,10 @@ export function acceptPeer(
 ): Result<PeerEvidence, Denial> {
   const facts = factsOf(certificate);
   if (!facts.ok) return facts;
-  const unfit = leafProblem(facts.value) ?? chainProblem(certificate, facts.value, trust.clientCas, now);
+  const chain = { cas: trust.clientCas, alone: trust.alone ?? false };
+  const unfit = leafProblem(facts.value) ?? chainProblem(certificate, facts.value, chain, now);
   if (unfit !== undefined) return unacceptable(unfit);
-  const names = identityOf(facts.value, trust.trustDomain);
+  const names = identityOf(facts.value, trust);
   if (!names.ok) return names;
   const summary: PeerCertificate = {
     sha256: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
@@ -159,7 +165,7 @@ interface Names {
 }
 
 /** X509-SVID.md §2: a SPIFFE certificate has exactly one URI. Without one, the first DNS name is the identity. */
-function identityOf(facts: CertificateFacts, trustDomain: string | undefined): Result<Names, Denial> {
+function identityOf(facts: CertificateFacts, { trustDomain, spiffeIds }: PeerTrust): Result<Names, Denial> {
   const dnsNames = facts.dnsNames.map((name) => name.toLowerCase());
   if (!dnsNames.every((name) => DNS_NAME.test(name))) return unacceptable('a DNS name is malformed');
   if (facts.uris.some(claimsSpiffe)) {
@@ -172,14 +178,24 @@ function identityOf(facts: CertificateFacts, trustDomain: string | undefined): R
     if (trustDomain !== undefined && spiffe.trustDomain !== trustDomain) {
       return unacceptable(`trust domain ${spiffe.trustDomain}, not ${trustDomain}`);
     }
+    if (spiffeIds !== undefined && !isOneOf(spiffe.uri, spiffeIds)) {
+      return unacceptable(`${spiffe.uri} is none of the tenant's ids`);
+    }
     return ok({ id: spiffe.uri, spiffeId: spiffe.uri, dnsNames });
   }
+  if (spiffeIds !== undefined) return unacceptable("no SPIFFE id of the tenant's");
   if (trustDomain !== undefined) return unacceptable(`no SPIFFE id of trust domain ${trustDomain}`);
   const first = dnsNames[0];
   if (first === undefined) return unacceptable('neither a SPIFFE id nor a DNS name');
   // A wildcard stands for many hosts, so it is nobody's identity.
   if (first.startsWith('*')) return unacceptable('a wildcard is not an identity');
   return ok({ id: `dns:${first}`, spiffeId: undefined, dnsNames });
+}
+
+function isOneOf(uri: string, patterns: readonly string[]): boolean {
+  const ids = new SpiffeOwners<true>();
+  for (const pattern of patterns) ids.enter(pattern, true);
+  return ids.ownersOf(uri).size > 0;
 }
 
 const DNS_NAME =

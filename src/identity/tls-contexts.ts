@@ -4,7 +4,7 @@
  */
 import { constants } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
-import type { ListenerConfig, TenantConfig } from '../config/generation.ts';
+import type { KeyPairPem, ListenerConfig, TenantConfig } from '../config/generation.ts';
 import type { TenantId } from '../kernel/ids.ts';
 
 export type MinTlsVersion = ListenerConfig['minTlsVersion'];
@@ -80,6 +80,19 @@ function compile({ certificate, clientCaPem }: TenantConfig, minVersion: MinTlsV
     ca: clientCaPem === '' ? [] : clientCaPem,
     // What the operator lists is trusted as listed, also an intermediate without its root.
     allowPartialTrustChain: true,
+  });
+}
+
+/**
+ * The context that tenants share. It has no CA: of ten thousand tenants' CAs the names alone, which a context tells whoever asks, are more
+ * than a handshake may have. What a client's certificate is worth is for `chain.ts` alone to say.
+ */
+export function sharedContext(certificate: KeyPairPem, minVersion: MinTlsVersion): SecureContext {
+  return createSecureContext({
+    ...contextDefaults(minVersion),
+    cert: certificate.chainPem,
+    key: certificate.keyPem,
+    ca: [],
   });
 }
 

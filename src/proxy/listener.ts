@@ -1,17 +1,15 @@
 /**
  * The tenants' door: TLS with a client certificate, one tenant per server name, HTTP/2 only.
  */
-import type { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
+import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { Holding } from '../buffers/ceiling.ts';
 import type { ListenerConfig } from '../config/generation.ts';
 import type { Settings } from '../config/generation-change.ts';
 import { Http2Connection } from '../http2/connection.ts';
 import type { ConnectionLimits } from '../http2/limits.ts';
-import { establishedProblem, handshakeRefusal, listenerTlsOptions } from '../identity/listener-tls.ts';
-import { acceptPeer, type Peer, type PeerAddress } from '../identity/peer.ts';
-import { TlsContexts } from '../identity/tls-contexts.ts';
+import { establishedProblem, handshakeRefusal } from '../identity/listener-tls.ts';
+import type { Peer } from '../identity/peer.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import type { Turn } from '../kernel/turn.ts';
@@ -24,7 +22,8 @@ import { describe } from './describe-denial.ts';
 import { acceptedSocket, Door } from './door.ts';
 import { Drain, letQueueIn } from './drain.ts';
 import { Entrance } from './entrance.ts';
-import { LOST_TENANT, lostAuthorization } from './lost-authorization.ts';
+import { ListenerContexts } from './listener-contexts.ts';
+import { PeerJudge } from './peer-judge.ts';
 import type { Refusals } from './refusals.ts';
 import { Review } from './review.ts';
 import { Session, type SessionHost } from './session.ts';
@@ -43,24 +42,18 @@ export interface ListenerOptions {
   services(): CallServices;
 }
 
-/** A tenant's TLS context that no handshake has asked for in so long is compiled anew when one does. */
-const CONTEXT_IDLE_MS = 300_000;
-
 export class Listener implements SessionHost {
   readonly refusals: Refusals;
   readonly #options: ListenerOptions;
-  readonly #contexts = new TlsContexts();
+  readonly #contexts: ListenerContexts;
   readonly #sessions = new Set<Session>();
   readonly #door = new Door(() => this.#drain?.check());
   readonly #coolOff = new CoolOff();
   readonly #server: Server;
   readonly #entrance: Entrance;
   #generation: Settings;
-  #minTlsVersion: ListenerConfig['minTlsVersion'];
-  /** What a peer was let in with, to be judged again when its tenant's trust changes. */
-  readonly #certificates = new WeakMap<Peer, X509Certificate>();
+  readonly #judge: PeerJudge;
   readonly #review = new Review();
-  readonly #idleSweep: NodeJS.Timeout;
   #drain: Drain | undefined;
   #drained: Promise<number> | undefined;
   #closing: Promise<void> | undefined;
@@ -70,17 +63,28 @@ export class Listener implements SessionHost {
     this.#options = options;
     this.refusals = options.refusals;
     this.#generation = options.generation;
-    this.#minTlsVersion = options.listen.minTlsVersion;
-    this.#server = createServer({ ...this.#tlsOptions(), noDelay: true });
+    const { listen, tenants } = options;
+    this.#judge = new PeerJudge(tenants, () => options.turn.now(), listen.shared);
+    this.#contexts = new ListenerContexts({
+      listen,
+      tenants,
+      judge: this.#judge,
+      handshakeTimeoutMs: () => this.#generation.limits.handshakeTimeoutMs,
+      mayBegin: (serverName, socket) => {
+        const { address } = this.#entrance.remoteOf(socket);
+        return !this.#isCoolingOff(tenants.claimed(serverName)?.id, address);
+      },
+      onUnusable: (serverName, detail) => this.#noteFrom('', serverName, 'TLS_CONTEXT_UNUSABLE', detail),
+    });
+    this.#server = createServer({ ...this.#contexts.serverOptions(), noDelay: true });
     this.#entrance = new Entrance({
       tls: this.#server,
-      proxyProtocol: options.listen.proxyProtocol,
+      proxyProtocol: listen.proxyProtocol,
       handshakeTimeoutMs: () => this.#generation.limits.handshakeTimeoutMs,
       refused: (socket, reason, detail) => this.#note(socket, '', reason, detail),
     });
     const { server } = this.#entrance;
     server.maxConnections = options.generation.limits.maxConnections;
-    this.#idleSweep = setInterval(() => this.#contexts.dropIdle(), CONTEXT_IDLE_MS).unref();
     server.on('connection', (socket: Socket) => this.#onConnection(socket));
     this.#server.on('secureConnection', (socket: TLSSocket) => {
       try {
@@ -167,9 +171,8 @@ export class Listener implements SessionHost {
     this.#generation = generation;
     this.#entrance.server.maxConnections = generation.limits.maxConnections;
     this.#entrance.apply(generation.listener?.proxyProtocol);
-    this.#applyTls(generation.listener);
-    this.#contexts.retain((id, digest) => this.#options.tenants.config(id)?.digest === digest);
-    if (retrust.length > 0) this.#lookAgain(new Set(retrust));
+    const sharesOtherwise = this.#contexts.apply(this.#server, generation.listener);
+    if (retrust.length > 0 || sharesOtherwise) this.#lookAgain(new Set(retrust), sharesOtherwise);
     this.review();
   }
 
@@ -178,59 +181,18 @@ export class Listener implements SessionHost {
     this.#review.begin(unjudged(this.#sessions));
   }
 
-  #lookAgain(ids: ReadonlySet<TenantId>): void {
+  /** `shared`: at all whose certificates have said whose they are, too. */
+  #lookAgain(ids: ReadonlySet<TenantId>, shared: boolean): void {
     for (const session of this.#sessions) {
-      const { id } = session.peer.claim;
-      if (!ids.has(id)) continue;
-      const lost = this.#lost(session);
-      // A server name that is another's now is no credential: what was begun by it may end.
-      if (lost === undefined && this.#options.tenants.claimed(session.serverName)?.id === id) continue;
+      const { peer, serverName } = session;
+      if (!ids.has(peer.claim.id) && !(shared && peer.claim.by === 'certificate')) continue;
+      const lost = this.#judge.lost(peer);
+      // A name that is another's now, or nobody's, is no credential: what was begun by it may end.
+      if (lost === undefined && this.#judge.trusts(peer, serverName)) continue;
       if (lost !== undefined) session.lapse(lost);
       session.distrust();
       session.drain();
     }
-  }
-
-  /** Why this peer would not be let in now. */
-  #lost({ peer }: Session): Denial | undefined {
-    const tenant = this.tenant(peer.claim.id);
-    if (tenant === undefined || tenant.config.slot !== peer.claim.slot) return LOST_TENANT;
-    const certificate = this.#certificates.get(peer);
-    const judged = certificate === undefined ? undefined : this.#judge(certificate, peer, tenant);
-    return judged?.ok === false ? lostAuthorization(judged.error) : undefined;
-  }
-
-  #judge(
-    certificate: X509Certificate,
-    remote: PeerAddress,
-    { config, clientCas }: TenantRuntime,
-  ): ReturnType<typeof acceptPeer> {
-    const claim = { id: config.id, slot: config.slot, by: 'sni' } as const;
-    const trust = { trustDomain: config.trustDomain, clientCas };
-    return acceptPeer(claim, certificate, remote, trust, this.#options.turn.now());
-  }
-
-  /** The versions that a handshake may have are those of the context that it begins with, before it names its tenant. */
-  #applyTls(listen: ListenerConfig | undefined): void {
-    if (listen === undefined || listen.minTlsVersion === this.#minTlsVersion) return;
-    this.#minTlsVersion = listen.minTlsVersion;
-    this.#server.setSecureContext(this.#tlsOptions());
-  }
-
-  #tlsOptions(): TlsOptions {
-    return listenerTlsOptions({
-      minVersion: this.#minTlsVersion,
-      handshakeTimeoutMs: this.#generation.limits.handshakeTimeoutMs,
-      contextOf: (serverName) => this.#contextOf(serverName),
-      mayBegin: (serverName, socket) => {
-        const { address } = this.#entrance.remoteOf(socket);
-        return !this.#isCoolingOff(this.#options.tenants.claimed(serverName)?.id, address);
-      },
-      onUnusable: (serverName, error) => {
-        const detail = error instanceof Error ? error.message : String(error);
-        this.#noteFrom('', serverName, 'TLS_CONTEXT_UNUSABLE', detail);
-      },
-    });
   }
 
   /**
@@ -251,7 +213,7 @@ export class Listener implements SessionHost {
   }
 
   async #close(): Promise<void> {
-    clearInterval(this.#idleSweep);
+    this.#contexts.close();
     await letQueueIn(this.#entrance.server);
     this.#entrance.server.close();
     this.#closed = true;
@@ -265,11 +227,6 @@ export class Listener implements SessionHost {
     const unfinished = this.calls;
     for (const session of this.#sessions) session.destroy('the drain limit has passed');
     return unfinished;
-  }
-
-  #contextOf(serverName: string): ReturnType<TlsContexts['contextFor']> | undefined {
-    const tenant = this.#options.tenants.claimed(serverName);
-    return tenant === undefined ? undefined : this.#contexts.contextFor(tenant, this.#minTlsVersion);
   }
 
   #isCoolingOff(tenant: TenantId | undefined, address: string): boolean {
@@ -291,34 +248,36 @@ export class Listener implements SessionHost {
     const problem = establishedProblem(socket);
     if (problem !== undefined) return this.#refuse(socket, problem.serverName, problem.reason, problem.detail);
     const serverName = 'servername' in socket && typeof socket.servername === 'string' ? socket.servername : '';
-    const config = this.#options.tenants.claimed(serverName);
-    const tenant = config === undefined ? undefined : this.tenant(config.id);
-    const certificate = socket.getPeerX509Certificate();
-    if (config === undefined || tenant === undefined) {
-      // Its tenant was removed between the handshake's start and its end.
-      return this.#refuse(socket, serverName, 'TLS_UNKNOWN_SERVER_NAME', '');
-    }
-    if (certificate === undefined) return this.#refuse(socket, serverName, 'TLS_CLIENT_CERT_REQUIRED', '');
     const remote = { ...this.#entrance.remoteOf(socket), serverName: serverName.toLowerCase() };
-    const peer = this.#judge(certificate, remote, tenant);
-    if (!peer.ok) {
-      const why = peer.error.kind === 'certificate_unacceptable' ? peer.error.why : peer.error.kind;
-      return this.#refuse(socket, serverName, 'TLS_CLIENT_CERT_UNACCEPTABLE', why);
+    const verdict = this.#judge.judge({
+      serverName,
+      certificate: socket.getPeerX509Certificate(),
+      openssl: socket.authorized ? undefined : String(socket.authorizationError),
+      remote,
+    });
+    if (!verdict.ok) {
+      const { reason, detail, claim } = verdict.error;
+      return this.#refuse(socket, serverName, reason, detail, claim);
     }
-    if (this.#isCoolingOff(config.id, remote.address)) return this.#refuse(socket, serverName, 'COOLING_OFF', '');
-    const revoked = tenant.gates.revoked(peer.value, this.#options.turn.now());
+    const { claim } = verdict.value;
+    const tenant = this.tenant(claim.id);
+    if (tenant === undefined) throw new Error(`the tenant ${claim.id} of a peer that was let in is not there`);
+    if (this.#isCoolingOff(claim.id, remote.address)) {
+      return this.#refuse(socket, serverName, 'COOLING_OFF', '', claim.id);
+    }
+    const revoked = tenant.gates.revoked(verdict.value, this.#options.turn.now());
     if (revoked !== undefined) {
-      return this.#refuse(socket, serverName, reasonOf(revoked.error), describe(revoked.error));
+      return this.#refuse(socket, serverName, reasonOf(revoked.error), describe(revoked.error), claim.id);
     }
-    this.#certificates.set(peer.value, certificate);
-    this.#begin(socket, peer.value, serverName, tenant);
+    this.#begin(socket, verdict.value, serverName, tenant);
   }
 
   #begin(socket: TLSSocket, peer: Peer, serverName: string, tenant: TenantRuntime): void {
     const { limits } = this.#generation;
     const refusal = this.#door.enter(peer.address, tenant.occupancy.connections, limits);
     if (refusal !== undefined) {
-      return this.#refuse(socket, serverName, refusal, 'its tenant or address has as many connections as it may');
+      const detail = 'its tenant or address has as many connections as it may';
+      return this.#refuse(socket, serverName, refusal, detail, peer.claim.id);
     }
     const session = new Session(this, peer, serverName, tenant.occupancy);
     this.#sessions.add(session);
@@ -335,19 +294,21 @@ export class Listener implements SessionHost {
     if (this.#closed && this.#drain !== undefined) session.drain();
   }
 
-  #refuse(socket: TLSSocket, serverName: string, reason: string, detail: string): void {
-    this.#note(socket, serverName, reason, detail);
+  /** `claim`: the tenant whose client it says to be, where the server name does not say it. */
+  #refuse(socket: TLSSocket, serverName: string, reason: string, detail: string, claim?: string): void {
+    this.#note(socket, serverName, reason, detail, claim);
     socket.destroy();
   }
 
-  #note(socket: Socket, serverName: string, reason: string, detail: string): void {
+  #note(socket: Socket, serverName: string, reason: string, detail: string, claim?: string): void {
     const { address, proxy } = this.#entrance.remoteOf(socket);
     const said = proxy === undefined ? detail : `${detail}${detail === '' ? '' : ', '}by way of ${proxy}`;
-    this.#noteFrom(address, serverName, reason, said);
+    this.#noteFrom(address, serverName, reason, said, claim);
   }
 
-  #noteFrom(peerAddress: string, serverName: string, reason: string, detail: string): void {
-    const tenantClaim = serverName === '' ? '' : (this.#options.tenants.claimed(serverName)?.id ?? '');
+  #noteFrom(peerAddress: string, serverName: string, reason: string, detail: string, claim?: string): void {
+    const named = serverName === '' ? undefined : this.#options.tenants.claimed(serverName)?.id;
+    const tenantClaim = named ?? claim ?? '';
     this.refusals.add({ reason, serverName, tenantClaim, peerAddress, detail });
   }
 }

@@ -2,11 +2,13 @@
  * The tenants of this worker's current generation. A change of generations costs what it changes; what a tenant's first
  * connection compiled is kept for as long as its configuration stays the same and it is in use.
  */
+import type { X509Certificate } from 'node:crypto';
 import { Directory } from '../authn/directory.ts';
 import type { Generation, LimitsConfig, TenantConfig } from '../config/generation.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import { HealthProbes } from './health-probes.ts';
-import { type TenantResources, TenantRuntime } from './tenant-runtime.ts';
+import { type Found, SharedTenants } from './shared-tenants.ts';
+import { type TenantResources, TenantRuntime, trustedCas } from './tenant-runtime.ts';
 
 /** A tenant without a connection for so long is compiled anew when it comes back. */
 const IDLE_SWEEP_MS = 300_000;
@@ -18,6 +20,8 @@ export class Tenants {
   /** Authenticators look into it for as long as they live, also when their own tenant does not change. */
   readonly #directory = new Directory([]);
   readonly #byServerName = new Map<string, TenantConfig>();
+  /** Whose clients are known by their certificates. */
+  readonly #shared = new SharedTenants();
   readonly #byId = new Map<TenantId, TenantConfig>();
   readonly #runtimes = new Map<TenantId, TenantRuntime>();
   #idleSince = new Map<TenantId, number>();
@@ -75,6 +79,16 @@ export class Tenants {
     return this.#byServerName.get(serverName.toLowerCase());
   }
 
+  /** The tenant whose client a certificate says to be. */
+  found(certificate: X509Certificate): Found {
+    return this.#shared.find(certificate);
+  }
+
+  /** The CAs of a tenant's clients, without compiling a tenant for who is nobody's client yet. */
+  clientCas(tenant: TenantConfig): readonly X509Certificate[] {
+    return this.#runtimes.get(tenant.id)?.clientCas ?? trustedCas(tenant.clientCaPem);
+  }
+
   /** The tenant as compiled now, or undefined when it is no longer configured. */
   runtime(id: TenantId): TenantRuntime | undefined {
     const known = this.#runtimes.get(id);
@@ -105,12 +119,14 @@ export class Tenants {
     if (tenant === undefined) return;
     this.#byId.delete(id);
     for (const name of tenant.serverNames) this.#byServerName.delete(name);
+    this.#shared.leave(tenant);
     this.#directory.leave(tenant);
   }
 
   #putIn(tenant: TenantConfig): void {
     this.#byId.set(tenant.id, tenant);
     for (const name of tenant.serverNames) this.#byServerName.set(name, tenant);
+    this.#shared.enter(tenant);
     this.#directory.enter(tenant);
   }
 
@@ -152,6 +168,8 @@ function changesTrust(before: TenantConfig, after: TenantConfig): boolean {
   return (
     before.clientCaPem !== after.clientCaPem ||
     before.trustDomain !== after.trustDomain ||
+    before.sharesCertificate !== after.sharesCertificate ||
+    JSON.stringify(before.identifiedBy) !== JSON.stringify(after.identifiedBy) ||
     before.serverNames.join() !== after.serverNames.join()
   );
 }

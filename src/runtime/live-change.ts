@@ -111,14 +111,15 @@ export function enforceable(current: Generation, loaded: Generation): Enforceabl
 }
 
 /**
- * What has to be bound for a generation; undefined: nothing, it is. Load balancers before the door are met by another kind of server, which
- * shares the port with the one that there was until that is closed.
+ * What has to be bound for a generation; undefined: nothing, it is. Load balancers before the door, or tenants that share it, ask for another
+ * kind of server, which shares the port with the one that there was until that is closed.
  */
 function newDoor({ listen }: WorkerPool, before: Generation, after: Generation): ListenerConfig | undefined {
   if (listen === undefined || before.listener === undefined || after.listener === undefined) return after.listener;
   if (!isSameAddress(listen, before.listener, after.listener)) return after.listener;
-  const isSameKind = (before.listener.proxyProtocol === undefined) === (after.listener.proxyProtocol === undefined);
-  return isSameKind ? undefined : { ...after.listener, port: listen.port };
+  const kindOf = ({ proxyProtocol, shared }: ListenerConfig): string =>
+    `${proxyProtocol !== undefined} ${shared !== undefined}`;
+  return kindOf(before.listener) === kindOf(after.listener) ? undefined : { ...after.listener, port: listen.port };
 }
 
 function addressText({ address, port }: { readonly address: string; readonly port: number }): string {

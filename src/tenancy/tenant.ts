@@ -6,9 +6,9 @@ import type { TenantId } from '../kernel/ids.ts';
 
 export type { TenantEvidence as Tenant } from './tenant-evidence.ts';
 
-/** A tenant as named by the server name of a TLS connection: unverified. */
+/** A tenant as named by the server name of a TLS connection, or else by its client's certificate: unverified. */
 export interface TenantClaim {
   readonly id: TenantId;
   readonly slot: number;
-  readonly by: 'sni';
+  readonly by: 'sni' | 'certificate';
 }

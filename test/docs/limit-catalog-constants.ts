@@ -3,6 +3,21 @@ import type { ConstantRow } from './limit-catalog.ts';
 
 export const CONSTANT_ROWS: readonly ConstantRow[] = [
   {
+    file: 'src/identity/spiffe-pattern.ts',
+    name: 'MAX_PATTERN_SEGMENTS',
+    attack: 'An id of a thousand segments, of which each could be where a tenant’s path ends',
+    test: ['unit/identity/spiffe-pattern.test.ts', '%s is a pattern: %s'],
+  },
+  {
+    file: 'src/config/neighbours.ts',
+    name: 'MAX_CAS_OF_ONE_NAME',
+    attack: 'CAs of one name: each certificate that names it would cost as many signatures',
+    test: [
+      'unit/config/shared-listener.test.ts',
+      'CAs by which tenants are known may be as many of one name as there may, and not one more',
+    ],
+  },
+  {
     file: 'src/proxy/proxy-header.ts',
     name: 'MAX_PROXY_HEADER_BYTES',
     attack: 'A load balancer that is not one, and sends a header without end',

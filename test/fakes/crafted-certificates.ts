@@ -50,14 +50,15 @@ export interface OpensslSigner {
   /** Of the leaf's signature. Default sha256. */
   readonly digest?: string;
   readonly options?: readonly string[];
-  /** A further extension of the leaf, as OpenSSL's configuration writes it. */
-  readonly extension?: string;
+  /** Of the leaf and of the CA, as OpenSSL's configuration writes them. */
+  readonly extensions?: readonly string[];
+  readonly caExtensions?: readonly string[];
 }
 
 /** A client and its CA, made by OpenSSL with what our own encoder does not write. */
 export function signedByOpenssl(
   spiffeId: string,
-  { key = 'ec', curve = 'P-256', digest = 'sha256', options = [], extension = '' }: OpensslSigner,
+  { key = 'ec', curve = 'P-256', digest = 'sha256', options = [], extensions = [], caExtensions = [] }: OpensslSigner,
 ): IssuedCertificate & { readonly caPem: string } {
   const folder = temporaryDirectory();
   const file = (name: string): string => join(folder, name);
@@ -79,9 +80,13 @@ export function signedByOpenssl(
     '/CN=ca',
     '-days',
     '1',
+    ...caExtensions.flatMap((extension) => ['-addext', extension]),
   );
   openssl('req', '-new', ...ec('P-256'), ...into('request'), '-subj', '/CN=leaf');
-  writeFileSync(file('extensions'), `extendedKeyUsage=clientAuth\nsubjectAltName=URI:${spiffeId}\n${extension}\n`);
+  writeFileSync(
+    file('extensions'),
+    `extendedKeyUsage=clientAuth\nsubjectAltName=URI:${spiffeId}\n${extensions.join('\n')}\n`,
+  );
   const signer = ['-CA', file('ca.pem'), '-CAkey', file('ca.key'), '-set_serial', '7', '-days', '1', `-${digest}`];
   const wanted = ['-extfile', file('extensions'), '-out', file('leaf.pem')];
   openssl('x509', '-req', '-in', file('request.pem'), ...signer, ...options, ...wanted);

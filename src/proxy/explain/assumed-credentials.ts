@@ -29,8 +29,7 @@ export function assumeCertificate(
   name: string | undefined,
   now: EpochMicros,
 ): Assumed<X509Certificate> {
-  const id =
-    name ?? `spiffe://${tenant.trustDomain ?? 'assumed.invalid'}/named-by-no-binding/${randomBytes(8).toString('hex')}`;
+  const id = name ?? anyId(tenant);
   const life = () => ({
     serial: randomSerial(),
     notBefore: new Date(now / 1000 - HOUR_MS),
@@ -53,6 +52,14 @@ export function assumeCertificate(
   // A valid one is on no list; of the CA that was made here, there is none.
   const { clientRevocation: _, ...trusting } = tenant;
   return { tenant: { ...trusting, clientCaPem: ca }, value: new X509Certificate(leaf), note };
+}
+
+/** An id that the tenant's clients may have; of its own making, if the tenant has any such. */
+function anyId({ trustDomain, identifiedBy }: TenantConfig): string {
+  const unnamed = `named-by-no-binding/${randomBytes(8).toString('hex')}`;
+  const [pattern] = identifiedBy?.kind === 'spiffe' ? identifiedBy.ids : [];
+  if (pattern !== undefined) return pattern.endsWith('/*') ? `${pattern.slice(0, -1)}${unnamed}` : pattern;
+  return `spiffe://${trustDomain ?? 'assumed.invalid'}/${unnamed}`;
 }
 
 /** A token as an issuer of the tenant would make it. `certificateSha256` is that of the certificate's DER, in hex. */

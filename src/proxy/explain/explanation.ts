@@ -22,6 +22,7 @@ import type { Denial } from '../../kernel/denial.ts';
 import { err, ok, type Result } from '../../kernel/result.ts';
 import { attachSharedState, createSharedState } from '../../quota/shared-state.ts';
 import { describe } from '../describe-denial.ts';
+import { trustOf } from '../peer-judge.ts';
 import { admit, permitMessage } from '../pipeline.ts';
 import { gatesOf, type TenantResources, trustedCas } from '../tenant-runtime.ts';
 import { Trail } from '../trail.ts';
@@ -144,7 +145,7 @@ function present(configured: TenantConfig, question: Question): Result<Presented
     headers.push('x-api-key', apiKey.kind === 'presented' ? apiKey.text : take(assumeKey(tenant, apiKey)));
   }
   const claim = { id: tenant.id, slot: tenant.slot, by: 'sni' } as const;
-  const trust = { trustDomain: tenant.trustDomain, clientCas: trustedCas(tenant.clientCaPem) };
+  const trust = { ...trustOf(tenant), clientCas: trustedCas(tenant.clientCaPem) };
   const { address = NOBODY.address } = question;
   if (
     question.address === undefined &&

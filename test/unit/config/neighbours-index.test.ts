@@ -19,6 +19,20 @@ const facts: fc.Arbitrary<TenantFacts> = fc.record({
   trustDomain: fc.constantFrom(undefined, 'a.test', 'b.test'),
   clientCas: several,
   clientBundle: fc.constantFrom(undefined, 'a.test'),
+  sharesCertificate: fc.boolean(),
+  identifiedBy: fc.option(
+    fc.oneof(
+      fc.record({
+        kind: fc.constant('spiffe' as const),
+        ids: fc.array(fc.constantFrom('spiffe://a.test/*', 'spiffe://a.test/x/*', 'spiffe://a.test/x/y'), {
+          maxLength: 2,
+        }),
+      }),
+      fc.record({ kind: fc.constant('client-ca' as const), names: several }),
+    ),
+    { nil: undefined },
+  ),
+  clientCaIssuers: several,
 });
 
 function built(file: number, known: TenantFacts | undefined): BuiltTenant {

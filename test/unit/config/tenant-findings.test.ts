@@ -107,7 +107,7 @@ const SYNTAX: readonly Case[] = [
   ],
   ['an empty file', (dir) => write(join(dir, 'tenants/acme.yaml'), ''), '0:0', /is empty/, /write the settings/],
   ['only a comment', (dir) => write(join(dir, 'tenants/acme.yaml'), '# x\n'), '0:0', /is empty/, /write the settings/],
-  ['nothing at all', (dir) => write(join(dir, 'tenants/acme.yaml'), '~\n'), '1:1', /no value/, /tenant, serverNames/],
+  ['nothing at all', (dir) => write(join(dir, 'tenants/acme.yaml'), '~\n'), '1:1', /no value/, /tenant, clientCa/],
   [
     'bytes that are not UTF-8',
     (dir) => writeFileSync(join(dir, 'tenants/acme.yaml'), Buffer.from([0x61, 0xff])),
@@ -225,7 +225,7 @@ const SCHEMA: readonly Case[] = [
     /not a DNS name/,
     /DNS name/,
   ],
-  ['no server name', acme('[acme.test, alt.acme.test]', '[]'), '2:14 serverNames', /is empty/, /at least one/],
+  ['no server name', acme('[acme.test, alt.acme.test]', '[]'), '2:14 serverNames', /nothing says/, /add serverNames/],
   [
     'a list that is none',
     acme('[acme.test, alt.acme.test]', 'acme.test'),

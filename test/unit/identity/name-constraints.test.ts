@@ -4,7 +4,7 @@ import { unconstrainedName } from '../../../src/identity/name-constraints.ts';
 
 const NONE = { dns: [], uris: [] };
 const held = (constraints: Partial<NameConstraintFacts>): { readonly nameConstraints: NameConstraintFacts } => ({
-  nameConstraints: { permitted: NONE, excluded: NONE, ...constraints },
+  nameConstraints: { permitted: NONE, excluded: NONE, others: false, ...constraints },
 });
 const dns = (name: string, constraints: Partial<NameConstraintFacts>): string | undefined =>
   unconstrainedName({ dnsNames: [name], uris: [] }, held(constraints));

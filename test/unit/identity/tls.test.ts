@@ -42,6 +42,7 @@ async function listen(
   const server = createServer(
     listenerTlsOptions({
       minVersion,
+      shared: undefined,
       handshakeTimeoutMs,
       contextOf(serverName) {
         const tenant = tenants.find((candidate) => candidate.serverNames.includes(serverName));

@@ -316,6 +316,20 @@ describe('of a call whose credentials do not do', () => {
     }
   });
 
+  test('whose certificate has no SPIFFE id of the tenant’s, it says so, and what is assumed has one', async () => {
+    const tenant = (...ids: readonly string[]): TenantConfig => ({
+      ...acme.config,
+      identifiedBy: { kind: 'spiffe', ids },
+    });
+    for (const ids of ['spiffe://acme.example/a/*', 'spiffe://acme.example/client']) {
+      expect(await explained(subject('alice'), tenant(ids))).toMatchObject({ verdict: 'allowed' });
+    }
+    const presentedOne = as({ certificate: { kind: 'presented', pem: acme.pki.client.certPem } });
+    expect((await explained(presentedOne, tenant('spiffe://acme.example/a/*'))).refusal?.why).toContain(
+      "spiffe://acme.example/client is none of the tenant's ids",
+    );
+  });
+
   test('whose certificate comes with its intermediate, it is found to be the tenant’s', async () => {
     const root = createCa({ commonName: 'root', days: 1, pathLength: 1 });
     const between = createCa({ commonName: 'between', days: 1 }, root);
