@@ -39,14 +39,15 @@ export class ListenerContexts {
 
   /** For `tls.createServer`. */
   serverOptions(): TlsOptions {
-    const { handshakeTimeoutMs, mayBegin, onUnusable } = this.#options;
+    const options = this.#options;
     return listenerTlsOptions({
       minVersion: this.#minTlsVersion,
       shared: this.#shared,
-      handshakeTimeoutMs: handshakeTimeoutMs(),
+      handshakeTimeoutMs: options.handshakeTimeoutMs(),
       contextOf: (serverName) => this.#contextOf(serverName),
-      mayBegin,
-      onUnusable: (serverName, error) => onUnusable(serverName, error instanceof Error ? error.message : String(error)),
+      mayBegin: (serverName, socket) => options.mayBegin(serverName, socket),
+      onUnusable: (serverName, error) =>
+        options.onUnusable(serverName, error instanceof Error ? error.message : String(error)),
     });
   }
 
