@@ -9,11 +9,15 @@ import type { SidecarOptions } from '../kubernetes/sidecar.ts';
 import type { CliIo } from './io.ts';
 import { packageVersion } from './version.ts';
 
-interface InjectOptions extends Omit<SidecarOptions, 'secrets'> {
+interface InjectOptions extends Omit<SidecarOptions, 'secrets' | 'spiffeCsi'> {
   readonly filename: string;
+  /** True: with the socket's usual name. */
+  readonly spiffeCsi?: string | true;
   readonly secret?: readonly string[];
 }
 
+/** As SPIRE's Helm charts name it. */
+const DEFAULT_SOCKET = 'spire-agent.sock';
 const DEFAULT_SECRET = 'bulkhead-secrets';
 
 /** Adds `inject` to the program. */
@@ -29,6 +33,11 @@ export function registerInject(program: Command, io: CliIo): void {
       '--secret <name>',
       `Secret, mounted at /etc/bulkhead/secrets/NAME; may be repeated (default: "${DEFAULT_SECRET}")`,
       (name: string, before: readonly string[] | undefined) => [...(before ?? []), resourceName(name)],
+    )
+    .option(
+      '--spiffe-csi [socket]',
+      `mount the SPIFFE Workload API by the CSI driver csi.spiffe.io; name of its socket there (default: "${DEFAULT_SOCKET}")`,
+      fileName,
     )
     .option('--port <port>', "port that tenants connect to, as in the main file's listen.address", portNumber, 8443)
     .option('--admin-port <port>', "admin port, as in the main file's admin.address", portNumber, 9901)
@@ -54,7 +63,7 @@ Examples:
 }
 
 async function injectFile(options: InjectOptions, io: CliIo): Promise<void> {
-  const { filename, secret, ...rest } = options;
+  const { filename, secret, spiffeCsi, ...rest } = options;
   let source: string;
   try {
     source = filename === '-' ? await readText(process.stdin) : await readFile(filename, 'utf8');
@@ -63,7 +72,11 @@ async function injectFile(options: InjectOptions, io: CliIo): Promise<void> {
     io.exit(1);
     return;
   }
-  const injected = inject(source, { ...rest, secrets: secret ?? [DEFAULT_SECRET] });
+  const injected = inject(source, {
+    ...rest,
+    secrets: secret ?? [DEFAULT_SECRET],
+    ...(spiffeCsi === undefined ? {} : { spiffeCsi: spiffeCsi === true ? DEFAULT_SOCKET : spiffeCsi }),
+  });
   if (!injected.ok) {
     for (const problem of injected.error) io.err(`error: ${problem}\n`);
     io.err('Nothing was printed: either every pod gets the sidecar or none.\n');
@@ -87,6 +100,11 @@ const OUTCOMES = {
 function resourceName(text: string): string {
   if (/^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(text)) return text;
   throw new InvalidArgumentError('Not a name of a Kubernetes object.');
+}
+
+function fileName(text: string): string {
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(text)) return text;
+  throw new InvalidArgumentError('Not the name of a file.');
 }
 
 function imageName(text: string): string {

@@ -207,7 +207,7 @@ export class ConfigurationLoader {
   /** Everything that is wrong, in the order of the files. */
   #findings(main: BuiltMain, listed: readonly Finding[]): readonly Finding[] {
     const findings = [...main.findings, ...this.#validity(main.document, main.validities), ...listed];
-    findings.push(...this.#endpointMissing(main));
+    findings.push(...this.#judgeEndpoint(main));
     if (!this.#complete) return findings;
     for (const { document, findings: own, validities } of this.#tenants.built) {
       findings.push(...own, ...this.#validity(document, validities));
@@ -230,8 +230,17 @@ export class ConfigurationLoader {
     });
   }
 
-  #endpointMissing({ document, draft }: BuiltMain): readonly Finding[] {
-    if (draft === undefined || draft.workloadApi !== undefined || this.#cache.workloadNames.size === 0) return [];
+  #judgeEndpoint({ document, draft }: BuiltMain): readonly Finding[] {
+    if (draft === undefined || !this.#complete) return [];
+    const isNeeded = this.#cache.workloadNames.size > 0;
+    if (isNeeded === (draft.workloadApi !== undefined)) return [];
+    if (!isNeeded) {
+      // The variable may be there for other programs.
+      if (!document.has('spiffe')) return [];
+      const unused = 'nothing takes a certificate or authorities from it';
+      const remedy = 'name some by spiffeId, spiffeHint or spiffeBundle, or remove it';
+      return [document.finding({ path: ['spiffe'], at: 'key' }, unused, remedy, 'warning')];
+    }
     const message = 'is not known, and certificates or authorities are to come from the SPIFFE Workload API';
     const fix = `add spiffe: { workloadApi: unix:/path }, or set ${ENDPOINT_VARIABLE}`;
     return [document.finding({ path: ['spiffe', 'workloadApi'] }, message, fix)];

@@ -29,7 +29,7 @@ export interface WorkloadApiEvents {
   state(kind: StreamKind, state: StreamState): void;
   /** A message was refused as a whole. */
   refused(kind: StreamKind): void;
-  /** Authorities that came and cannot be used: nobody of their trust domain gets in. */
+  /** Authorities of a message that cannot be used, if any: nobody of their trust domain gets in. */
   unusable(bundles: readonly UnusableBundle[]): void;
 }
 
@@ -108,7 +108,7 @@ export class WorkloadApi {
     return this.#stream<BundlesMessage>('bundles', 'FetchX509Bundles', (message) => {
       if (Object.keys(message.bundles).length === 0) return 'it names no trust domain';
       const { changed, unusable } = this.identities.takeBundles(message);
-      if (unusable.length > 0) this.#events.unusable(unusable);
+      this.#events.unusable(unusable);
       this.#tell(changed);
       return undefined;
     });

@@ -20,6 +20,8 @@ export interface SidecarOptions {
   readonly cpu: string;
   /** Memory request and limit. */
   readonly memory: string;
+  /** Name of the SPIFFE Workload API's socket in the volume of the SPIFFE CSI driver; absent: it is not mounted. */
+  readonly spiffeCsi?: string;
   /** Limit of the volume that holds the audit log: above `audit.maxSize`, or the kubelet evicts the pod. */
   readonly auditSize: string;
 }
@@ -29,6 +31,9 @@ export const SIDECAR_NAME = 'bulkhead';
 
 /** The user and group of the image; nobody else's on the node. */
 const SIDECAR_ID = 65_532;
+
+/** Where the SPIFFE CSI driver's volume is mounted. */
+const SPIFFE = '/run/spiffe';
 
 const NODE = '/usr/local/bin/node';
 const HOME = '/opt/bulkhead';
@@ -41,6 +46,9 @@ export function sidecarContainer(options: SidecarOptions): object {
     imagePullPolicy: 'IfNotPresent',
     restartPolicy: 'Always',
     args: ['run', '--config', '/etc/bulkhead/main/bulkhead.yaml'],
+    ...(options.spiffeCsi === undefined
+      ? {}
+      : { env: [{ name: 'SPIFFE_ENDPOINT_SOCKET', value: `unix://${SPIFFE}/${options.spiffeCsi}` }] }),
     ports: [{ name: 'bulkhead', containerPort: options.port, protocol: 'TCP' }],
     startupProbe: { exec: probe('readiness', options), periodSeconds: 1, timeoutSeconds: 5, failureThreshold: 60 },
     readinessProbe: { exec: probe('readiness', options), periodSeconds: 5, timeoutSeconds: 5, failureThreshold: 2 },
@@ -68,6 +76,7 @@ export function sidecarContainer(options: SidecarOptions): object {
         mountPath: `/etc/bulkhead/secrets/${name}`,
         readOnly: true,
       })),
+      ...(options.spiffeCsi === undefined ? [] : [{ name: 'bulkhead-spiffe', mountPath: SPIFFE, readOnly: true }]),
       { name: 'bulkhead-audit', mountPath: '/var/lib/bulkhead/audit' },
     ],
   };
@@ -82,6 +91,9 @@ export function sidecarVolumes(options: SidecarOptions): readonly NamedVolume[] 
       name: secretVolume(index),
       secret: { secretName, defaultMode: READABLE },
     })),
+    ...(options.spiffeCsi === undefined
+      ? []
+      : [{ name: 'bulkhead-spiffe', csi: { driver: 'csi.spiffe.io', readOnly: true } }]),
     { name: 'bulkhead-audit', emptyDir: { sizeLimit: options.auditSize } },
   ];
 }

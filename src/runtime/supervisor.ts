@@ -252,10 +252,11 @@ export class Supervisor {
     if (waiting.length > 0) log.warn({ settings: waiting }, 'these settings take effect at the next start');
   }
 
-  /** Takes over the warnings of the generation that has just been loaded, and says them once. */
+  /** Takes over the warnings of the generation that has just been loaded, and says them once: certificates rotate by the minute. */
   #warn(): void {
+    const before = JSON.stringify(this.#warnings);
     this.#warnings = this.#loader.warnings;
-    logWarnings(this.#warnings, this.#options.log);
+    if (JSON.stringify(this.#warnings) !== before) logWarnings(this.#warnings, this.#options.log);
   }
 
   #refuse(why: string, findings: readonly Finding[]): void {

@@ -35,6 +35,8 @@ export class Workload implements WorkloadMaterial {
   #former: WorkloadApi | undefined;
   #names: ReadonlySet<string> = new Set();
   readonly #waiting = new Set<() => void>();
+  /** What the log has of authorities that cannot be used. */
+  #unusableTold = '';
 
   constructor(log: Pick<Logger, 'info' | 'warn' | 'error'>, options: WorkloadApiOptions = {}) {
     this.#log = log;
@@ -190,9 +192,13 @@ export class Workload implements WorkloadMaterial {
     }
   }
 
+  /** The same again, with every message, is no news. */
   #unusable({ display }: WorkloadApiConfig, bundles: readonly UnusableBundle[]): void {
+    for (const _ of bundles) this.#events?.refused('bundles');
+    const text = JSON.stringify(bundles.slice(0, MAX_LOGGED_BUNDLES));
+    if (text === this.#unusableTold) return;
+    this.#unusableTold = text;
     for (const { trustDomain, why } of bundles.slice(0, MAX_LOGGED_BUNDLES)) {
-      this.#events?.refused('bundles');
       const message = 'authorities from the SPIFFE Workload API cannot be used; nobody of their trust domain gets in';
       this.#log.error({ workloadApi: display, trustDomain, why }, message);
     }

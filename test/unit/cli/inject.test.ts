@@ -65,6 +65,15 @@ describe('bulkhead inject', () => {
   });
 
   it.each([
+    [['--spiffe-csi'], 'unix:///run/spiffe/spire-agent.sock'],
+    [['--spiffe-csi', 'agent.sock'], 'unix:///run/spiffe/agent.sock'],
+  ])('with %j says where the SPIFFE Workload API is', async (options, value) => {
+    const { out } = await run(POD, ...options);
+    expect(parseDocument(out).toJS().spec.initContainers[0].env).toEqual([{ name: 'SPIFFE_ENDPOINT_SOCKET', value }]);
+  });
+
+  it.each([
+    ['--spiffe-csi', '../agent.sock'],
     ['--image', '$(reboot)'],
     ['--config-map', 'Not_A_Name'],
     ['--secret', '../etc'],

@@ -201,6 +201,16 @@ describe('a tenant whose certificate and authorities come from the Workload API'
   });
 });
 
+test('a socket that nothing takes anything from is a warning, and a variable is none', async () => {
+  expect(await findingsOf(directory)).toMatchObject({
+    refused: false,
+    lines: [{ message: expect.stringContaining('nothing takes'), severity: 'warning' }],
+  });
+  write(mainFile, SMALL_MAIN);
+  const environment = { SPIFFE_ENDPOINT_SOCKET: 'unix:/tmp/agent.sock' };
+  expect((await findingsOf(directory, { environment })).lines).toEqual([]);
+});
+
 test.each([
   ['certificate: {}', /names no certificate/],
   ['certificate: { secret: x, spiffeId: default }', /several/],
@@ -255,6 +265,8 @@ describe('an upstream', () => {
 });
 
 describe('a mounted secret', () => {
+  beforeEach(() => write(mainFile, SMALL_MAIN));
+
   /** As the kubelet lays a secret out: links through `..data`, which is swapped in one step. */
   function mount(version: string, files: Readonly<Record<string, string>>): void {
     const folder = join(directory, 'secret');

@@ -35,6 +35,23 @@ describe('the injected sidecar', () => {
     ]);
   });
 
+  it('has the SPIFFE Workload API by the CSI driver, and knows where, when it is told to', () => {
+    const options = { ...OPTIONS, spiffeCsi: 'spire-agent.sock' };
+    const { env, volumeMounts } = sidecarContainer(options) as {
+      env: readonly object[];
+      volumeMounts: readonly { name: string }[];
+    };
+    expect(env).toEqual([{ name: 'SPIFFE_ENDPOINT_SOCKET', value: 'unix:///run/spiffe/spire-agent.sock' }]);
+    expect(volumeMounts).toContainEqual({ name: 'bulkhead-spiffe', mountPath: '/run/spiffe', readOnly: true });
+    expect(volumeMounts.map(({ name }) => name)).toEqual(sidecarVolumes(options).map(({ name }) => name));
+    // Of a kind that the restricted Pod Security Standard allows.
+    expect(sidecarVolumes(options)).toContainEqual({
+      name: 'bulkhead-spiffe',
+      csi: { driver: 'csi.spiffe.io', readOnly: true },
+    });
+    expect(sidecarContainer(OPTIONS)).not.toHaveProperty('env');
+  });
+
   it('has the volumes readable by a user who owns none of them', () => {
     const modes = sidecarVolumes({ ...OPTIONS }).map(
       ({ configMap, secret }) => (configMap ?? secret) as { defaultMode?: number } | undefined,
