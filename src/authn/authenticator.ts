@@ -19,6 +19,7 @@ import { ClientCertificates } from './client-certificates.ts';
 import { bearerToken, type Presented } from './credentials.ts';
 import { DenyList } from './deny-list.ts';
 import type { CredentialDirectory } from './directory.ts';
+import { FirstUse } from './first-use.ts';
 import { type KeptClaims, NO_CLAIMS } from './kept-claims.ts';
 import { AUTHN_LIMITS, type AuthnLimits } from './limits.ts';
 import { Revocations } from './revocations.ts';
@@ -141,6 +142,8 @@ export class Authenticator {
   readonly #clients: ClientCertificates | undefined;
   readonly #revocations: Revocations;
   #evidence: Tenant | undefined;
+  /** Made for the first token that is watched. */
+  #firstUse: FirstUse | undefined;
 
   constructor(tenant: TenantConfig, directory: CredentialDirectory, deps: AuthenticatorDeps = {}) {
     this.#tenant = tenant;
@@ -211,17 +214,27 @@ export class Authenticator {
     now: EpochMicros,
   ): Authenticated | Promise<Authenticated> {
     const known = this.#tokens.get(authorization);
-    if (known?.verified.standing.stands(now) === true) {
-      return this.#caller(peer, known.callers, { token: known.verified, key }, now);
-    }
+    if (known?.verified.standing.stands(now) === true) return this.#holder(peer, known, key, now);
     return this.#verifyToken(authorization, now).then((verified) => {
-      if (verified.ok) {
-        return this.#caller(peer, verified.value.callers, { token: verified.value.verified, key }, now);
-      }
+      if (verified.ok) return this.#holder(peer, verified.value, key, now);
       // Who has to be asked could not be: what was heard last may be good for as long as that is so.
       const mayStand = verified.error.kind === 'policy_unavailable' && known?.verified.standing.stands(now) === true;
-      return mayStand ? this.#caller(peer, known.callers, { token: known.verified, key }, now) : verified;
+      return mayStand ? this.#holder(peer, known, key, now) : verified;
     });
+  }
+
+  /** The caller that a good token makes of a peer, if it is this peer's to use. */
+  #holder(
+    peer: Peer,
+    { verified, callers }: RememberedToken,
+    key: KnownKey | undefined,
+    now: EpochMicros,
+  ): Authenticated {
+    const caller = this.#caller(peer, callers, { token: verified, key }, now);
+    // Last: a call that is refused for anything else does not use it.
+    if (verified.watched === undefined || !caller.ok) return caller;
+    this.#firstUse ??= new FirstUse(this.#tenant);
+    return this.#firstUse.refusal(verified.watched, verified.identity, peer, now) ?? caller;
   }
 
   #withoutToken(peer: Peer, key: KnownKey | undefined, now: EpochMicros): Authenticated {

@@ -20,6 +20,8 @@ export interface TokenIdentity {
   /** SHA-256 of the only client certificate that may present it; undefined when it is a bearer token. */
   readonly boundTo: Buffer | undefined;
   readonly strength: TokenStrength;
+  /** `jti`, where it is a text of no more than 256 characters. */
+  readonly id: string | undefined;
   /** What a deny list may name it by: `sid` and `jti`, where they are texts of no more than 256 characters. */
   readonly sessions: readonly string[];
 }
@@ -50,6 +52,7 @@ export function checkClaims(
     const absent = ACCESS_TOKEN_CLAIMS.find((claim) => claims[claim] === undefined);
     if (absent !== undefined) return invalid(`no ${absent}`);
   }
+  if (issuer.replay !== undefined && !isName(claims['jti'])) return invalid('jti is not a name');
   const skewMicros = issuer.clockSkewMs * 1000;
   for (const claim of ['nbf', 'iat']) {
     const time = claims[claim];
@@ -70,6 +73,7 @@ export function checkClaims(
     expiresAt: expiresAt as EpochMicros,
     boundTo: bound.value,
     strength: tokenStrength(claims, skewMicros, now),
+    id: isName(claims['jti']) ? claims['jti'] : undefined,
     sessions: [claims['sid'], claims['jti']].filter(isName),
   });
 }

@@ -8,6 +8,7 @@ import type { EpochMicros } from '../kernel/ids.ts';
 import { ok, type Result } from '../kernel/result.ts';
 import { parseClaims, parseCompactJws, type UnverifiedJws } from './compact-jws.ts';
 import type { CredentialDirectory } from './directory.ts';
+import type { WatchedToken } from './first-use.ts';
 import { Introspector } from './introspector.ts';
 import { IssuerMetadata } from './issuer-metadata.ts';
 import { type JwksAccess, JwksSource, type KeySet } from './jwks-source.ts';
@@ -26,6 +27,8 @@ export interface VerifiedToken {
   /** What its issuer said of it, if it was asked. */
   readonly said: JsonObject | undefined;
   readonly standing: TokenStanding;
+  /** Undefined: anybody may use it who may present it. */
+  readonly watched: WatchedToken | undefined;
 }
 
 interface Trusted {
@@ -165,8 +168,18 @@ export class TokenVerifier {
   ): Result<VerifiedToken, Denial> {
     const identity = checkClaims(claims, issuer, this.#tenant.id, now);
     if (!identity.ok) return identity;
-    return ok({ identity: identity.value, claims: this.#claims.select(claims), said, standing });
+    return ok({
+      identity: identity.value,
+      claims: this.#claims.select(claims),
+      said,
+      standing,
+      watched: watchedBy(issuer),
+    });
   }
+}
+
+function watchedBy({ replay }: IssuerConfig): WatchedToken | undefined {
+  return replay === undefined ? undefined : { rule: replay, own: new WeakSet() };
 }
 
 /** Of a token that nobody remembers: the next call with it is judged anew. */
@@ -196,6 +209,7 @@ function joined(signed: VerifiedToken, asked: VerifiedToken): Result<VerifiedTok
   return ok({
     identity: {
       ...asked.identity,
+      id: signed.identity.id ?? asked.identity.id,
       boundTo,
       expiresAt,
       expiresAtSeconds,
@@ -203,6 +217,7 @@ function joined(signed: VerifiedToken, asked: VerifiedToken): Result<VerifiedTok
     },
     claims: asked.claims,
     said: asked.said,
+    watched: asked.watched,
     standing: { stands: (now) => signed.standing.stands(now) && asked.standing.stands(now) },
   });
 }

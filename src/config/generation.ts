@@ -193,6 +193,8 @@ export interface TenantConfig {
   readonly trustDomain: string | undefined;
   /** Which credentials suffice, at least one of which must be presented. The certificate is always verified. */
   readonly accept: readonly CredentialKind[];
+  /** In which all workers note who used which token first; absent: nobody has to, or there is one worker. */
+  readonly replayMemory?: SharedArrayBuffer;
   /** Ranges of IP addresses that its clients may call from; absent: any. */
   readonly addresses?: readonly string[];
   /** Ranges that they may not call from, whatever the other list says; absent: none. */
@@ -275,6 +277,8 @@ export interface IssuerConfig {
   readonly tenantClaim: string | undefined;
   /** Tokens must be bound to the client's certificate (RFC 8705); one that says it is bound must match in any case. */
   readonly requireBound: boolean;
+  /** What a token's first use binds it to; absent: nothing. */
+  readonly replay?: 'certificate' | 'connection' | 'call';
   /** `at+jwt`: tokens must be access tokens by RFC 9068, and say so; absent: any JWT that does not say that it is something else. */
   readonly profile?: 'jwt' | 'at+jwt';
 }

@@ -23,6 +23,7 @@ export function buildIssuer(scope: FileScope, issuer: IssuerSource, path: ValueP
     tenantClaim: issuer.tenantClaim,
     requireBound: issuer.requireBound,
     profile: issuer.profile,
+    ...(issuer.replay === undefined ? {} : { replay: issuer.replay }),
     ...(introspection === undefined ? {} : { introspection }),
   };
 }

@@ -108,6 +108,10 @@ export const issuerSchema = z.strictObject({
     description:
       '`at+jwt`: only access tokens by RFC 9068 (`typ: at+jwt`, with `client_id`, `iat` and `jti`), so that no ID token passes for one.',
   }),
+  replay: z.enum(['certificate', 'connection', 'call']).optional().meta({
+    description:
+      'A token (by its `jti`, which it must have) is good for the first client certificate, connection or call that presents it, over all workers, and refused elsewhere. Default: not watched.',
+  }),
   requireBound: z.boolean().default(false).meta({
     description:
       'Refuse tokens that are not bound to the client’s certificate (RFC 8705, `cnf.x5t#S256`). A token that is bound must match in any case.',

@@ -23,6 +23,7 @@ import { FetchedLists } from './fetched-lists.ts';
 import { HealthBoard, type HealthChange } from './health-board.ts';
 import { type ChangeProblem, enforceable, prepareChange, whatDoesNotFit } from './live-change.ts';
 import { loadWithWorkload } from './load-with-workload.ts';
+import { withReplayMemory } from './replay-memory.ts';
 import { TelemetryHandle } from './telemetry-handle.ts';
 import { settleSlots } from './tenant-slots.ts';
 import { WorkerPool } from './worker-pool.ts';
@@ -76,12 +77,8 @@ export class Supervisor {
     return err(loaded.error);
   }
 
-  private constructor(
-    options: SupervisorOptions,
-    loader: ConfigurationLoader,
-    workload: Workload,
-    generation: Generation,
-  ) {
+  private constructor(options: SupervisorOptions, loader: ConfigurationLoader, workload: Workload, loaded: Generation) {
+    const generation = withReplayMemory(undefined, loaded);
     this.#options = options;
     this.#loader = loader;
     this.workload = workload;
@@ -233,7 +230,7 @@ export class Supervisor {
     const change = await prepareChange(parts, before, after);
     if (this.#isDraining()) return;
     if (!change.ok) return this.#refuse(why, [this.#finding(change.error)]);
-    const next = settleSlots(this.#shared, before, after);
+    const next = withReplayMemory(before, settleSlots(this.#shared, before, after));
     this.metrics.setTenants(tenantsOf(next));
     await change.value.make(next);
     // Not before: what the admin port calls the present generation is in use by every worker.

@@ -18,6 +18,16 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     ],
   },
   {
+    file: 'src/authn/replay-table.ts',
+    name: 'MAX_REMEMBERED_TOKENS',
+    attack: 'Tokens without end fill the memory of who used which first',
+    test: [
+      'unit/authn/replay-table.test.ts',
+      'of %i takes so many tokens and not one more, until some have ended',
+      'as large as a tenant’s is filled, and found again, whole',
+    ],
+  },
+  {
     file: 'src/proxy/proxy-header.ts',
     name: 'MAX_PROXY_HEADER_BYTES',
     attack: 'A load balancer that is not one, and sends a header without end',

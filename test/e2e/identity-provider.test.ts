@@ -31,6 +31,7 @@ const CLIENTS = [
   { client_id: 'acme-bound', claims: { tenant: 'acme' }, tls_client_certificate_bound_access_tokens: true },
   { client_id: 'globex-batch', claims: { tenant: 'globex' } },
   { client_id: 'globex-bound', claims: { tenant: 'globex' }, tls_client_certificate_bound_access_tokens: true },
+  { client_id: 'initech-batch', claims: { tenant: 'initech' } },
   { client_id: 'sidecar-acme' },
   {
     client_id: 'sidecar-globex',
@@ -82,10 +83,12 @@ beforeAll(async () => {
     ],
     ...roles,
   };
+  const initech = { issuers: [{ ...about, tenantClaim: 'tenant', replay: 'connection' }], ...roles };
   sidecar = await Sidecar.start({
     tenants: [
       { id: 'acme', upstream: upstream.address, extra: acme },
       { id: 'globex', upstream: upstream.address, extra: globex },
+      { id: 'initech', upstream: upstream.address, extra: initech },
     ],
     extra: { fetching: { allowAddresses: ['127.0.0.0/8'] }, log: { level: 'debug' } },
     prepare: (directory) => {
@@ -146,6 +149,17 @@ describe.each(['jwt', 'opaque'] as const)('a token that is %s', (format) => {
     expect(await call(await provider.token('globex-bound', format, client), 'digits', 'globex')).toBe('OK');
     expect(await call(await provider.token('globex-batch', format), 'digits', 'globex')).toBe('TOKEN_BINDING_MISMATCH');
   });
+});
+
+it('a token whose first connection binds it is good there, and over no other, whichever worker has it', async () => {
+  const token = await provider.token('initech-batch', 'jwt');
+  const first = tenantClient(sidecar, 'initech', { metadata: { authorization: `Bearer ${token}` } });
+  const infer = async (): Promise<string> => (await first.infer({ modelName: 'digits', inputs: [] })).code;
+  expect(await infer()).toBe('OK');
+  for (let round = 0; round < 8; round += 1) expect(await call(token, 'digits', 'initech')).toBe('TOKEN_INVALID');
+  expect(await infer()).toBe('OK');
+  first.close();
+  expect(await call(await provider.token('initech-batch', 'jwt'), 'digits', 'initech')).toBe('OK');
 });
 
 it('a revoked token is refused when the last answer about it has aged', async () => {

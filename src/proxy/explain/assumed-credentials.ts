@@ -5,7 +5,7 @@
  * valid is a valid one, of a copy of the tenant that trusts a key made here. What is decided of it is decided by the checks that
  * decide about every call. Copy, keys and evidence live as long as the explanation, and nobody else trusts them.
  */
-import { createHash, generateKeyPairSync, randomBytes, sign, X509Certificate } from 'node:crypto';
+import { createHash, generateKeyPairSync, randomBytes, randomUUID, sign, X509Certificate } from 'node:crypto';
 import { canonicalClaimPath, claimPathSteps } from '../../authn/claim-path.ts';
 import { isJsonObject } from '../../authn/strict-json.ts';
 import type { IssuerConfig, TenantConfig } from '../../config/generation.ts';
@@ -81,6 +81,8 @@ export function assumeToken(
     sub: token.subject,
     iat: seconds,
     exp: seconds + 3600,
+    ...(trusted?.profile === 'at+jwt' ? { client_id: 'assumed' } : {}),
+    ...(trusted?.profile === 'at+jwt' || trusted?.replay !== undefined ? { jti: randomUUID() } : {}),
     ...furtherClaims(token.claims ?? {}),
     ...claimsOfStrength(token),
     ...(trusted?.tenantClaim === undefined ? {} : { [trusted.tenantClaim]: tenant.id }),

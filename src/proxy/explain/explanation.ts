@@ -79,7 +79,9 @@ export async function explain(
 ): Promise<Result<Explanation, string>> {
   const tenant = tenants.find(({ id }) => id === question.tenant);
   if (tenant === undefined) return err(noTenant(question.tenant, tenants));
-  const presented = present(alone(tenant), question);
+  // Nobody's first use of a token: an explanation has a memory of its own.
+  const { replayMemory: _shared, ...own } = tenant;
+  const presented = present(alone(own), question);
   if (!presented.ok) return presented;
   const others = tenants.filter((other) => other !== tenant);
   const { fetch } = new DocumentFetcher(fetching?.allowAddresses);
@@ -147,6 +149,9 @@ function present(configured: TenantConfig, question: Question): Result<Presented
   const claim = { id: tenant.id, slot: tenant.slot, by: 'sni' } as const;
   const trust = { ...trustOf(tenant), clientCas: trustedCas(tenant.clientCaPem) };
   const { address = NOBODY.address } = question;
+  if (token?.kind === 'presented' && tenant.issuers.some(({ replay }) => replay !== undefined)) {
+    assumed.push('the first use of the token');
+  }
   if (
     question.address === undefined &&
     (tenant.addresses ?? tenant.apiKeys.find((key) => key.addresses)) !== undefined

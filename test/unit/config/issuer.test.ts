@@ -69,6 +69,11 @@ describe('discovery', () => {
   });
 });
 
+test.each(['certificate', 'connection', 'call'])('a first use by %s may be watched', async (replay) => {
+  const directory = withKeys(`jwks: { file: ../jwks/acme.json }\n    replay: ${replay}`);
+  expect((await issuerOf(directory))?.replay).toBe(replay);
+});
+
 describe('introspection', () => {
   const ask = (text: string, keys = ''): string => withKeys(`${keys}introspection: { clientId: bulkhead, ${text} }`);
   const secret = (directory: string, text: string): string => {
