@@ -20,10 +20,11 @@ export interface AuthorizableMethod {
   readonly sensitive: boolean;
 }
 
-/** A grant that has the method, and what of its conditions is still to be asked. */
+/** A grant that has the method, and what of its conditions is still to be asked: of each call, and of each model that it names. */
 export interface OpenGrant {
   readonly standing: Standing;
-  readonly open: readonly Condition[];
+  readonly ofCall: readonly Condition[];
+  readonly ofModel: readonly Condition[];
 }
 
 /** A rule that is about the method, and what of its condition is still to be asked. */
@@ -32,6 +33,12 @@ export interface OpenDenial {
   readonly open: Condition | undefined;
   /** Why its condition could not be evaluated: then it refuses. */
   readonly failure: string | undefined;
+}
+
+/** In their order. */
+export interface Denials {
+  readonly inForce: readonly OpenDenial[];
+  readonly inShadow: readonly OpenDenial[];
 }
 
 /** A tenant's rules, compiled. */
@@ -50,8 +57,8 @@ export class MethodRules {
   readonly grants: readonly OpenGrant[];
   readonly shadowGrants: readonly OpenGrant[];
   /** Those for which the method suffices, and those that need to know the model. */
-  readonly methodDenials: readonly OpenDenial[];
-  readonly modelDenials: readonly OpenDenial[];
+  readonly methodDenials: Denials;
+  readonly modelDenials: Denials;
   /** Why a condition of a grant could not be evaluated: then the grant gives nothing. */
   readonly failure: string | undefined;
   /** Something is to be asked of each call. */
@@ -69,18 +76,21 @@ export class MethodRules {
     const grants = held.flatMap((each): readonly OpenGrant[] => {
       const open = this.#openConditions(each.grant.conditions);
       if (typeof open === 'string' && !each.grant.shadow) failures.push(`${each.grant.rule}: ${open}`);
-      return Array.isArray(open) ? [{ standing: standing(each, caller, now), open }] : [];
+      if (typeof open === 'string' || open === false) return [];
+      const needsModel = ({ dependsOn }: Condition): boolean => method.readsModel && dependsOn.has('model');
+      const ofModel = open.filter(needsModel);
+      return [{ standing: standing(each, caller, now), ofModel, ofCall: open.filter((one) => !ofModel.includes(one)) }];
     });
     this.grants = ordered(grants.filter(({ standing: { grant } }) => !grant.shadow));
     this.shadowGrants = ordered(grants.filter(({ standing: { grant } }) => grant.shadow));
     const denials = tables.denials.rulesFor(caller, method).flatMap((rule) => this.#openDenial(rule));
     const needsModel = ({ rule, open }: OpenDenial): boolean =>
       rule.namesModels || open?.dependsOn.has('model') === true;
-    this.methodDenials = denials.filter((denial) => !method.readsModel || !needsModel(denial));
-    this.modelDenials = denials.filter((denial) => method.readsModel && needsModel(denial));
+    this.methodDenials = byForce(denials.filter((denial) => !method.readsModel || !needsModel(denial)));
+    this.modelDenials = byForce(denials.filter((denial) => method.readsModel && needsModel(denial)));
     this.failure = failures[0];
     this.needsCall =
-      grants.some(({ open }) => open.some(({ dependsOn }) => dependsOn.has('call'))) ||
+      grants.some(({ ofCall, ofModel }) => [...ofCall, ...ofModel].some(({ dependsOn }) => dependsOn.has('call'))) ||
       denials.some(({ rule, open }) => rule.namesAddresses || open?.dependsOn.has('call') === true);
     this.until = Math.min(...grants.map(({ standing: { until } }) => until));
   }
@@ -115,6 +125,13 @@ export class MethodRules {
     const met = this.conditions.ask(condition, matter);
     return typeof met === 'boolean' ? met : met.failed;
   }
+}
+
+function byForce(denials: readonly OpenDenial[]): Denials {
+  return {
+    inForce: denials.filter(({ rule }) => !rule.shadow),
+    inShadow: denials.filter(({ rule }) => rule.shadow),
+  };
 }
 
 function ordered(grants: readonly OpenGrant[]): readonly OpenGrant[] {

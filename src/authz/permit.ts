@@ -6,12 +6,12 @@
  * are decided as if they were in force, all of them together, and what would have come of it is said beside the verdict where it differs.
  */
 import type { Caller } from '../authn/authenticator.ts';
-import type { ConditionFailure } from '../conditions/condition.ts';
+import type { Condition, ConditionFailure } from '../conditions/condition.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
 import { ok } from '../kernel/result.ts';
 import type { AuthorizableMethod, MethodRules, OpenDenial, OpenGrant } from './method-rules.ts';
 import { ModelScope } from './model-scope.ts';
-import type { CallFacts, Matter } from './rule-conditions.ts';
+import type { CallFacts, Matter, RuleConditions } from './rule-conditions.ts';
 import type { Standing } from './standing.ts';
 
 /** What rules in shadow would have decided otherwise. */
@@ -78,39 +78,40 @@ class MethodPermitEvidence {
   readonly #rules: MethodRules;
   /** Every grant in force that has the method: one of them must have the model as well. */
   readonly #grants: readonly OpenGrant[];
+  readonly #first: Standing;
   readonly #facts: CallFacts | undefined;
   /** What an API key is narrowed to; undefined: to nothing. */
   readonly #keyScope: ModelScope | undefined;
   #decided: Map<string, Map<string, Verdict<PermitEvidence>>> | undefined;
   #remembered = 0;
-  readonly #withoutModel: Verdict<PermitEvidence>;
+  #withoutModel: Verdict<PermitEvidence> | undefined;
 
   constructor(
     rules: MethodRules,
-    grants: readonly [OpenGrant, ...OpenGrant[]],
+    grants: readonly OpenGrant[],
+    first: Standing,
     facts: CallFacts | undefined,
     shadow: ShadowVerdict | undefined,
   ) {
     const { caller, method } = rules;
-    const [{ standing }] = grants;
     this.caller = caller;
     this.method = method;
-    this.rule = standing.grant.rule;
-    this.until = standing.until;
+    this.rule = first.grant.rule;
+    this.until = first.until;
     this.shadow = shadow;
+    this.#first = first;
     this.#rules = rules;
     this.#grants = grants;
     this.#facts = facts;
     this.#keyScope = caller.keyModels && new ModelScope(caller.keyModels);
-    this.#withoutModel = method.readsModel
-      ? deny({ kind: 'model_denied', method: method.fullName, model: '', version: '' })
-      : ok(new PermitEvidence(this, '', '', standing, shadow));
   }
 
   static decideModel(permit: MethodPermitEvidence, model: string, version: string): Verdict<PermitEvidence> {
     const known = permit.#decided?.get(model)?.get(version);
     if (known !== undefined) return known;
     const decision = permit.#decideModel(model, version);
+    // One that is for a single call is asked for few models: to ask again costs less than to remember.
+    if (permit.#facts !== undefined) return decision;
     if (model.length + version.length <= MAX_REMEMBERED_LENGTH) permit.#remember(model, version, decision);
     return decision;
   }
@@ -119,9 +120,9 @@ class MethodPermitEvidence {
     const { modelDenials, shadowGrants, failure } = this.#rules;
     const matter = matterOf(this.#rules, this.#facts, model, version);
     const denial = { kind: 'model_denied', method: this.method.fullName, model, version } as const;
-    const refusing = firstDenial(this.#rules, modelDenials, matter, false);
+    const refusing = firstDenial(this.#rules, modelDenials.inForce, matter);
     if (refusing !== undefined) return deny({ ...denial, ...refusing });
-    const inShadow = firstDenial(this.#rules, modelDenials, matter, true);
+    const inShadow = firstDenial(this.#rules, modelDenials.inShadow, matter);
     const shadow = this.shadow ?? (inShadow && { verdict: 'deny', rule: inShadow.rule });
     const allowing = firstGrant(this.#rules, this.#grants, matter);
     // An API key is narrowed whichever role it is used for, one in shadow too.
@@ -132,12 +133,16 @@ class MethodPermitEvidence {
     }
     const why = allowing.failure ?? failure;
     const refused = allowing.grant?.lacks ?? { ...denial, ...(why === undefined ? {} : { failure: why }) };
-    const wouldAllow =
-      shadow === undefined && !beyondKey ? firstGrant(this.#rules, shadowGrants, matter).grant : undefined;
-    return refusal(refused, wouldAllow);
+    if (shadow !== undefined || beyondKey || shadowGrants.length === 0) return refusal(refused, undefined);
+    const inShadowToo = metByMethod(this.#rules, shadowGrants, matter).grants;
+    return refusal(refused, firstGrant(this.#rules, inShadowToo, matter).grant);
   }
 
   static withoutModel(permit: MethodPermitEvidence): Verdict<PermitEvidence> {
+    const { method, shadow } = permit;
+    permit.#withoutModel ??= method.readsModel
+      ? deny({ kind: 'model_denied', method: method.fullName, model: '', version: '' })
+      : ok(new PermitEvidence(permit, '', '', permit.#first, shadow));
     return permit.#withoutModel;
   }
 
@@ -171,16 +176,16 @@ export function decideMethod(rules: MethodRules, facts: CallFacts | undefined): 
   const { caller, method, methodDenials, grants, shadowGrants } = rules;
   const denial = { kind: 'method_denied', method: method.fullName, caller: caller.id } as const;
   const matter = matterOf(rules, facts, '', '');
-  const refusing = firstDenial(rules, methodDenials, matter, false);
+  const refusing = firstDenial(rules, methodDenials.inForce, matter);
   if (refusing !== undefined) return deny({ ...denial, ...refusing });
-  const inShadow = firstDenial(rules, methodDenials, matter, true);
+  const inShadow = firstDenial(rules, methodDenials.inShadow, matter);
   const open = metByMethod(rules, grants, matter);
-  const [first, ...rest] = open.grants;
+  const first = open.grants[0]?.standing;
   // Where a model is still to be named, what is lacking is said only to who may have that model.
-  const lacks = method.readsModel ? undefined : first?.standing.lacks;
+  const lacks = method.readsModel ? undefined : first?.lacks;
   if (first !== undefined && lacks === undefined) {
     const shadow = inShadow && ({ verdict: 'deny', rule: inShadow.rule } as const);
-    return ok(new MethodPermitEvidence(rules, [first, ...rest], facts, shadow));
+    return ok(new MethodPermitEvidence(rules, open.grants, first, facts, shadow));
   }
   const failure = open.failure ?? rules.failure;
   const refused = lacks ?? { ...denial, ...(failure === undefined ? {} : { failure }) };
@@ -208,15 +213,13 @@ function matterOf(rules: MethodRules, facts: CallFacts | undefined, model: strin
   return { caller: rules.view, method: rules.method.fullName, model, version, facts };
 }
 
-/** The first rule that refuses, of those in force or of those in shadow; one whose condition cannot be evaluated does. */
+/** The first rule that refuses; one whose condition cannot be evaluated does. */
 function firstDenial(
   { conditions }: MethodRules,
   denials: readonly OpenDenial[],
   matter: Matter,
-  shadow: boolean,
 ): { readonly rule: string; readonly failure?: string } | undefined {
   for (const { rule, open, failure } of denials) {
-    if (rule.shadow !== shadow) continue;
     if (rule.namesModels && !rule.hasModel(matter.model, matter.version)) continue;
     if (!rule.hasAddress(matter.facts?.peer)) continue;
     const met = open === undefined || conditions.ask(open, matter);
@@ -229,42 +232,43 @@ function firstDenial(
 
 /** The grants whose conditions are met, as far as they do not depend on the model. */
 function metByMethod(
-  rules: MethodRules,
+  { conditions }: MethodRules,
   grants: readonly OpenGrant[],
   matter: Matter,
 ): { readonly grants: readonly OpenGrant[]; readonly failure: string | undefined } {
+  if (grants.every(({ ofCall }) => ofCall.length === 0)) return { grants, failure: undefined };
   let failure: string | undefined;
-  const met = grants.filter(({ standing, open }) => {
-    for (const condition of open) {
-      if (rules.method.readsModel && condition.dependsOn.has('model')) continue;
-      const answer = rules.conditions.ask(condition, matter);
-      if (answer === true) continue;
-      if (answer !== false) failure ??= failureText(standing, answer);
-      return false;
-    }
-    return true;
+  const met = grants.filter(({ standing, ofCall }) => {
+    const answer = askAll(conditions, ofCall, matter);
+    if (typeof answer !== 'boolean') failure ??= failureText(standing, answer);
+    return answer === true;
   });
   return { grants: met, failure };
 }
 
-/** The first grant that has the model and whose conditions are met. */
+/** The first grant that has the model, of those whose other conditions are met. */
 function firstGrant(
   { conditions }: MethodRules,
   grants: readonly OpenGrant[],
   matter: Matter,
 ): { readonly grant: Standing | undefined; readonly failure: string | undefined } {
   let failure: string | undefined;
-  const found = grants.find(({ standing, open }) => {
-    if (!standing.grant.role.hasModel(matter.model, matter.version)) return false;
-    for (const condition of open) {
-      const answer = conditions.ask(condition, matter);
-      if (answer === true) continue;
-      if (answer !== false) failure ??= failureText(standing, answer);
-      return false;
-    }
-    return true;
-  });
-  return { grant: found?.standing, failure };
+  for (const { standing, ofModel } of grants) {
+    if (!standing.grant.role.hasModel(matter.model, matter.version)) continue;
+    const answer = askAll(conditions, ofModel, matter);
+    if (answer === true) return { grant: standing, failure };
+    if (answer !== false) failure ??= failureText(standing, answer);
+  }
+  return { grant: undefined, failure };
+}
+
+/** Whether all are met; the first that is not, or cannot be evaluated, decides. */
+function askAll(conditions: RuleConditions, open: readonly Condition[], matter: Matter): boolean | ConditionFailure {
+  for (const condition of open) {
+    const answer = conditions.ask(condition, matter);
+    if (answer !== true) return answer;
+  }
+  return true;
 }
 
 function failureText({ grant }: Standing, { failed }: ConditionFailure): string {

@@ -1,11 +1,12 @@
 /**
  * How long 10,000 tenants take to load, to look at again, and to reload with one changed; and what they weigh.
  *
- *   node test/bench/config-load.ts [tenants]
+ *   node test/bench/config-load.ts [tenants [keys [roles]]]
  *
- * Each tenant has a file, a certificate, a key, a client CA and a key set of its own, as in production.
+ * Each tenant has a file, a certificate, a key, a client CA and a key set of its own, as in production, and so many API keys and roles with
+ * a binding each (1 and 1).
  */
-import { generateKeyPairSync } from 'node:crypto';
+import { createHash, generateKeyPairSync } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigurationLoader } from '../../src/config/load.ts';
@@ -14,7 +15,12 @@ import { emptyDirectory, keySet, write } from '../fakes/configuration.ts';
 
 const MAX_TENANTS = 100_000;
 
-function writeTenants(directory: string, count: number): void {
+interface Size {
+  readonly keys: number;
+  readonly roles: number;
+}
+
+function writeTenants(directory: string, count: number, size: Size): void {
   const main = 'listen: { address: 127.0.0.1:0 }\naudit: { directory: audit }\ntenants: tenants/\n';
   write(join(directory, 'bulkhead.yaml'), main);
   for (let index = 0; index < count; index += 1) {
@@ -25,11 +31,14 @@ function writeTenants(directory: string, count: number): void {
     write(join(directory, `pki/${id}/server-key.pem`), server.keyPem);
     write(join(directory, `pki/${id}/client-ca.pem`), ca.certPem);
     write(join(directory, `jwks/${id}.json`), keySet());
-    write(join(directory, `tenants/${id}.yaml`), tenantFile(id, '100/s'));
+    write(join(directory, `tenants/${id}.yaml`), tenantFile(id, '100/s', size));
   }
 }
 
-function tenantFile(id: string, calls: string): string {
+function tenantFile(id: string, calls: string, { keys, roles }: Size): string {
+  const of = (count: number, line: (index: number) => string): string =>
+    Array.from({ length: count }, (_, index) => line(index)).join('');
+  const hash = (index: number): string => createHash('sha256').update(`${id} ${index}`).digest('hex');
   return `tenant: ${id}
 serverNames: [${id}.models.example]
 certificate:
@@ -44,17 +53,21 @@ issuers:
     jwks: { file: ../jwks/${id}.json }
     algorithms: [ES256]
 apiKeys:
-  - id: ${id}-batch
-    sha256: 8a5edab282632443219e051e4ade2d1d5bbc671c781051bf1437897cbdfea0f1
-roles:
-  - name: predictor
+${of(keys, (index) => `  - { id: ${id}-${index}, sha256: ${hash(index)} }\n`)}roles:
+${of(
+  roles,
+  (index) => `  - name: predictor-${index}
     methods: [ServerLive, ServerReady, ModelReady, ModelMetadata, ModelInfer, ModelStreamInfer]
-    models: [fraud-*, shared-digits]
-bindings:
-  - role: predictor
+    models: [fraud-${index}-*, shared-digits-${index}]
+`,
+)}bindings:
+${of(
+  roles,
+  (index) => `  - role: predictor-${index}
     subjects: [alice, bob]
-    keys: [${id}-batch]
-quota:
+    keys: [${id}-${index % keys}]
+`,
+)}quota:
   tenant: { calls: ${calls}, burst: 200 }
   caller: { calls: 20/s, burst: 40 }
   concurrentCalls: 64
@@ -79,11 +92,12 @@ async function main(): Promise<void> {
   const count = Number(process.argv[2] ?? 10_000);
   if (!Number.isInteger(count) || count < 1 || count > MAX_TENANTS)
     throw new RangeError(`tenants: 1 to ${MAX_TENANTS}`);
+  const size = { keys: Number(process.argv[3] ?? 1), roles: Number(process.argv[4] ?? 1) };
   const directory = emptyDirectory();
   try {
     // The first key pair loads OpenSSL's providers, which is no part of what is measured.
     generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    writeTenants(directory, count);
+    writeTenants(directory, count, size);
     const file = join(directory, 'bulkhead.yaml');
     const loader = new ConfigurationLoader({ environment: {} });
     const first = await timed(`first load, ${count} tenants`, () => loader.load(file, undefined));
@@ -93,10 +107,10 @@ async function main(): Promise<void> {
       throw new Error('lost tenants');
     const same = await timed('nothing changed', () => loader.load(file, second.value));
     if (!same.ok || same.value !== second.value) throw new Error('a change where there is none');
-    write(join(directory, 'tenants/tenant-0.yaml'), tenantFile('tenant-0', '50/s'));
+    write(join(directory, 'tenants/tenant-0.yaml'), tenantFile('tenant-0', '50/s', size));
     const changed = await timed('one tenant changed', () => loader.load(file, same.value));
     if (!changed.ok || changed.value.number !== 2) throw new Error('the change was not seen');
-    write(join(directory, 'tenants/tenant-0.yaml'), tenantFile('tenant-0', '40/s'));
+    write(join(directory, 'tenants/tenant-0.yaml'), tenantFile('tenant-0', '40/s', size));
     const suspects = new Set([join(directory, 'tenants/tenant-0.yaml')]);
     const told = await timed('one changed, as watched', () => loader.load(file, changed.value, suspects));
     if (!told.ok || told.value.number !== 3) throw new Error('the change was not seen');
