@@ -5,12 +5,19 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Server, ServerCredentials, type ServerWritableStream, type StatusObject } from '@grpc/grpc-js';
+import {
+  Server,
+  ServerCredentials,
+  type ServerWritableStream,
+  type ServiceDefinition,
+  type StatusObject,
+} from '@grpc/grpc-js';
+import type { WorkloadApiConfig } from '../../src/config/generation.ts';
 import { createCa, type IssuedCertificate } from '../../src/identity/issue.ts';
 import { type SvidEntry, workloadService } from '../../src/identity/workload-protocol.ts';
 import { craftClient } from './crafted-certificates.ts';
 
-/** What it does when it is asked: answers, says nothing, or fails. */
+/** What it does when it is asked: answers (with a message, or with octets that need be none), says nothing, or fails. */
 export type Answer = object | 'silence' | Pick<StatusObject, 'code' | 'details'>;
 
 type Call = ServerWritableStream<object, object>;
@@ -18,44 +25,52 @@ type Call = ServerWritableStream<object, object>;
 export class WorkloadAgent {
   readonly path: string;
   readonly #directory: string;
+  readonly #transport: 'unix' | 'tcp';
   #server: Server | undefined;
+  #port = 0;
   /** What each method says first, and `say` replaces. */
   readonly answers = new Map<string, Answer>();
   readonly #calls = new Map<string, Set<Call>>();
   /** How often each method was asked, and with which security header. */
   readonly asked: { readonly method: string; readonly header: readonly unknown[] }[] = [];
 
-  private constructor() {
+  private constructor(transport: 'unix' | 'tcp') {
+    this.#transport = transport;
     this.#directory = mkdtempSync(join(tmpdir(), 'bulkhead-agent-'));
     this.path = join(this.#directory, 'agent.sock');
   }
 
-  static async start(answers: Readonly<Record<string, Answer>> = {}): Promise<WorkloadAgent> {
-    const agent = new WorkloadAgent();
+  static async start(
+    answers: Readonly<Record<string, Answer>> = {},
+    transport: 'unix' | 'tcp' = 'unix',
+  ): Promise<WorkloadAgent> {
+    const agent = new WorkloadAgent(transport);
     for (const [method, answer] of Object.entries(answers)) agent.answers.set(method, answer);
     await agent.listen();
     return agent;
   }
 
   get display(): string {
-    return `unix:${this.path}`;
+    return this.#transport === 'unix' ? `unix:${this.path}` : `tcp://127.0.0.1:${this.#port}`;
   }
 
-  get target(): { readonly kind: 'unix'; readonly path: string } {
-    return { kind: 'unix', path: this.path };
+  get target(): WorkloadApiConfig['target'] {
+    if (this.#transport === 'unix') return { kind: 'unix', path: this.path };
+    return { kind: 'tcp', host: '127.0.0.1', port: this.#port };
   }
 
   /** Listens, again if it had been away. */
   async listen(): Promise<void> {
     const server = new Server({ 'grpc.max_send_message_length': -1 });
     const handler = (method: string) => (call: Call) => this.#serve(method, call);
-    server.addService(workloadService(), {
+    server.addService(openService(), {
       FetchX509SVID: handler('FetchX509SVID'),
       FetchX509Bundles: handler('FetchX509Bundles'),
     });
-    await new Promise<void>((resolve, reject) => {
-      server.bindAsync(this.display, ServerCredentials.createInsecure(), (error) =>
-        error === null ? resolve() : reject(error),
+    const place = this.#transport === 'unix' ? `unix:${this.path}` : `127.0.0.1:${this.#port}`;
+    this.#port = await new Promise<number>((resolve, reject) => {
+      server.bindAsync(place, ServerCredentials.createInsecure(), (error, port) =>
+        error === null ? resolve(port) : reject(error),
       );
     });
     this.#server = server;
@@ -99,6 +114,16 @@ export class WorkloadAgent {
       call.emit('error', answer);
     } else call.write(answer);
   }
+}
+
+/** The service, whose answers may be any octets. */
+function openService(): ServiceDefinition {
+  const methods = Object.entries(workloadService()).map(([name, method]) => {
+    const responseSerialize = (answer: object): Buffer =>
+      Buffer.isBuffer(answer) ? answer : method.responseSerialize(answer);
+    return [name, { ...method, responseSerialize }] as const;
+  });
+  return Object.fromEntries(methods);
 }
 
 /** One trust domain with its authority. */

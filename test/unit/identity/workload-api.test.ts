@@ -2,7 +2,7 @@
  * The client of the Workload API against an agent that is well, away, slow, mistaken or hostile.
  */
 import { status } from '@grpc/grpc-js';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { bundleName, svidName } from '../../../src/config/workload-material.ts';
 import { MAX_MESSAGE_BYTES, WorkloadApi, type WorkloadApiOptions } from '../../../src/identity/workload-api.ts';
 import type { UnusableBundle } from '../../../src/identity/workload-identities.ts';
@@ -99,6 +99,16 @@ describe('an agent that is well', () => {
       ok: false,
       error: expect.stringContaining('spiffe://acme.example/first, spiffe://acme.example/ingress'),
     });
+  });
+
+  it('is followed over TCP as well, whatever proxy the environment names', async () => {
+    const agent = await WorkloadAgent.start(WELL, 'tcp');
+    agents.push(agent);
+    vi.stubEnv('http_proxy', 'http://127.0.0.1:1');
+    vi.stubEnv('grpc_proxy', 'http://127.0.0.1:1');
+    const { api, until } = follow(agent);
+    await until(() => [...ALL].every((name) => api.identities.has(name)));
+    vi.unstubAllEnvs();
   });
 
   it('is asked with the header against forged requests, and only for what is needed', async () => {
@@ -229,6 +239,22 @@ describe('a hostile agent', () => {
     agent.say('FetchX509SVID', { svids: [first] });
     await until(() => !api.identities.has(INGRESS));
     expect(told.states.at(-1)).toBe('svids following');
+  });
+
+  it.each([
+    ['noise', Buffer.from('ffffffffffffffffffff', 'hex')],
+    ['a length beyond the end', Buffer.from('0a7f00', 'hex')],
+    ['a group that never ends', Buffer.alloc(5_000, 0x0b)],
+    ['text that is no UTF-8', Buffer.from('0a040a02ffff', 'hex')],
+  ])('sends %s instead of a message, and what came before holds', async (_what, octets) => {
+    const agent = await agentWith(WELL);
+    const { api, told, until } = follow(agent);
+    await until(() => api.identities.has(INGRESS));
+    agent.say('FetchX509SVID', octets);
+    await until(() => told.states.at(-1)?.startsWith('svids failing') === true);
+    expect(api.identities.has(INGRESS)).toBe(true);
+    agent.say('FetchX509SVID', SVIDS);
+    await until(() => api.states.get('svids')?.at === 'following');
   });
 
   it('spoils the authorities of one trust domain, and those of no other', async () => {
