@@ -22,6 +22,8 @@ export interface KnownKey {
   readonly addresses: AddressList | undefined;
   /** The models that it may be used for, of those that roles give; undefined: all of these. */
   readonly models: KeyModels | undefined;
+  /** When it was last used, in microseconds; 0: that has been gathered since (`key-uses.ts`). */
+  readonly use: { at: number };
 }
 
 /** Patterns over models and versions. */
@@ -108,6 +110,7 @@ function knownSecrets(config: ApiKeyConfig): KnownSecrets {
   const secret = (name: string, endSeconds: number): KnownKey => ({
     ...{ config, name, addresses, models },
     expiresAtMicros: endSeconds * 1_000_000,
+    use: { at: 0 },
   });
   return {
     current: secret(id, expiresAtSeconds),

@@ -21,6 +21,7 @@ import { DenyList } from './deny-list.ts';
 import type { CredentialDirectory } from './directory.ts';
 import { FirstUse } from './first-use.ts';
 import { type KeptClaims, NO_CLAIMS } from './kept-claims.ts';
+import type { KeyUses } from './key-uses.ts';
 import { AUTHN_LIMITS, type AuthnLimits } from './limits.ts';
 import { Revocations } from './revocations.ts';
 import { SecondChanceCache } from './second-chance-cache.ts';
@@ -123,6 +124,8 @@ export interface AuthenticatorDeps {
   readonly fetch?: DocumentFetch | undefined;
   /** Absent: nothing is revoked but by the tenant's own file. */
   readonly revocations?: Revocations | undefined;
+  /** Absent: nobody wants to know when keys were used. */
+  readonly keyUses?: KeyUses | undefined;
   readonly limits?: Partial<AuthnLimits>;
 }
 
@@ -133,6 +136,7 @@ export class Authenticator {
   readonly #addresses: AddressList | undefined;
   readonly #verifier: TokenVerifier;
   readonly #keys: ApiKeys;
+  readonly #keyUses: KeyUses | undefined;
   readonly #tokens: SecondChanceCache<RememberedToken>;
   readonly #pending = new Map<string, Promise<Result<RememberedToken, Denial>>>();
   readonly #callersByKey = new Map<KnownKey, SecondChanceCache<Success>>();
@@ -153,6 +157,7 @@ export class Authenticator {
       limits: this.#limits,
     });
     this.#keys = new ApiKeys(tenant, directory);
+    this.#keyUses = deps.keyUses;
     this.#denied = new DenyList(tenant.denied ?? []);
     this.#revocations = deps.revocations ?? new Revocations();
     this.#clients = ClientCertificates.of(tenant, this.#revocations);
@@ -165,6 +170,7 @@ export class Authenticator {
   authenticate(peer: Peer, presented: Presented, now: EpochMicros): Authenticated | Promise<Authenticated> {
     const key = this.#withKey(peer, presented, now);
     if (!key.ok) return key;
+    if (key.value !== undefined) this.#keyUses?.note(this.#tenant.id, key.value, now);
     if (presented.authorization === undefined) return this.#withoutToken(peer, key.value, now);
     return this.#withToken(peer, presented.authorization, key.value, now);
   }

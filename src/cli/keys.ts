@@ -90,6 +90,7 @@ function registerList(keys: Command, io: CliIo): void {
     .description('list keys: what ends when, what is revoked')
     .argument('<tenant-file>', 'the tenant’s YAML file')
     .option('--expiring <duration>', 'only what is not revoked and ends within so long, or has ended', durationOption)
+    .option('--uses <directory>', 'say when each was last used, as written in the directory of the audit log')
     .option('--json', 'print the result as one JSON object')
     .addHelpText(
       'after',
@@ -100,6 +101,7 @@ Exit code: 3 when --expiring found something, so that a script can act on it.
 
 Examples:
   $ bulkhead keys list tenants/acme.yaml
+  $ bulkhead keys list tenants/acme.yaml --uses /var/lib/bulkhead/audit
   $ bulkhead keys list tenants/acme.yaml --expiring 14d --json | jq '.keys[].id'`,
     )
     .action(async (file: string, options: ListOptions) => (await import('./api-keys/list.ts')).list(file, options, io));

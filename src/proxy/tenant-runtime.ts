@@ -5,6 +5,7 @@
 import { X509Certificate } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { Authenticator, type CredentialDirectory } from '../authn/authenticator.ts';
+import type { KeyUses } from '../authn/key-uses.ts';
 import type { Revocations } from '../authn/revocations.ts';
 import { Authorizer } from '../authz/authorizer.ts';
 import { ByteAccount } from '../buffers/byte-account.ts';
@@ -37,6 +38,8 @@ export interface TenantResources {
   readonly probes: HealthProbes;
   /** How documents about credentials are fetched; absent: from public addresses only. */
   readonly fetch?: DocumentFetch;
+  /** Absent: nobody wants to know when API keys were used. */
+  readonly keyUses?: KeyUses;
 }
 
 /** How many connections a tenant's clients have to this worker. */
@@ -151,7 +154,7 @@ export function poolSource(
 /** Compiles the gates that a configuration stands for. */
 export function gatesOf(
   config: TenantConfig,
-  resources: Pick<TenantResources, 'tables' | 'directory' | 'fetch' | 'revocations'>,
+  resources: Pick<TenantResources, 'tables' | 'directory' | 'fetch' | 'revocations' | 'keyUses'>,
 ): Gates {
   const methods = new MethodTable(config.opaqueServices, {
     services: new Map([...servicesOf(config.protocols ?? ['triton']), ...protosetServices(config)]),

@@ -66,7 +66,7 @@ export function adminState(supervisor: Supervisor): AdminState {
       refusedChange: supervisor.findings,
       warnings: supervisor.warnings.slice(0, MAX_SHOWN_WARNINGS),
       warningCount: supervisor.warnings.length,
-      tenants: supervisor.generation.tenants.map(describeTenant),
+      tenants: supervisor.generation.tenants.map((tenant) => describeTenant(tenant, supervisor)),
     }),
     explain: (query) => explainQuery(query, supervisor.generation),
     tenants: () =>
@@ -93,7 +93,7 @@ function describeEgress({ listen, tenant, byteAccountBytes, upstream }: EgressCo
   return { listen, tenant, byteAccountBytes, upstream: upstream.display };
 }
 
-function describeTenant(tenant: TenantConfig): object {
+function describeTenant(tenant: TenantConfig, { keyUses }: Supervisor): object {
   return {
     id: tenant.id,
     file: tenant.file,
@@ -102,7 +102,12 @@ function describeTenant(tenant: TenantConfig): object {
     trustDomain: tenant.trustDomain,
     accept: tenant.accept,
     issuers: tenant.issuers.map(({ issuer, audiences, algorithms }) => ({ issuer, audiences, algorithms })),
-    apiKeys: tenant.apiKeys.map(({ id, expiresAtSeconds, revoked }) => ({ id, expiresAtSeconds, revoked })),
+    apiKeys: tenant.apiKeys.map(({ id, expiresAtSeconds, revoked }) => ({
+      id,
+      expiresAtSeconds,
+      revoked,
+      lastUsedAtSeconds: keyUses.lastUse(tenant.id, id),
+    })),
     roles: tenant.roles,
     bindings: tenant.bindings,
     quota: tenant.quota,

@@ -1,6 +1,7 @@
 /**
  * What the threads say to each other. Plain data; calls' bytes and records never travel here.
  */
+import type { KeyUse } from '../authn/key-uses.ts';
 import type { Generation, ListenerConfig, TenantConfig } from '../config/generation.ts';
 import type { GenerationChange } from '../config/generation-change.ts';
 import type { RevocationList } from '../identity/revocation-list-reader.ts';
@@ -60,6 +61,8 @@ export type FromWorker =
       readonly gauges: WorkerGauges;
       /** What is new of the model servers' health. */
       readonly health: readonly HealthReport[];
+      /** What was used of API keys since. */
+      readonly keyUses: readonly KeyUse[];
     }
   | { readonly type: 'drained'; readonly unfinishedCalls: number };
 

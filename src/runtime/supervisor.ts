@@ -21,6 +21,7 @@ import { adminState } from './admin-state.ts';
 import { logWarnings } from './configuration-warnings.ts';
 import { FetchedLists } from './fetched-lists.ts';
 import { HealthBoard, type HealthChange } from './health-board.ts';
+import { KeyUseFile } from './key-use-file.ts';
 import { type ChangeProblem, enforceable, prepareChange, whatDoesNotFit } from './live-change.ts';
 import { loadWithWorkload } from './load-with-workload.ts';
 import { withReplayMemory } from './replay-memory.ts';
@@ -61,6 +62,8 @@ export class Supervisor {
   readonly #telemetry: TelemetryHandle;
   /** What the SPIFFE Workload API gives. */
   readonly workload: Workload;
+  /** When API keys were last used. */
+  readonly keyUses: KeyUseFile;
   #watcher: ConfigurationWatcher | undefined;
   #collector: NodeJS.Timeout | undefined;
   #draining = false;
@@ -95,6 +98,11 @@ export class Supervisor {
       onBlocked: (why) => options.log.error({ why }, 'the audit log cannot be written'),
       onUnblocked: () => options.log.info('the audit log can be written again'),
     });
+    this.keyUses = new KeyUseFile({
+      directory: generation.audit.directory,
+      nowMs: Date.now,
+      failed: (why) => options.log.warn({ why }, 'when API keys were last used cannot be read or written'),
+    });
     this.#pool = new WorkerPool(generation, this.#shared, {
       died: (index, cause, restartInMs, left) => this.#workerDied(index, cause, restartInMs, left),
       retired: (index, cutCalls, left) => {
@@ -106,6 +114,7 @@ export class Supervisor {
         const writer = `worker-${index}`;
         this.metrics.merge(writer, message.delta);
         this.health.hear(index, message.health);
+        this.keyUses.note(message.keyUses);
         if (dropped > 0) this.metrics.count('bulkhead_audit_lost_records_total', { writer }, dropped);
       },
     });
@@ -176,7 +185,10 @@ export class Supervisor {
     this.#fetchedLists.apply(this.#generation.tenants);
     await this.#pool.start();
     const adminPort = await this.#admin.start();
-    this.#collector = setInterval(() => void this.#pool.collect(COLLECT_EVERY_MS), COLLECT_EVERY_MS).unref();
+    this.#collector = setInterval(() => {
+      void this.#pool.collect(COLLECT_EVERY_MS);
+      void this.keyUses.write(this.#generation.tenants);
+    }, COLLECT_EVERY_MS).unref();
     this.#watcher = new ConfigurationWatcher(
       this.#options.mainFile,
       (suspects) => void this.reload('a change on disk', suspects),
@@ -288,6 +300,7 @@ export class Supervisor {
     this.#fetchedLists.close();
     clearInterval(this.#collector);
     const cut = await this.#pool.drain(drainTimeoutMs);
+    await this.keyUses.write(this.#generation.tenants, true);
     this.#event('stop', `${signal}, ${cut} calls cut at the drain limit`);
     this.#audit.close();
     const undelivered = await this.#telemetry.drain(TELEMETRY_DRAIN_MS);

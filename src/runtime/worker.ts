@@ -4,6 +4,7 @@
  */
 import { BroadcastChannel, parentPort, workerData } from 'node:worker_threads';
 import { AuditLog } from '../audit/log.ts';
+import { KeyUses } from '../authn/key-uses.ts';
 import { Revocations } from '../authn/revocations.ts';
 import { Ceiling } from '../buffers/ceiling.ts';
 import { Pressure } from '../buffers/pressure.ts';
@@ -63,7 +64,9 @@ const egressPressure = new Pressure();
 const documents = new DocumentFetcher(birth.generation.fetching?.allowAddresses);
 const revocations = new Revocations(birth.generation.denied);
 for (const [tenant, lists] of birth.lists) revocations.setLists(tenant, lists);
+const keyUses = new KeyUses();
 const tenants = new Tenants({
+  keyUses,
   turn,
   tables,
   pressure,
@@ -172,7 +175,14 @@ function tellMetrics(id: number): void {
     auditBlocked: audit.blocked,
     auditDropped: audit.dropped,
   };
-  say({ type: 'metrics', id, delta: metrics.drain(), gauges, health: tenants.probes.takeReports() });
+  say({
+    type: 'metrics',
+    id,
+    delta: metrics.drain(),
+    gauges,
+    health: tenants.probes.takeReports(),
+    keyUses: keyUses.take(),
+  });
 }
 
 /** Called again, it can only bring the end closer. */

@@ -190,6 +190,30 @@ describe('keys list', () => {
     }
   });
 
+  test('--uses says when each was last used, and the secret before while there is one', async () => {
+    await keys('create', file, 'rotated');
+    await keys('rotate', file, 'rotated');
+    const uses = { tenants: { acme: { batch: '2026-11-24T12:00:00Z', 'rotated before': '2026-11-23T12:00:00Z' } } };
+    writeFileSync(join(directory, 'key-uses.json'), JSON.stringify(uses));
+    const run = await keys('list', file, '--uses', directory);
+    expect(run.code).toBe(0);
+    const lines = run.out.split('\n').map((line) => line.split(/ {2,}/));
+    expect(lines[0]).toEqual(['ID', 'STATE', 'UNTIL', 'LAST USED', 'SCOPES']);
+    expect(lines[1]?.[3]).toBe('2026-11-24T12:00:00Z');
+    expect(lines[2]?.[3]).toBe('never (the one before: 2026-11-23T12:00:00Z)');
+    const json = JSON.parse((await keys('list', file, '--uses', directory, '--json')).out);
+    expect(json.keys[0]).toMatchObject({ lastUsed: '2026-11-24T12:00:00Z' });
+    expect(json.keys[1]).toMatchObject({ lastUsed: null, previousLastUsed: '2026-11-23T12:00:00Z' });
+    for (const broken of [undefined, '{']) {
+      if (broken === undefined) rmSync(join(directory, 'key-uses.json'));
+      else writeFileSync(join(directory, 'key-uses.json'), broken);
+      expect(await keys('list', file, '--uses', directory)).toMatchObject({
+        code: 2,
+        err: expect.stringContaining('is not known'),
+      });
+    }
+  });
+
   test('--expiring says what ends soon or has ended, with an exit code of its own', async () => {
     expect(await keys('list', file, '--expiring', '7d')).toMatchObject({ code: 0, out: 'nothing ends so soon\n' });
     await keys('create', file, 'soon', '--expires', '6d');
