@@ -7,7 +7,7 @@
  * The rows lie on two axes: what names the caller (certificate, token, API key), and what is wrong with it, or what the caller
  * lacks (`denial-matrix/check.ts`).
  *
- * To add a row, add a `Check` to `denial-matrix/credential-checks.ts` or `authorization-checks.ts`; a role that lacks something is
+ * To add a row, add a `Check` to one of the files `denial-matrix/…-checks.ts`; a role that lacks something is
  * one line of `ROLE_ROWS`, and is tried with each kind of credential. To add an aspect, name it in `check.ts` besides. If a
  * combination had a reason for not being there (`CREDENTIAL_GAPS`), take the reason away. Then
  *
@@ -23,10 +23,17 @@ import { type Check, OPEN, type Tenants } from './denial-matrix/check.ts';
 import { CREDENTIAL_GAPS, credentialChecks } from './denial-matrix/credential-checks.ts';
 import { MatrixGround, type Outcomes } from './denial-matrix/ground.ts';
 import { type MatrixMethod, METHODS, SERVERS } from './denial-matrix/methods.ts';
+import { revocationChecks } from './denial-matrix/revocation-checks.ts';
+import { ruleChecks } from './denial-matrix/rule-checks.ts';
 import { NO_REASON, uncoveredText } from './denial-matrix/uncovered.ts';
 
 const actors = makeActors();
-const CHECKS: readonly Check[] = [...credentialChecks(actors), ...authorizationChecks(actors)];
+const CHECKS: readonly Check[] = [
+  ...credentialChecks(actors),
+  ...revocationChecks(actors),
+  ...authorizationChecks(actors),
+  ...ruleChecks(actors),
+];
 const GAPS = [...CREDENTIAL_GAPS, ...AUTHORIZATION_GAPS];
 const methodsOf = ({ cannot }: Check, methods = METHODS): readonly MatrixMethod[] =>
   methods.filter((method) => cannot?.(method) === undefined);

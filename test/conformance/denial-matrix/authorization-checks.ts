@@ -12,7 +12,8 @@ import { type Attempt, type Check, type Gap, KINDS, type Kind, type Tenants } fr
 import type { MatrixGround } from './ground.ts';
 import { type MatrixMethod, METHOD_NAMES, METHODS } from './methods.ts';
 
-const DENIED = { status: 7, reason: 'MODEL_ACCESS_DENIED' };
+/** What who lacks a method, model or version is told. */
+export const DENIED = { status: 7, reason: 'MODEL_ACCESS_DENIED' };
 const SCOPE = 'models:infer';
 const GOLD: StepUpConfig = { acrValues: ['gold'], amr: [], maxAgeMs: undefined };
 const MFA: StepUpConfig = { acrValues: [], amr: ['mfa'], maxAgeMs: undefined };
@@ -33,7 +34,7 @@ export function authorizationChecks(actors: Actors): readonly Check[] {
 }
 
 /** Roles of both callers; undefined: everything. */
-function roles(actors: Actors, kind: Kind, of: Readonly<Partial<Record<Caller, Partial<RoleConfig>>>>): Tenants {
+export function roles(actors: Actors, kind: Kind, of: Readonly<Partial<Record<Caller, Partial<RoleConfig>>>>): Tenants {
   const callers: readonly Caller[] = ['alice', 'bob'];
   return {
     acme: {

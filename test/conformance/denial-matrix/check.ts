@@ -13,7 +13,16 @@ export type Kind = (typeof KINDS)[number];
 /** What can be wrong with a credential. */
 export const DEFECTS = ['no', 'wrong', 'expired', 'revoked', 'weak', 'foreign'] as const;
 /** What can be missing to a caller whose credentials are good. */
-export const DIMENSIONS = ['method', 'model', 'version', 'address', 'scope', 'step-up'] as const;
+export const DIMENSIONS = [
+  'method',
+  'model',
+  'version',
+  'address',
+  'scope',
+  'step-up',
+  'deny rule',
+  'condition',
+] as const;
 /** Limits of use; they know no kinds of credentials. */
 export const QUOTAS = ['rate', 'quota', 'concurrency'] as const;
 export type Aspect = (typeof DEFECTS)[number] | (typeof DIMENSIONS)[number] | (typeof QUOTAS)[number];

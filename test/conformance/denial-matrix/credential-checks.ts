@@ -15,12 +15,6 @@ const CROSSING = { status: 7, reason: 'TENANT_MISMATCH' };
 
 /** Of kinds × defects, what has no row. */
 export const CREDENTIAL_GAPS: readonly Gap[] = [
-  { kind: 'certificate', aspect: 'revoked', why: 'no configuration revokes a certificate; it ends when it expires' },
-  {
-    kind: 'token',
-    aspect: 'revoked',
-    why: 'no configuration revokes a token; it ends when it expires, or with its key',
-  },
   {
     kind: 'api-key',
     aspect: 'weak',
