@@ -342,6 +342,14 @@ describe('of a call whose credentials do not do', () => {
     expect((await explained({ credentials: bare }, tenant)).refusal?.kind).toBe('certificate_unacceptable');
   });
 
+  test('whose authorities are not known here, a certificate that is shown cannot be judged, and a named one can', async () => {
+    const tenant = { ...acme.config, clientCaPem: '' };
+    const shown = as({ certificate: { kind: 'presented', pem: acme.pki.client.certPem } });
+    const answer = await explain({ tenants: [tenant] }, question(shown));
+    expect(answer).toMatchObject({ ok: false, error: expect.stringContaining('ask the running sidecar') });
+    expect(await explained(subject('alice'), tenant)).toMatchObject({ verdict: 'allowed' });
+  });
+
   test('whose issuer cannot be reached, it says so', async () => {
     const [issuer] = acme.config.issuers;
     if (issuer === undefined) throw new Error('no issuer');
