@@ -209,3 +209,42 @@ it('by `bulkhead pki revoke`, and `bulkhead explain` says so', async () => {
   );
   expect(explained).toMatch(/it is revoked by revocation list \d+ of CN=Bulkhead CA 1 of tenant acme/);
 });
+
+it('by a deny list and by `bulkhead keys revoke`, on every worker', async () => {
+  upstream = await FakeUpstream.start();
+  let key = '';
+  const extra = { accept: ['certificate', 'api-key'], bindings: [{ role: 'all', certificates: ['*'], keys: ['*'] }] };
+  sidecar = await Sidecar.start({
+    tenants: [{ id: 'acme', upstream: `http://127.0.0.1:${upstream.port}`, extra }],
+    extra: { workers: 4, revocation: { denyList: 'deny.yaml' } },
+    prepare: (directory) => {
+      writeFileSync(join(directory, 'deny.yaml'), 'denied: []\n');
+      const create = [MAIN, 'keys', 'create', join(directory, 'tenants/acme.yaml'), 'nightly'];
+      key =
+        execFileSync(process.execPath, create, { encoding: 'utf8', stdio: 'pipe' }).match(/bk_nightly_\S+/)?.[0] ?? '';
+    },
+  });
+  const running = sidecar;
+  const { pki } = running.tenant('acme');
+  const spiffeId = `spiffe://${pki.trustDomain}/mallory`;
+  const mallory = issueClient(pki.ca, { spiffeId, days: 1 });
+  const begin = async (certificate: IssuedCertificate, headers = {}): Promise<RunningStream> =>
+    RunningStream.begin({ upstream }, await connect(running, certificate), headers);
+  const streams: { denied: RunningStream; keyed: RunningStream; free: RunningStream }[] = [];
+  // So many connections that every worker has some of each.
+  for (let i = 0; i < 12; i += 1) {
+    const keyed = await begin(pki.client, { 'x-api-key': key });
+    streams.push({ denied: await begin(mallory), keyed, free: await begin(pki.client) });
+  }
+
+  const from = performance.now();
+  replace(join(running.directory, 'deny.yaml'), Buffer.from(`denied:\n  - { spiffe: ${spiffeId} }\n`));
+  for (const { denied } of streams) await endsWithin(denied, 1_000, from);
+  for (const { keyed } of streams) await keyed.goesOn();
+
+  await run(process.execPath, [MAIN, 'keys', 'revoke', join(running.directory, 'tenants/acme.yaml'), 'nightly']);
+  const revokedAt = performance.now();
+  for (const { keyed } of streams) await endsWithin(keyed, 1_000, revokedAt);
+  for (const { free } of streams) await free.goesOn();
+  await expect(connect(running, mallory)).rejects.toThrow();
+});
