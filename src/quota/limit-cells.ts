@@ -12,6 +12,7 @@
  * leaves behind is at worst a charge for a call that was not granted.
  */
 import { hash } from 'node:crypto';
+import type { JournalEntry, LimitJournal } from './limit-journal.ts';
 import { isHeldBy, release } from './tenant-lock.ts';
 
 /** Structured-clonable: a part of the `SharedState`. */
@@ -25,6 +26,8 @@ export interface LimitState {
   /** One block of 128 bytes for each region: an organisation's lock, and whether the region was ever used. */
   readonly regions: SharedArrayBuffer;
   readonly cells: SharedArrayBuffer;
+  /** One Int32: which of the journal's files are written to. */
+  readonly journalEpoch: SharedArrayBuffer;
 }
 
 /** Cells for the limits themselves: as many as there may be, and as many again for those that the configuration had before. */
@@ -41,7 +44,7 @@ const REGION_INTS = 32;
 const REGION_LOCK = 0;
 const REGION_USED = 1;
 
-/** Words of a cell. In the first is the key; in the second, as an Int32, its kind. */
+/** Words of a cell. In the first is the key; in the second, as Int32s, its kind and the hash that picks the set. */
 export const STALE_AFTER = 2;
 /** The first word that the cell's kind has to itself: a time long ago in a new cell. Counts of concurrency are Int32 from there on, one for each worker. */
 export const VALUES = 3;
@@ -73,6 +76,7 @@ export function createLimitState(options: {
     setsPerRegion,
     wordsPerCell,
     regions: new SharedArrayBuffer(regions * REGION_INTS * 4),
+    journalEpoch: new SharedArrayBuffer(4),
     cells: new SharedArrayBuffer(regions * (OWN_CELLS + setsPerRegion * SET_WAYS) * wordsPerCell * 8),
   };
 }
@@ -88,6 +92,8 @@ export interface CellKey {
 
 export class LimitCells {
   readonly state: LimitState;
+  /** Where use is written ahead; undefined: it is kept in memory alone. */
+  journal: LimitJournal | undefined;
   readonly words: Float64Array;
   /** The same memory: word `n` is `ints[2n]` and `ints[2n + 1]`. */
   readonly ints: Int32Array;
@@ -125,6 +131,12 @@ export class LimitCells {
     const digest = hash('sha256', `${salt}:${limit}:${subject}`, 'buffer');
     // A first word of zeros is an empty cell, so a key is never that.
     return { high: digest.readInt32LE(0), low: digest.readInt32LE(4) | 1, set: digest.readUInt32LE(8), word: 0 };
+  }
+
+  /** Whose region it is, for the journal. */
+  ownerOf(salt: string, owner: string): Pick<JournalEntry, 'ownerHigh' | 'ownerLow'> {
+    const digest = hash('sha256', `${salt}:owner:${owner}`, 'buffer');
+    return { ownerHigh: digest.readInt32LE(0), ownerLow: digest.readInt32LE(4) };
   }
 
   /** The first word of a limit's own cell. `others`: the keys of all limits of the region that are to keep theirs. */
@@ -168,6 +180,46 @@ export class LimitCells {
     }
     if (free !== -1) this.#enter(region, free, key, kind, now);
     return free;
+  }
+
+  /**
+   * A cell for what is known of a key from before, that no worker has come to yet: of the region's own the first that is empty, or of the
+   * key's set. undefined: it has one; -1: there is no room.
+   */
+  reclaim(region: number, key: CellKey, kind: number, own: boolean): number | undefined {
+    const set = key.set & (this.state.setsPerRegion - 1);
+    const first = own ? 0 : OWN_CELLS + set * SET_WAYS;
+    for (let cell = first; cell < first + (own ? OWN_CELLS : SET_WAYS); cell++) {
+      const word = this.#firstWord(region) + cell * this.state.wordsPerCell;
+      if (this.#holds(word, key)) return undefined;
+      if (!this.#isEmpty(word)) continue;
+      this.#enter(region, word, key, kind, 0);
+      return word;
+    }
+    return -1;
+  }
+
+  /** The key of the cell that is there. */
+  keyIn(word: number): CellKey {
+    const { ints } = this;
+    return { high: ints[word * 2] ?? 0, low: ints[word * 2 + 1] ?? 0, set: (ints[word * 2 + 3] ?? 0) >>> 0, word };
+  }
+
+  /** Whether it is a limit's own cell. */
+  isOwn(region: number, word: number): boolean {
+    return word < this.#firstWord(region) + OWN_CELLS * this.state.wordsPerCell;
+  }
+
+  /** All cells of a region that were ever used. */
+  *used(
+    region: number,
+  ): Iterable<{ readonly word: number; readonly key: CellKey; readonly kind: number; readonly own: boolean }> {
+    if (this.#regions[region * REGION_INTS + REGION_USED] !== 1) return;
+    for (let cell = 0; cell < this.#cellsPerRegion; cell++) {
+      const word = this.#firstWord(region) + cell * this.state.wordsPerCell;
+      if (this.#isEmpty(word)) continue;
+      yield { word, key: this.keyIn(word), kind: this.ints[word * 2 + 2] ?? 0, own: cell < OWN_CELLS };
+    }
   }
 
   /** Calls in progress, of all workers, that a cell counts. */
@@ -234,6 +286,7 @@ export class LimitCells {
     this.ints[word * 2 + 2] = kind;
     this.words[word + STALE_AFTER] = staleAfter;
     if (kind !== CONCURRENCY) this.words[word + VALUES] = Number.NEGATIVE_INFINITY;
+    this.ints[word * 2 + 3] = key.set | 0;
     this.ints[word * 2] = key.high;
     this.ints[word * 2 + 1] = key.low;
     key.word = word;

@@ -10,6 +10,7 @@ import type { LimitBound, LimitConfig, LimitLevel, TenantConfig } from '../confi
 import type { QuotaUnit } from '../kernel/denial.ts';
 import type { CallerKey } from './caller-buckets.ts';
 import { type CellKey, CONCURRENCY, type LimitCells } from './limit-cells.ts';
+import type { JournalEntry } from './limit-journal.ts';
 import { type Meter, meterOf } from './meter.ts';
 import type { SharedTables } from './shared-state.ts';
 
@@ -22,6 +23,16 @@ export interface Exhausted {
   /** Until there is room; Infinity: not by time. */
   readonly micros: number;
 }
+
+/** The journal cannot be written: nothing may be taken that would be forgotten. */
+export interface Unwritten {
+  readonly unwritten: string;
+}
+
+/** What a message is counted in. */
+export type ByteUnit = Exclude<QuotaUnit, 'calls'>;
+
+const BYTE_UNITS = ['requestBytes', 'responseBytes'] as const;
 
 /** What a call has taken, for as long as it runs. */
 export interface Holding {
@@ -50,8 +61,8 @@ export class LimitSet {
   readonly #callLimits: readonly Limit[];
   readonly #callerLimits: readonly Limit[];
   readonly #modelLimits: readonly Limit[];
-  /** Those that count bytes, of all levels. */
-  readonly #byteLimits: readonly Limit[];
+  /** Of all levels. */
+  readonly #byteLimits: Readonly<Record<ByteUnit, readonly Limit[]>>;
   /** Own cells of each region that the configuration knows. */
   readonly #ownKeys: ReadonlyMap<number, readonly CellKey[]>;
   readonly #callers = new WeakMap<CallerKey, ReadonlyMap<Limit, CellKey>>();
@@ -72,16 +83,19 @@ export class LimitSet {
     this.#salt = tables.state.salt;
     const ownRegion = this.#cells.tenantRegion(tenant.slot);
     const make = (owner: string, region: number) => (config: LimitConfig) => this.#limit(tables, owner, region, config);
-    const own = (tenant.quota.limits ?? []).map(make(`tenant ${tenant.id}`, ownRegion));
+    const own = (tenant.quota.limits ?? []).map(make(tenantOwner(tenant.id), ownRegion));
     this.organisationRegion =
       organisation === undefined ? undefined : this.#cells.organisationRegion(organisation.slot);
     const shared =
       organisation === undefined || this.organisationRegion === undefined
         ? []
-        : organisation.limits.map(make(`organisation ${organisation.name}`, this.organisationRegion));
+        : organisation.limits.map(make(organisationOwner(organisation.name), this.organisationRegion));
     const all = [...shared, ...own];
     const calls = all.filter(({ unit }) => unit === 'calls');
-    this.#byteLimits = all.filter(({ unit }) => unit !== 'calls');
+    this.#byteLimits = {
+      requestBytes: all.filter(({ unit }) => unit === 'requestBytes'),
+      responseBytes: all.filter(({ unit }) => unit === 'responseBytes'),
+    };
     this.#callLimits = calls.filter(({ config: { level } }) => level === 'organisation' || level === 'tenant');
     this.#callerLimits = calls.filter(({ config }) => config.level === 'caller');
     this.#modelLimits = calls.filter(({ config }) => config.level === 'model');
@@ -97,8 +111,8 @@ export class LimitSet {
     return this.#modelLimits.length > 0;
   }
 
-  counts(unit: QuotaUnit): boolean {
-    return this.#byteLimits.some((limit) => limit.unit === unit);
+  counts(unit: ByteUnit): boolean {
+    return this.#byteLimits[unit].length > 0;
   }
 
   /** Looks at all that the headers decide. Returns those without room, or undefined when the call fits into all of them. */
@@ -116,31 +130,56 @@ export class LimitSet {
       exhausted = lookAt(limit, word, ONE, now, exhausted);
     }
     // How many bytes there will be nobody knows yet; where there is no room for one, it is not worth beginning.
-    for (const limit of this.#byteLimits)
-      exhausted = lookAt(limit, this.#ofCaller(limit, caller, now), ONE, now, exhausted);
+    for (const unit of BYTE_UNITS)
+      for (const limit of this.#byteLimits[unit])
+        exhausted = lookAt(limit, this.#ofCaller(limit, caller, now), ONE, now, exhausted);
     return exhausted;
   }
 
   /** Takes a message's bytes from all limits that count them, or from none. Returns those without room. */
-  takeBytes({ caller }: Holding, unit: QuotaUnit, bytes: number, now: number): Exhausted[] | undefined {
+  takeBytes({ caller }: Holding, unit: ByteUnit, bytes: number, now: number): Exhausted[] | Unwritten | undefined {
+    const limits = this.#byteLimits[unit];
     let exhausted: Exhausted[] | undefined;
-    let at = 0;
-    for (const limit of this.#byteLimits) {
-      if (limit.unit !== unit) continue;
+    for (const [index, limit] of limits.entries()) {
       const word = this.#ofCaller(limit, caller, now);
-      this.#found[at++] = word;
+      this.#found[index] = word;
       exhausted = lookAt(limit, word, bytes, now, exhausted);
     }
     if (exhausted !== undefined) return exhausted;
-    at = 0;
-    for (const limit of this.#byteLimits) if (limit.unit === unit) limit.meter.take(this.#found[at++] ?? 0, bytes, now);
+    const unwritten = this.#promise(limits, 0, bytes);
+    if (unwritten !== undefined) return unwritten;
+    for (const [index, { meter }] of limits.entries()) meter.take(this.#found[index] ?? 0, bytes, now);
     return undefined;
   }
 
   /** Gives back what of a message's bytes never came. */
-  giveBackBytes({ caller }: Holding, unit: QuotaUnit, bytes: number, takenAt: number): void {
-    for (const limit of this.#byteLimits)
-      if (limit.unit === unit) limit.meter.giveBack(this.#ofCaller(limit, caller, takenAt), bytes, takenAt);
+  giveBackBytes({ caller }: Holding, unit: ByteUnit, bytes: number, takenAt: number): void {
+    for (const limit of this.#byteLimits[unit])
+      limit.meter.giveBack(this.#ofCaller(limit, caller, takenAt), bytes, takenAt);
+  }
+
+  /** Has the journal say what is about to be taken of all that were just looked at. Returns why it cannot, if so. */
+  promise(): Unwritten | undefined {
+    return this.#promise(this.#callLimits, 0, ONE) ?? this.#promise(this.#callerLimits, this.#callLimits.length, ONE);
+  }
+
+  /** `from`: where the cells that were found for these limits begin; of those that are undefined none was. */
+  #promise(limits: readonly (Limit | undefined)[], from: number, amount: number): Unwritten | undefined {
+    const { journal } = this.#cells;
+    if (journal === undefined) return undefined;
+    for (let index = 0; index < limits.length; index++) {
+      const limit = limits[index];
+      if (limit === undefined) continue;
+      const word = this.#found[from + index] ?? 0;
+      const promised = limit.meter.promise(word, amount);
+      if (promised === undefined) continue;
+      const { high, low, set } = this.#cells.keyIn(word);
+      const own = this.#cells.isOwn(limit.region, word);
+      const written = journal.append({ ...limit.owner, high, low, set, kind: limit.meter.kind, own, ...promised });
+      if (!written.ok) return { unwritten: written.error };
+      limit.meter.promised(word, promised.amount);
+    }
+    return undefined;
   }
 
   /** Takes one call from all that were just looked at. */
@@ -158,7 +197,7 @@ export class LimitSet {
   }
 
   /** Charges a call for a model that it names. Returns the limits without room; then nothing was taken. */
-  charge(holding: Holding, model: string, now: number): Exhausted[] | undefined {
+  charge(holding: Holding, model: string, now: number): Exhausted[] | Unwritten | undefined {
     const keys = this.#modelKeys(model);
     let exhausted: Exhausted[] | undefined;
     for (const [index, limit] of this.#modelLimits.entries()) {
@@ -169,6 +208,9 @@ export class LimitSet {
       exhausted = lookAt(limit, word, ONE, now, exhausted);
     }
     if (exhausted !== undefined) return exhausted;
+    const charged = this.#modelLimits.map((limit, index) => (keys[index] === undefined ? undefined : limit));
+    const unwritten = this.#promise(charged, 0, ONE);
+    if (unwritten !== undefined) return unwritten;
     for (const [index, limit] of this.#modelLimits.entries())
       if (keys[index] !== undefined) takeFrom(limit, this.#found[index] ?? 0, now, holding);
     if (holding.models.length >= MAX_REMEMBERED_MODELS) holding.models.shift();
@@ -187,7 +229,8 @@ export class LimitSet {
     const { unit = 'calls' } = config;
     const id = `${owner}:${config.level}:${config.name}:${unit}:${meter.signature}`;
     const globs = config.models?.map((pattern) => new Glob(pattern));
-    return { config, unit, region, meter, id, key: this.#cells.keyOf(this.#salt, id, ''), globs };
+    const whose = this.#cells.ownerOf(this.#salt, owner);
+    return { config, unit, region, owner: whose, meter, id, key: this.#cells.keyOf(this.#salt, id, ''), globs };
   }
 
   #own({ region, key, meter }: Limit): number {
@@ -205,7 +248,8 @@ export class LimitSet {
     if (limit.config.level !== 'caller') return this.#own(limit);
     let keys = this.#callers.get(caller);
     if (keys === undefined) {
-      const limits = [...this.#callerLimits, ...this.#byteLimits].filter(({ config }) => config.level === 'caller');
+      const bytes = BYTE_UNITS.flatMap((unit) => this.#byteLimits[unit]);
+      const limits = [...this.#callerLimits, ...bytes];
       keys = new Map(limits.map((one) => [one, this.#cells.keyOf(this.#salt, one.id, caller.id)]));
       this.#callers.set(caller, keys);
     }
@@ -228,10 +272,21 @@ export class LimitSet {
   }
 }
 
+/** How the regions' owners are named in keys and in the journal. */
+export function tenantOwner(id: string): string {
+  return `tenant ${id}`;
+}
+
+export function organisationOwner(name: string): string {
+  return `organisation ${name}`;
+}
+
 interface Limit {
   readonly config: LimitConfig;
   readonly unit: QuotaUnit;
   readonly region: number;
+  /** Of the region, for the journal. */
+  readonly owner: Pick<JournalEntry, 'ownerHigh' | 'ownerLow'>;
   readonly meter: Meter;
   readonly id: string;
   /** Of its own cell: what it is for itself, or for all subjects that found no place. */

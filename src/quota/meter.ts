@@ -9,6 +9,7 @@ import type { LimitBound } from '../config/generation.ts';
 import { calendarWindow } from './calendar.ts';
 import { gcraOf, nextArrival, underNewLimit, waitMicros } from './gcra.ts';
 import { CONCURRENCY, type LimitCells, STALE_AFTER, VALUES } from './limit-cells.ts';
+import { AHEAD_PARTS, SHORTEST_JOURNALED_MS } from './limit-journal.ts';
 
 /** One limit's way to count. `word`: the first of the cell. */
 export interface Meter {
@@ -20,8 +21,41 @@ export interface Meter {
   wait(word: number, amount: number, now: number): number;
   /** Writes down what `wait` had room for. */
   take(word: number, amount: number, now: number): void;
+  /**
+   * What the journal has to say before `take`: undefined when it says enough already, or what is counted is not kept there. After
+   * `wait`, which has come to the present window.
+   */
+  promise(word: number, amount: number): Promised | undefined;
+  /** The journal says so. */
+  promised(word: number, amount: number): void;
   /** Undoes a `take` of that time, as far as it can be undone without granting it twice. */
   giveBack(word: number, amount: number, takenAt: number): void;
+}
+
+/** So much of a window may be used, by the journal. Times and marks as it has them. */
+export interface Promised {
+  readonly mark: number;
+  readonly amount: number;
+  readonly staleAfter: number;
+}
+
+/** The journal's word in a cell: what it says of the present window, or of the newest part of one that slides. */
+const PROMISED = 15;
+
+/** So much ahead is promised as keeps writing rare, and no more than there may be. */
+function ahead(used: number, amount: number, limit: number): number {
+  return Math.max(used + amount, Math.min(limit, used + amount + Math.ceil(limit / AHEAD_PARTS)));
+}
+
+/** What is kept nowhere but in memory. */
+abstract class Unjournaled {
+  promise(): undefined {
+    return undefined;
+  }
+
+  promised(): void {
+    throw new Error('the journal does not keep this');
+  }
 }
 
 /**
@@ -49,16 +83,21 @@ export function meterOf(bound: LimitBound, cells: LimitCells, epoch: number, wor
   }
 }
 
+const CALENDAR = 2;
+const SLIDING = 3;
+const TOTAL = 4;
+
 const ARRIVAL = VALUES;
 const TOLERANCE = VALUES + 1;
 
-class RateMeter implements Meter {
+class RateMeter extends Unjournaled implements Meter {
   readonly kind = 1;
   readonly signature = 'rate';
   readonly #words: Float64Array;
   readonly #gcra: ReturnType<typeof gcraOf>;
 
   constructor(bound: Extract<LimitBound, { kind: 'rate' }>, { words }: LimitCells) {
+    super();
     this.#words = words;
     this.#gcra = gcraOf(bound);
   }
@@ -86,7 +125,7 @@ class RateMeter implements Meter {
   }
 }
 
-class ConcurrencyMeter implements Meter {
+class ConcurrencyMeter extends Unjournaled implements Meter {
   readonly kind = CONCURRENCY;
   readonly signature = 'concurrency';
   readonly #cells: LimitCells;
@@ -94,6 +133,7 @@ class ConcurrencyMeter implements Meter {
   readonly #worker: number;
 
   constructor(calls: number, cells: LimitCells, workerIndex: number) {
+    super();
     this.#cells = cells;
     this.#calls = calls;
     this.#worker = VALUES * 2 + workerIndex;
@@ -124,7 +164,7 @@ const USED = VALUES + 1;
 const WINDOW_END = VALUES + 2;
 
 class CalendarMeter implements Meter {
-  readonly kind = 2;
+  readonly kind = CALENDAR;
   readonly signature: string;
   readonly #words: Float64Array;
   readonly #bound: Extract<LimitBound, { kind: 'calendar' }>;
@@ -154,6 +194,21 @@ class CalendarMeter implements Meter {
     this.#words[word + STALE_AFTER] = this.#words[word + WINDOW_END] ?? now;
   }
 
+  promise(word: number, amount: number): Promised | undefined {
+    const words = this.#words;
+    const used = words[word + USED] ?? 0;
+    if (used + amount <= (words[word + PROMISED] ?? 0)) return undefined;
+    return {
+      mark: (words[word + WINDOW_START] ?? 0) + this.#epoch,
+      amount: ahead(used, amount, this.#bound.amount),
+      staleAfter: (words[word + WINDOW_END] ?? 0) + this.#epoch,
+    };
+  }
+
+  promised(word: number, amount: number): void {
+    this.#words[word + PROMISED] = amount;
+  }
+
   giveBack(word: number, amount: number, takenAt: number): void {
     if ((this.#words[word + WINDOW_START] ?? 0) > takenAt) return;
     this.#words[word + USED] = Math.max(0, (this.#words[word + USED] ?? 0) - amount);
@@ -169,6 +224,7 @@ class CalendarMeter implements Meter {
     }
     if ((words[word + WINDOW_START] ?? 0) >= this.#start) return;
     words[word + USED] = 0;
+    words[word + PROMISED] = 0;
     words[word + WINDOW_END] = this.#end;
     words[word + WINDOW_START] = this.#start;
   }
@@ -182,18 +238,20 @@ const PARTS = VALUES + 1;
  * begun, and the ten before it. So no stretch of the window's length ever has more than the amount.
  */
 class SlidingMeter implements Meter {
-  readonly kind = 3;
+  readonly kind = SLIDING;
   readonly signature: string;
   readonly #words: Float64Array;
   readonly #amount: number;
   readonly #epoch: number;
   readonly #partMicros: number;
+  readonly #journaled: boolean;
 
   constructor(bound: Extract<LimitBound, { kind: 'sliding' }>, { words }: LimitCells, epoch: number) {
     this.#words = words;
     this.#amount = bound.amount;
     this.#epoch = epoch;
     this.#partMicros = (bound.lengthMs * 1_000) / SLIDING_PARTS;
+    this.#journaled = bound.lengthMs >= SHORTEST_JOURNALED_MS;
     this.signature = `sliding ${bound.lengthMs}`;
   }
 
@@ -213,6 +271,24 @@ class SlidingMeter implements Meter {
     const at = word + PARTS + (newest % (SLIDING_PARTS + 1));
     this.#words[at] = (this.#words[at] ?? 0) + amount;
     this.#words[word + STALE_AFTER] = (newest + SLIDING_PARTS + 1) * this.#partMicros - this.#epoch;
+  }
+
+  /** Of each part by itself. */
+  promise(word: number, amount: number): Promised | undefined {
+    if (!this.#journaled) return undefined;
+    const words = this.#words;
+    const newest = words[word + NEWEST] ?? 0;
+    const used = words[word + PARTS + (newest % (SLIDING_PARTS + 1))] ?? 0;
+    if (used + amount <= (words[word + PROMISED] ?? 0)) return undefined;
+    return {
+      mark: newest,
+      amount: ahead(used, amount, this.#amount),
+      staleAfter: (newest + SLIDING_PARTS + 1) * this.#partMicros,
+    };
+  }
+
+  promised(word: number, amount: number): void {
+    this.#words[word + PROMISED] = amount;
   }
 
   giveBack(word: number, amount: number, takenAt: number): void {
@@ -241,6 +317,7 @@ class SlidingMeter implements Meter {
     if (part <= newest) return newest;
     for (let gone = Math.max(newest + 1, part - SLIDING_PARTS); gone <= part; gone++)
       words[word + PARTS + (gone % (SLIDING_PARTS + 1))] = 0;
+    words[word + PROMISED] = 0;
     words[word + NEWEST] = part;
     return part;
   }
@@ -249,7 +326,7 @@ class SlidingMeter implements Meter {
 const SINCE = VALUES;
 
 class TotalMeter implements Meter {
-  readonly kind = 4;
+  readonly kind = TOTAL;
   readonly signature = 'total';
   readonly #words: Float64Array;
   readonly #amount: number;
@@ -277,6 +354,18 @@ class TotalMeter implements Meter {
     this.#words[word + STALE_AFTER] = Number.POSITIVE_INFINITY;
   }
 
+  promise(word: number, amount: number): Promised | undefined {
+    const words = this.#words;
+    const used = words[word + USED] ?? 0;
+    if (used + amount <= (words[word + PROMISED] ?? 0)) return undefined;
+    const mark = words[word + SINCE] ?? 0;
+    return { mark, amount: ahead(used, amount, this.#amount), staleAfter: Number.POSITIVE_INFINITY };
+  }
+
+  promised(word: number, amount: number): void {
+    this.#words[word + PROMISED] = amount;
+  }
+
   giveBack(word: number, amount: number, takenAt: number): void {
     if ((this.#words[word + SINCE] ?? 0) > takenAt + this.#epoch) return;
     this.#words[word + USED] = Math.max(0, (this.#words[word + USED] ?? 0) - amount);
@@ -286,6 +375,69 @@ class TotalMeter implements Meter {
   #roll(word: number, now: number): void {
     if (this.#since > now + this.#epoch || (this.#words[word + SINCE] ?? 0) >= this.#since) return;
     this.#words[word + USED] = 0;
+    this.#words[word + PROMISED] = 0;
     this.#words[word + SINCE] = this.#since;
+  }
+}
+
+/**
+ * What a cell holds for the journal: one entry, or one for each part of a window that slides. `epoch` as for
+ * `meterOf`; `exact`: what was used, and not what is promised.
+ */
+export function journaledIn(
+  words: Float64Array,
+  word: number,
+  kind: number,
+  epoch: number,
+  exact: boolean,
+): readonly Promised[] {
+  const promised = exact ? 0 : (words[word + PROMISED] ?? 0);
+  const staleAfter = (words[word + STALE_AFTER] ?? 0) + epoch;
+  const used = Math.max(promised, words[word + USED] ?? 0);
+  switch (kind) {
+    case CALENDAR:
+      return [{ mark: (words[word + WINDOW_START] ?? 0) + epoch, amount: used, staleAfter }];
+    case TOTAL:
+      return [{ mark: words[word + SINCE] ?? 0, amount: used, staleAfter }];
+    case SLIDING: {
+      const newest = words[word + NEWEST] ?? Number.NEGATIVE_INFINITY;
+      if (newest === Number.NEGATIVE_INFINITY) return [];
+      const parts = Array.from({ length: SLIDING_PARTS + 1 }, (_, back) => newest - back);
+      return parts.map((mark, back) => {
+        const inPart = words[word + PARTS + (mark % (SLIDING_PARTS + 1))] ?? 0;
+        return { mark, amount: back === 0 ? Math.max(promised, inPart) : inPart, staleAfter };
+      });
+    }
+    default:
+      return [];
+  }
+}
+
+/** Puts back into a new cell what the journal says of it: all that may have been used counts as used. */
+export function restoreInto(
+  words: Float64Array,
+  word: number,
+  kind: number,
+  epoch: number,
+  known: readonly Promised[],
+): void {
+  const newest = known.reduce((one, other) => (other.mark > one.mark ? other : one));
+  words[word + STALE_AFTER] = Math.max(...known.map((one) => one.staleAfter)) - epoch;
+  words[word + PROMISED] = newest.amount;
+  switch (kind) {
+    case CALENDAR:
+      words[word + USED] = newest.amount;
+      words[word + WINDOW_END] = newest.staleAfter - epoch;
+      words[word + WINDOW_START] = newest.mark - epoch;
+      return;
+    case TOTAL:
+      words[word + USED] = newest.amount;
+      words[word + SINCE] = newest.mark;
+      return;
+    case SLIDING:
+      for (const { mark, amount } of known)
+        if (mark >= newest.mark - SLIDING_PARTS) words[word + PARTS + (mark % (SLIDING_PARTS + 1))] = amount;
+      words[word + NEWEST] = newest.mark;
+      return;
   }
 }

@@ -18,7 +18,7 @@ import { ByteToll } from './byte-toll.ts';
 import { CallerBuckets, OVERFLOW, type Place } from './caller-buckets.ts';
 import type { Gcra } from './gcra.ts';
 import { gcraOf, nextArrival, underNewLimit, waitMicros } from './gcra.ts';
-import { type Exhausted, type Holding, LimitSet } from './limit-set.ts';
+import { type Exhausted, type Holding, LimitSet, type Unwritten } from './limit-set.ts';
 import { CONCURRENCY_RETRY_MICROS } from './meter.ts';
 import { refusalOf } from './refusal.ts';
 import type { SharedTables } from './shared-state.ts';
@@ -112,15 +112,15 @@ export class QuotaGate {
     const holding = LeaseEvidence.holdingOf(lease);
     if (holding === undefined || !method.readsModel || !limits.isNew(holding, model)) return charged;
     if (!this.#lock()) return LOCK_TIMED_OUT;
-    let exhausted: readonly Exhausted[] | undefined;
+    let lack: readonly Exhausted[] | Unwritten | undefined;
     try {
-      exhausted = limits.charge(holding, model, now - this.#tables.state.epoch);
+      lack = limits.charge(holding, model, now - this.#tables.state.epoch);
       // Of limits that came while the call ran it has taken nothing that could be given back.
-      if (exhausted !== undefined && holding.models.length === 0 && holding.limits === limits) limits.refund(holding);
+      if (lack !== undefined && holding.models.length === 0 && holding.limits === limits) limits.refund(holding);
     } finally {
       this.#unlock();
     }
-    return exhausted === undefined ? charged : { ok: false, error: refusalOf(exhausted) };
+    return lack === undefined ? charged : { ok: false, error: refusalOf(lack) };
   }
 
   /** Where a call's messages pay for their bytes; undefined: nothing counts them. */
@@ -133,8 +133,8 @@ export class QuotaGate {
       take: (bytes, now) => {
         if (!this.#lock()) return LOCK_TIMED_OUT.error;
         try {
-          const exhausted = limits.takeBytes(holding, unit, bytes, now - epoch);
-          return exhausted === undefined ? undefined : refusalOf(exhausted);
+          const lack = limits.takeBytes(holding, unit, bytes, now - epoch);
+          return lack === undefined ? undefined : refusalOf(lack);
         } finally {
           this.#unlock();
         }
@@ -185,7 +185,9 @@ export class QuotaGate {
     }
 
     const exhausted = this.#limits?.look(caller, now);
-    if (exhausted !== undefined) return { scope: 'limits', exhausted };
+    if (exhausted !== undefined) return { scope: 'limits', lack: exhausted };
+    const unwritten = this.#limits?.promise();
+    if (unwritten !== undefined) return { scope: 'limits', lack: unwritten };
 
     if (this.#perTenant !== undefined) times[this.#times + TENANT_ARRIVAL] = tenantNext;
     if (this.#perCaller !== undefined) callerTimes[callerIndex] = callerNext;
@@ -212,7 +214,7 @@ export class QuotaGate {
   }
 
   #refuse(refusal: Refusal): Denied {
-    if (refusal.scope === 'limits') return { ok: false, error: refusalOf(refusal.exhausted) };
+    if (refusal.scope === 'limits') return { ok: false, error: refusalOf(refusal.lack) };
     if (refusal.scope === 'concurrency') {
       return deny({
         kind: 'concurrency_limited',
@@ -268,7 +270,7 @@ const NONE: Holding['counts'] = [];
 const LOCK_TIMED_OUT = deny({ kind: 'overloaded', why: 'tenant lock not available' });
 
 type Refusal =
-  | { readonly scope: 'limits'; readonly exhausted: readonly Exhausted[] }
+  | { readonly scope: 'limits'; readonly lack: readonly Exhausted[] | Unwritten }
   | { readonly scope: 'concurrency' }
   | { readonly scope: 'tenant' | 'caller'; readonly micros: number };
 

@@ -3,10 +3,12 @@
  * helps; else the calls in progress, else the rate that takes longest.
  */
 import type { Denial, QuotaFacts } from '../kernel/denial.ts';
-import type { Exhausted } from './limit-set.ts';
+import type { Exhausted, Unwritten } from './limit-set.ts';
 
-/** The denial for a call that did not fit. `exhausted` has one entry at least. */
-export function refusalOf(exhausted: readonly Exhausted[]): Denial {
+/** The denial for a call that did not fit, of which `lack` has one entry at least, or for which the journal could not be written. */
+export function refusalOf(lack: readonly Exhausted[] | Unwritten): Denial {
+  if ('unwritten' in lack) return { kind: 'policy_unavailable', source: 'the quota journal', why: lack.unwritten };
+  const exhausted = lack;
   const spent = exhausted.filter(({ bound }) => bound.kind !== 'rate' && bound.kind !== 'concurrency');
   const micros = Math.max(...exhausted.map((one) => one.micros));
   const retryAfterMs = micros === Number.POSITIVE_INFINITY ? undefined : micros / 1_000;

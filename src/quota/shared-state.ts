@@ -66,6 +66,8 @@ export interface SharedStateOptions {
   /** Cells for the use of limits, of all tenants and organisations together (128 bytes each or more, not resident until used). */
   readonly limitCells?: number;
   readonly epoch?: EpochMicros;
+  /** Hex. The same as before for what is in a journal to be found again. Default: a new one. */
+  readonly salt?: string;
   /** Other tables with whose bytes these are to be summed; they have as many workers. */
   readonly summedWith?: SharedState;
 }
@@ -94,7 +96,7 @@ export function createSharedState(options: SharedStateOptions): SharedState {
     workers,
     callerSlotsPerTenant,
     epoch: options.epoch ?? systemClock.now(),
-    salt: randomBytes(16).toString('hex'),
+    salt: options.salt ?? randomBytes(16).toString('hex'),
     cells: new SharedArrayBuffer(tenantSlots * cellBytes(workers)),
     bytes: new SharedArrayBuffer(tenantSlots * workers * 8),
     standing: new SharedArrayBuffer(tenantSlots * workers * 8),

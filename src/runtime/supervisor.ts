@@ -14,6 +14,8 @@ import { DocumentFetcher } from '../fetching/document-fetch.ts';
 import { systemClock } from '../kernel/clock.ts';
 import { letHeapsGrow, settleHeap } from '../kernel/heap.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
+import { journalDirectory } from '../quota/limit-journal.ts';
+import { LimitStore } from '../quota/limit-store.ts';
 import { capacityFor, createSharedState, type SharedState, workerCapacityFor } from '../quota/shared-state.ts';
 import { MetricsRegistry } from '../telemetry/metrics.ts';
 import { AdminPort } from './admin-port.ts';
@@ -38,6 +40,8 @@ export interface SupervisorOptions {
 
 /** What a start needs beyond the time its calls may take. */
 const TELEMETRY_DRAIN_MS = 5_000;
+/** What was used of quotas is on disk after so long. */
+const LIMITS_EVERY_MS = 1_000;
 /** Readiness is asked of what the workers last told: that is not older than this. */
 const COLLECT_EVERY_MS = 2_000;
 
@@ -53,6 +57,9 @@ export class Supervisor {
   #findings: readonly Finding[] = [];
   #warnings: readonly Finding[] = [];
   readonly #shared: SharedState;
+  /** What quotas have used, on disk; undefined: nobody calls in, or it cannot be opened. */
+  readonly #limits: LimitStore | undefined;
+  #limitTick: NodeJS.Timeout | undefined;
   readonly #audit: AuditLog;
   readonly #pool: WorkerPool;
   readonly #admin: AdminPort;
@@ -87,11 +94,15 @@ export class Supervisor {
     this.workload = workload;
     this.#generation = generation;
     this.metrics.setTenants(tenantsOf(generation));
+    this.#limits = openLimitStore(generation, options.log);
     this.#shared = createSharedState({
       tenantSlots: capacityFor(generation.tenants.length),
       workers: workerCapacityFor(generation.workers),
       organisationSlots: 2 * MAX_ORGANISATIONS,
+      ...(this.#limits === undefined ? {} : { salt: this.#limits.salt }),
     });
+    const lost = this.#limits?.restore(this.#shared, generation, systemClock.now()) ?? 0;
+    if (lost > 0) options.log.warn({ cells: lost }, 'there was no room for what some quotas had used; they begin anew');
     this.#audit = new AuditLog({
       ...generation.audit,
       writer: 'main',
@@ -185,6 +196,7 @@ export class Supervisor {
     this.#fetchedLists.apply(this.#generation.tenants);
     await this.#pool.start();
     const adminPort = await this.#admin.start();
+    this.#limitTick = setInterval(() => this.#tickLimits(), LIMITS_EVERY_MS).unref();
     this.#collector = setInterval(() => {
       void this.#pool.collect(COLLECT_EVERY_MS);
       void this.keyUses.write(this.#generation.tenants);
@@ -243,6 +255,7 @@ export class Supervisor {
     if (this.#isDraining()) return;
     if (!change.ok) return this.#refuse(why, [this.#finding(change.error)]);
     const next = withReplayMemory(before, settleSlots(this.#shared, before, after));
+    this.#limits?.welcome(before, next, systemClock.now());
     this.metrics.setTenants(tenantsOf(next));
     await change.value.make(next);
     // Not before: what the admin port calls the present generation is in use by every worker.
@@ -299,13 +312,30 @@ export class Supervisor {
     this.workload.close();
     this.#fetchedLists.close();
     clearInterval(this.#collector);
+    clearInterval(this.#limitTick);
     const cut = await this.#pool.drain(drainTimeoutMs);
     await this.keyUses.write(this.#generation.tenants, true);
+    this.#closeLimits();
     this.#event('stop', `${signal}, ${cut} calls cut at the drain limit`);
     this.#audit.close();
     const undelivered = await this.#telemetry.drain(TELEMETRY_DRAIN_MS);
     await this.#admin.close();
     log.info({ cutCalls: cut, undeliveredAuditBytes: undelivered }, 'stopped');
+  }
+
+  #tickLimits(): void {
+    this.#limits
+      ?.tick(this.#generation, systemClock.now())
+      .catch((cause: unknown) => this.#options.log.error({ err: cause }, 'the journal of quotas cannot be kept'));
+  }
+
+  #closeLimits(): void {
+    try {
+      this.#limits?.close(this.#generation, systemClock.now());
+    } catch (cause) {
+      // What was written ahead is there, and counts.
+      this.#options.log.error({ err: cause }, 'what quotas have used could not be written exactly');
+    }
   }
 
   /** Of calls that ran in a thread that died nobody is left to write a record: how many they were is on this one. */
@@ -343,6 +373,17 @@ export class Supervisor {
   #event(event: string, detail: string): void {
     this.#audit.append({ type: 'event', at: systemClock.now(), event, detail: detail.slice(0, 4096) });
     this.#audit.flush();
+  }
+}
+
+/** Without a store nothing is restored, and workers that cannot write refuse what would have to be kept. */
+function openLimitStore({ listener, audit }: Generation, log: Logger): LimitStore | undefined {
+  if (listener === undefined) return undefined;
+  try {
+    return LimitStore.open(journalDirectory(audit.directory));
+  } catch (cause) {
+    log.error({ err: cause }, 'what quotas have used cannot be read');
+    return undefined;
   }
 }
 

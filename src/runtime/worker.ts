@@ -22,6 +22,7 @@ import { Egress } from '../proxy/egress.ts';
 import { Ingress } from '../proxy/ingress.ts';
 import { Refusals } from '../proxy/refusals.ts';
 import { Tenants } from '../proxy/tenants.ts';
+import { journalDirectory, LimitJournal } from '../quota/limit-journal.ts';
 import { attachSharedState } from '../quota/shared-state.ts';
 import { WorkerMetrics } from '../telemetry/metrics.ts';
 import { BulkMemory } from './bulk-memory.ts';
@@ -58,6 +59,12 @@ const refusals = new Refusals(
 );
 const slabReserve = new SlabReserve();
 const tables = attachSharedState(birth.shared, birth.index);
+const journal = new LimitJournal(
+  journalDirectory(birth.generation.audit.directory),
+  birth.index,
+  birth.shared.limits.journalEpoch,
+);
+tables.limits.journal = journal;
 const egressTables = attachSharedState(birth.egressShared, birth.index);
 const pressure = new Pressure();
 const egressPressure = new Pressure();
@@ -202,6 +209,7 @@ async function end(unfinishedCalls: number): Promise<void> {
   // What the last connections wrote leaves at the end of this turn, after its records.
   await new Promise((resolve) => setImmediate(resolve));
   audit.close();
+  journal.close();
   // What was counted since the supervisor last asked; it asks no more.
   tellMetrics(0);
   say({ type: 'drained', unfinishedCalls });

@@ -257,6 +257,21 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     ],
   },
   {
+    file: 'src/quota/limit-journal.ts',
+    name: 'SHORTEST_JOURNALED_MS',
+    attack: 'A process that is made to crash grants a window twice; windows so short are over when it is back',
+    test: ['unit/quota/limit-store.test.ts', 'of a sliding window of %i ms is%s kept'],
+  },
+  {
+    file: 'src/quota/limit-store.ts',
+    name: 'MAX_JOURNAL_BYTES',
+    attack: 'Callers whose windows come and go fill the disk',
+    test: [
+      'unit/quota/limit-store.test.ts',
+      'is written anew when it has more than the limit, and not when it has that much',
+    ],
+  },
+  {
     file: 'src/config/schema-quota.ts',
     name: 'MAX_LIMITS',
     attack: 'A call that looks at limits without end',
