@@ -87,6 +87,8 @@ const ATTACKS: readonly (readonly [name: string, () => string])[] = [
   ['sub twice', () => raw(header(), claims(',"sub":"root"'))],
   ['sub twice, once escaped', () => raw(header(), claims(',"\\u0073ub":"root"'))],
   ['a member twice, deep inside', () => raw(header(), claims(',"a":{"b":[{"c":1,"c":2}]}'))],
+  ['a member twice in the header, once escaped', () => raw(header(',"\\u0061lg":"none"'), claims())],
+  ['claims nested a hundred deep', () => raw(header(), claims(`,"a":${'['.repeat(100)}${']'.repeat(100)}`))],
   ['a comment', () => raw(header(), claims('/**/'))],
   ['a byte order mark', () => raw(`\ufeff${header()}`, claims())],
   ['a list of claims', () => raw(header(), `[${claims()}]`)],
@@ -138,6 +140,7 @@ describe('a token with', () => {
     ['a certificate chain in x5c, which is not looked at', {}, { x5c: ['MIIB'], x5t: 'AAAA' }],
     ['typ JWT', {}, { typ: 'JWT' }],
     ['no typ', {}, { typ: undefined }],
+    ['times with fractions', { exp: 4_102_444_800.5, nbf: 0.25, iat: 1e9 + 0.5 }, {}],
     ['claims that nobody knows', { hd: 'acme.test', __proto__x: { a: [1] } }, {}],
   ])('%s is let in', async (_name, more, head) => {
     expect(told(await infer(`Bearer ${token(more, head)}`))).toBe('0');
