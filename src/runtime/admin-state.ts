@@ -86,7 +86,9 @@ function noTenantHasCertificate({ tenants }: Generation): boolean {
 }
 
 function describeListener({ pool }: Supervisor): object | undefined {
-  return pool.listen === undefined ? undefined : { address: pool.listen.address, port: pool.listen.port };
+  if (pool.listen === undefined) return undefined;
+  const { address, port, proxyProtocol, shared } = pool.listen;
+  return { address, port, proxyProtocol, sharedServerNames: shared?.serverNames };
 }
 
 function describeEgress({ listen, tenant, byteAccountBytes, upstream }: EgressConfig): object {

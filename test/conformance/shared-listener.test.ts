@@ -170,6 +170,17 @@ describe('a certificate is never taken for another tenant’s', () => {
     expect(await comes({ with: issueClient(acme.pki.ca, { spiffeId: acme.pki.spiffeId, days: 1 }) })).toBe('acme');
   });
 
+  it('when it is made up, and it does not even have a tenant compiled', async () => {
+    await byDomain();
+    const nobody = createCa({ commonName: 'nobody', days: 1 });
+    for (const { pki } of [ground.acme, ground.globex]) {
+      expect(await comes({ with: issueClient(nobody, { spiffeId: pki.spiffeId, days: 1 }) })).toMatch(/UNACCEPTABLE/);
+    }
+    expect([...ground.sidecar.tenants.active()]).toHaveLength(0);
+    expect(await comes({ with: own(ground.acme) })).toBe('acme');
+    expect([...ground.sidecar.tenants.active()]).toHaveLength(1);
+  });
+
   it('when a CA of the same name as the tenant’s has signed it', async () => {
     await byAuthority();
     const twin = createCa({ commonName: 'acme test CA', days: 1 });
