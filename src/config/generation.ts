@@ -169,6 +169,8 @@ export interface KeyPairPem {
 
 export interface TenantConfig {
   readonly id: TenantId;
+  /** Whether its names on the model server are its own; absent: they are, and shared memory objects begin with its id and a dot. */
+  readonly namespaces?: 'off' | { readonly sharedMemoryKeys: readonly string[] };
   /** Index of this tenant's cells in the shared tables; kept for the tenant's life across generations. */
   readonly slot: number;
   /** The file it came from. */

@@ -9,10 +9,12 @@ import { crc32, createInflateRaw, type InflateRaw } from 'node:zlib';
 import type { Denial } from '../kernel/denial.ts';
 import type { Standing } from '../kernel/standing.ts';
 import type { WireScanner } from '../protobuf/scanner.ts';
+import type { GzipRewrite } from './gzip-rewrite.ts';
 
 /** Receives the message's bytes in pieces; while it is `busy` with one, the next has to wait. */
 export class GzipMessage {
   readonly #scanner: WireScanner;
+  readonly #rewrite: GzipRewrite | undefined;
   readonly #standing: Standing | undefined;
   readonly #maxInflatedBytes: number;
   readonly #deflatedBytes: number;
@@ -27,11 +29,18 @@ export class GzipMessage {
   #waiter: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
 
   /**
-   * `bytes`: the message's compressed length. What is inflated goes to `scanner`, at most `maxInflatedBytes` of it. `standing`
-   * pays for the inflater.
+   * `bytes`: the message's compressed length. What is inflated goes to `scanner`, at most `maxInflatedBytes` of it, and then to
+   * `rewrite`. `standing` pays for the inflater.
    */
-  constructor(scanner: WireScanner, bytes: number, maxInflatedBytes: number, standing?: Standing) {
+  constructor(
+    scanner: WireScanner,
+    bytes: number,
+    maxInflatedBytes: number,
+    standing?: Standing,
+    rewrite?: GzipRewrite,
+  ) {
     this.#scanner = scanner;
+    this.#rewrite = rewrite;
     this.#standing = standing;
     standing?.hold(INFLATER_BYTES);
     this.#maxInflatedBytes = maxInflatedBytes;
@@ -101,9 +110,13 @@ export class GzipMessage {
       return;
     }
     this.#crc = crc32(output, this.#crc);
-    if (this.#scanner.push(output, 0, output.length)) return;
-    const refusal = this.#scanner.refusal;
-    this.#reject(refusal?.why ?? 'refused', refusal?.field);
+    if (!this.#scanner.push(output, 0, output.length)) {
+      const refusal = this.#scanner.refusal;
+      this.#reject(refusal?.why ?? 'refused', refusal?.field);
+      return;
+    }
+    const why = this.#rewrite?.inflated(output);
+    if (why !== undefined) this.#reject(why);
   }
 
   /** The deflate stream is over; only right when that was all of it, and the trailer has come. */

@@ -8,8 +8,10 @@ import type { Denial } from '../kernel/denial.ts';
 import type { Standing } from '../kernel/standing.ts';
 import { WireScanner } from '../protobuf/scanner.ts';
 import { GzipMessage } from './gzip-message.ts';
+import { GzipRewrite } from './gzip-rewrite.ts';
+import { MessageRewrite } from './message-rewrite.ts';
 import type { MethodEntry } from './method-table.ts';
-import { MODEL_SLOT, VERSION_SLOT } from './shape.ts';
+import { KEY_SLOT, MODEL_SLOT, VERSION_SLOT } from './shape.ts';
 
 /**
  * What `scan` found in `chunk` from `offset` on:
@@ -56,12 +58,17 @@ export class MessageInspector implements RequestedModels {
   readonly #standing: Standing | undefined;
   readonly #toll: MessageToll | undefined;
   readonly #scanner: WireScanner | undefined;
+  /** Where the method's messages have names in them: what goes on is what it puts out, and not the chunk. */
+  readonly rewrite: MessageRewrite | undefined;
   #headerBytes = 0;
   #compressed = false;
   #length = 0;
   #inMessage = false;
   #remaining = 0;
   #gzip: GzipMessage | undefined;
+  #gzipRewrite: GzipRewrite | undefined;
+  /** The bytes that `scan` is called with again are being inflated already. */
+  #fed = false;
   /** From `offset` to the end of the message that is being inflated, once its end has come. */
   #heldBytes = 0;
   #end = 0;
@@ -84,7 +91,9 @@ export class MessageInspector implements RequestedModels {
     this.#toll = toll;
     this.#encoding = encoding;
     this.#limits = limits;
-    this.#scanner = entry.plan === undefined ? undefined : new WireScanner(entry.plan, entry.texts);
+    this.rewrite = entry.names === undefined ? undefined : new MessageRewrite(entry.names.entering, { standing });
+    this.#scanner =
+      entry.plan === undefined ? undefined : new WireScanner(entry.plan, entry.texts, this.rewrite?.edits);
   }
 
   /** After `message`: where in the chunk it ends, exclusive. */
@@ -136,6 +145,7 @@ export class MessageInspector implements RequestedModels {
   scan(chunk: Buffer, offset: number): ScanOutcome {
     if (this.#denial !== undefined) return 'reject';
     let at = offset;
+    const from = this.#inMessage || this.#headerBytes > 0 ? -1 : offset;
     if (!this.#inMessage) {
       at = this.#readHeader(chunk, offset);
       if (this.#headerBytes < FRAME_HEADER_BYTES) return this.#denial === undefined ? 'more' : 'reject';
@@ -145,6 +155,7 @@ export class MessageInspector implements RequestedModels {
     const stop = Math.min(at + this.#remaining, chunk.length);
     if (this.#scanner !== undefined && !this.#scanner.push(chunk, at, stop)) return this.#rejectScan(this.#scanner);
     this.#remaining -= stop - at;
+    this.rewrite?.take(chunk, from, at, stop, this.#remaining === 0);
     return this.#remaining === 0 ? this.#endMessage(stop) : 'more';
   }
 
@@ -160,6 +171,8 @@ export class MessageInspector implements RequestedModels {
   /** Frees what a message in progress holds: the call is over. */
   close(): void {
     this.#gzip?.close();
+    this.#gzipRewrite?.close();
+    this.rewrite?.close();
   }
 
   /** Reads flag and length, which may come in pieces too. Returns where the message's body begins. */
@@ -196,27 +209,39 @@ export class MessageInspector implements RequestedModels {
       this.#denial = this.#toll?.pay(this.#length + FRAME_HEADER_BYTES);
     }
     if (this.#denial === undefined && this.#scanner !== undefined) {
-      if (this.#compressed) this.#gzip = new GzipMessage(this.#scanner, this.#length, maxInflatedBytes, this.#standing);
-      else this.#scanner.begin(this.#length);
+      if (this.#compressed) this.#beginCompressed(this.#scanner, maxInflatedBytes);
+      else {
+        this.#scanner.begin(this.#length);
+        this.rewrite?.begin(this.#length);
+      }
     }
     return this.#denial === undefined;
   }
 
+  #beginCompressed(scanner: WireScanner, maxInflatedBytes: number): void {
+    if (this.rewrite !== undefined) this.#gzipRewrite = new GzipRewrite(this.rewrite, this.#length, this.#standing);
+    this.#gzip = new GzipMessage(scanner, this.#length, maxInflatedBytes, this.#standing, this.#gzipRewrite);
+  }
+
   #scanCompressed(gzip: GzipMessage, chunk: Buffer, offset: number, at: number): ScanOutcome {
     if (gzip.busy) return 'inflating';
-    if (gzip.denial === undefined && this.#remaining > 0) {
+    if (gzip.denial === undefined && this.#remaining > 0 && !this.#fed) {
       const stop = Math.min(at + this.#remaining, chunk.length);
+      this.#gzipRewrite?.compressed(chunk, at, stop);
       gzip.feed(chunk, at, stop);
       this.#remaining -= stop - at;
       this.#heldBytes = stop - offset;
-      // More of it may go on its way meanwhile; the end may not.
-      if (gzip.denial === undefined && this.#remaining > 0) return 'more';
+      // More of it may go on its way meanwhile, unless that is what it decides on; the end may not.
+      if (gzip.denial === undefined && this.#remaining > 0 && this.#gzipRewrite === undefined) return 'more';
+      this.#fed = gzip.busy;
       if (gzip.busy) return 'inflating';
     }
+    this.#fed = false;
     if (gzip.denial !== undefined) {
       this.#denial = gzip.denial;
       return 'reject';
     }
+    if (this.#remaining > 0) return 'more';
     this.#gzip = undefined;
     return this.#endMessage(offset + this.#heldBytes);
   }
@@ -225,7 +250,8 @@ export class MessageInspector implements RequestedModels {
     const scanner = this.#scanner;
     if (scanner !== undefined) {
       if (!scanner.finish()) return this.#rejectScan(scanner);
-      this.#model = scanner.value(MODEL_SLOT);
+      if (!this.#judgeNames(scanner)) return 'reject';
+      if (this.#entry.readsModel) this.#model = scanner.value(MODEL_SLOT);
       this.#version = scanner.value(VERSION_SLOT);
       this.#further = scanner.targets === 1 ? NO_TARGETS : furtherTargets(scanner);
     } else {
@@ -235,6 +261,17 @@ export class MessageInspector implements RequestedModels {
     this.#messages += 1;
     this.#end = end;
     return 'message';
+  }
+
+  /** What a request may not name, whatever the namespace. */
+  #judgeNames(scanner: WireScanner): boolean {
+    this.#gzipRewrite?.end();
+    this.#gzipRewrite = undefined;
+    const { names } = this.#entry;
+    if (names?.required === true && this.rewrite?.edits.named !== true) this.#reject(ALL_REGIONS, 'name');
+    else if (names?.key === true && !names.keys.allow(scanner.value(KEY_SLOT)))
+      this.#reject(`must begin with ${names.keys.prefixes.map((prefix) => `/${prefix}`).join(' or ')}`, 'key');
+    return this.#denial === undefined;
   }
 
   #rejectScan(scanner: WireScanner): ScanOutcome {
@@ -248,6 +285,7 @@ export class MessageInspector implements RequestedModels {
   }
 }
 
+const ALL_REGIONS = 'names no region, which means those of all tenants';
 const NO_TARGETS: readonly ModelTarget[] = [];
 
 function furtherTargets(scanner: WireScanner): readonly ModelTarget[] {

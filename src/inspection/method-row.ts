@@ -2,6 +2,7 @@
  * What Bulkhead must know of one method of a service that it reads.
  */
 import type { FieldPlan } from '../protobuf/field-plan.ts';
+import type { NamedFields } from './method-names.ts';
 
 export interface MethodRow {
   /** Where its requests name the model; undefined when they name none. */
@@ -14,6 +15,8 @@ export interface MethodRow {
   readonly sensitive: boolean;
   /** What it may change on the server; empty when nothing, by its definition. */
   readonly changes: string;
+  /** What of its messages stands in a namespace. */
+  readonly names?: NamedFields;
 }
 
 /** Rows by method name. Total over the service: a method without a row is not let through. */

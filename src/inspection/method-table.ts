@@ -5,7 +5,9 @@
 import { parseMethodPath } from '../grpc/path.ts';
 import type { FieldPlan } from '../protobuf/field-plan.ts';
 import { TextCache } from '../protobuf/text-cache.ts';
+import type { MethodNames, SharedMemoryKeys } from './method-names.ts';
 import type { MethodRow, ServiceRows } from './method-row.ts';
+import type { Namespace } from './namespace.ts';
 import { protocolsOf, servicesOf } from './protocols.ts';
 
 /** One method of one tenant. The object is the same for every call of the path, so that it may key a Map. */
@@ -18,8 +20,10 @@ export interface MethodEntry {
   readonly fullName: string;
   /** Whether it is about a model, which must be decided on before a request may reach the server whole. */
   readonly readsModel: boolean;
-  /** Where its requests name the model: slot `MODEL_SLOT` is the model, `VERSION_SLOT` the version. */
+  /** What is read of its requests: slot `MODEL_SLOT` is the model, `VERSION_SLOT` the version, where `readsModel`. */
   readonly plan: FieldPlan | undefined;
+  /** What of its messages stands in the tenant's namespace. */
+  readonly names: MethodNames | undefined;
   /** The model of every request where `plan` says none: the server's only one. */
   readonly servedModel: string;
   /** More than one request message may come. True for opaque methods: their number is the server's affair. */
@@ -40,14 +44,23 @@ export interface ServedProtocols {
   readonly model: string;
 }
 
+/** Where a tenant's names stand on its model server. */
+export interface TenantNames {
+  readonly namespace: Namespace;
+  readonly keys: SharedMemoryKeys;
+}
+
 /** One tenant's methods: those of its protocols, and all methods of the services that it lists as opaque. */
 export class MethodTable {
   readonly #opaqueServices: ReadonlySet<string>;
   readonly #served: ServedProtocols;
+  readonly #names: TenantNames | undefined;
   readonly #entries = new Map<string, MethodEntry>();
   #opaqueEntries = 0;
 
-  constructor(opaqueServices: readonly string[], served: ServedProtocols = TRITON) {
+  /** Without `names` they go on as they are. */
+  constructor(opaqueServices: readonly string[], served: ServedProtocols = TRITON, names?: TenantNames) {
+    this.#names = names;
     this.#opaqueServices = new Set(opaqueServices);
     this.#served = served;
   }
@@ -76,7 +89,8 @@ export class MethodTable {
       method,
       fullName,
       readsModel: row.plan !== undefined || row.servedModel,
-      plan: row.plan,
+      plan: row.plan ?? (this.#names === undefined ? undefined : row.names?.request),
+      names: this.#namesOf(row),
       servedModel: row.servedModel ? this.#served.model : '',
       requestStreaming: row.requestStreaming,
       sensitive: row.sensitive,
@@ -86,6 +100,12 @@ export class MethodTable {
     if (known || this.#opaqueEntries < MAX_OPAQUE_ENTRIES) this.#entries.set(path, entry);
     if (!known) this.#opaqueEntries += 1;
     return entry;
+  }
+
+  #namesOf(row: MethodRow): MethodNames | undefined {
+    if (this.#names === undefined || row.names === undefined) return undefined;
+    const { namespace, keys } = this.#names;
+    return { ...row.names, entering: namespace.entering, leaving: namespace.leaving, keys };
   }
 
   #opaqueRow(service: string, method: string): MethodRow | undefined {

@@ -199,14 +199,20 @@ export class NameEdits {
     return this.#replacements().reduce((sum, { removed, instead }) => sum + instead.length - removed, 0);
   }
 
+  /** Nothing is changed after all, if it is not too late. */
+  abandon(): void {
+    if (!this.#closed) this.begin();
+    this.#closed = true;
+  }
+
   /** After `close`: up to where the message changes. */
   get changedBytes(): number {
     return this.#edits.reduce((end, { at, removed }) => Math.max(end, at + removed), 0);
   }
 
-  /** After `close`: the message's first bytes, at least `changedBytes` of them, as they become. */
-  apply(head: Buffer): Buffer {
-    const parts: Buffer[] = [];
+  /** After `close`: the message's first bytes, at least `changedBytes` of them, as they become, behind `before`. */
+  apply(head: Buffer, before: Buffer = NOTHING): Buffer {
+    const parts: Buffer[] = [before];
     let from = 0;
     for (const { at, removed, instead } of this.#replacements()) {
       parts.push(head.subarray(from, at), instead);

@@ -7,6 +7,7 @@ import type { Permit } from '../authz/authorizer.ts';
 import type { HeaderBlock, Stream } from '../http2/contract.ts';
 import type { Peer } from '../identity/peer.ts';
 import type { MessageToll, RequestedModels } from '../inspection/message-inspector.ts';
+import { ResponseNames } from '../inspection/response-names.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
 import type { Result } from '../kernel/result.ts';
 import type { ByteToll } from '../quota/byte-toll.ts';
@@ -104,10 +105,11 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
     if (!admitted.ok) return this.turnAway(admitted.error);
     this.#admission = admitted.value;
     const { head, method } = admitted.value;
-    const unreadable = method.readsModel ? whyUnreadable(head) : undefined;
+    const unreadable = method.readsModel || method.names !== undefined ? whyUnreadable(head) : undefined;
     if (unreadable !== undefined) return this.refuse(this.trail.fail('inspect', deny(unreadable)).error);
     if (this.hasNoTime) return this.refuse(this.lateness());
     this.opened();
+    if (method.names !== undefined) this.names = ResponseNames.of(method.names, method.texts, this.held);
     this.#host.leased(this.#leaseOf(admitted.value).until);
     this.#beginRequest(admitted.value);
   }
@@ -215,6 +217,10 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
     return verdict;
   }
 
+  requestGrew(bytes: number): void {
+    this.held.requestGrew(bytes);
+  }
+
   openLeg(admission: Admission): UpstreamLeg | undefined {
     if (this.phase.at !== 'open') return undefined;
     if (this.leg === undefined) {
@@ -237,6 +243,7 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
       caller,
       timeoutMicros: this.leftMicros(),
       traceparent: this.trail.upstreamTraceparent(),
+      plainResponse: this.names !== undefined,
     });
   }
 }

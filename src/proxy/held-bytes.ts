@@ -24,6 +24,9 @@ export class HeldBytes implements Standing {
   #request = 0;
   #response = 0;
   #standing = 0;
+  /** Of these, bytes that no sender has sent: rewriting made them, and nobody is owed a window for them. */
+  #requestExtra = 0;
+  #responseExtra = 0;
 
   constructor(account: ByteAccount, client: Stream) {
     this.#account = account;
@@ -71,8 +74,21 @@ export class HeldBytes implements Standing {
   requestTaken(bytes: number): void {
     this.#request -= bytes;
     this.#account.release(bytes);
-    if (this.#client.remoteEnded) this.#client.credit(bytes);
-    else this.#clientCredit.give(bytes, this.#client);
+    const extra = Math.min(bytes, this.#requestExtra);
+    this.#requestExtra -= extra;
+    const owed = bytes - extra;
+    if (owed === 0) return;
+    if (this.#client.remoteEnded) this.#client.credit(owed);
+    else this.#clientCredit.give(owed, this.#client);
+  }
+
+  /** Rewriting has made the request longer by so many bytes than what came, or shorter. */
+  requestGrew(bytes: number): void {
+    if (bytes < 0) this.requestTaken(-bytes);
+    else if (bytes > 0) {
+      this.requestArrived(bytes);
+      this.#requestExtra += bytes;
+    }
   }
 
   responseArrived(bytes: number): void {
@@ -84,7 +100,18 @@ export class HeldBytes implements Standing {
   responseWritten(bytes: number, leg: Creditor | undefined): void {
     this.#response -= bytes;
     this.#account.release(bytes);
-    if (leg !== undefined) this.#upstreamCredit.give(bytes, leg);
+    const extra = Math.min(bytes, this.#responseExtra);
+    this.#responseExtra -= extra;
+    if (leg !== undefined && bytes > extra) this.#upstreamCredit.give(bytes - extra, leg);
+  }
+
+  /** Rewriting has made the response longer by so many bytes than what came, or shorter. */
+  responseGrew(bytes: number, leg: Creditor | undefined): void {
+    if (bytes < 0) this.responseWritten(-bytes, leg);
+    else if (bytes > 0) {
+      this.responseArrived(bytes);
+      this.#responseExtra += bytes;
+    }
   }
 
   /**
@@ -101,6 +128,7 @@ export class HeldBytes implements Standing {
     this.#response = 0;
     if (held === 0) return;
     this.#account.release(held);
-    leg?.credit(held);
+    leg?.credit(held - this.#responseExtra);
+    this.#responseExtra = 0;
   }
 }

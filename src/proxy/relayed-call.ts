@@ -6,6 +6,7 @@
  */
 import type { HeaderBlock, Stream } from '../http2/contract.ts';
 import { ErrorCode } from '../http2/error-code.ts';
+import type { ResponseNames } from '../inspection/response-names.ts';
 import type { Denial } from '../kernel/denial.ts';
 import { type Bounded, CallBoundary } from './call-boundary.ts';
 import type { CallLease } from './call-lease.ts';
@@ -17,6 +18,9 @@ import type { ResponseToll } from './response-toll.ts';
 export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implements Bounded {
   /** What the engine, the leg and the clock hold of this call: nothing that it throws gets past it. */
   readonly boundary = new CallBoundary(this);
+
+  /** Where the method's responses have names in them. */
+  protected names: ResponseNames | undefined;
 
   /** Takes what the client sent. False when it is no longer wanted. */
   protected abstract takeRequest(chunk: Buffer, endStream: boolean): boolean;
@@ -87,6 +91,9 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
     this.held.holdHeaders(response.block);
     this.headersSent = true;
     if (endStream) {
+      const why = this.names?.end();
+      if (why !== undefined) return this.#reject(notPassedOn(why, this.upstream));
+      if (this.names !== undefined && !this.#deliverRenamed(this.names, 0)) return;
       // A model server that ends inside a prefix has its client see it.
       if (this.responseToll !== undefined) this.#pass(this.responseToll.kept);
       return this.end(response.block, response.status);
@@ -103,14 +110,30 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
     }
     this.held.responseArrived(chunk.length);
     this.services.arrived(chunk.length);
+    const { names } = this;
+    const why = names?.push(chunk);
+    if (why !== undefined) return this.#reject(notPassedOn(why, this.upstream));
+    const goesOn = names === undefined ? this.#deliver(chunk) : this.#deliverRenamed(names, chunk.length);
+    if (endStream && goesOn) this.#reject(endedWithoutStatus(this.upstream));
+  }
+
+  /** Passes on what `taken` bytes have become. False when the call has ended with it. */
+  #deliverRenamed(names: ResponseNames, taken: number): boolean {
+    const pieces = names.rewrite.takeOutput();
+    let growth = -taken;
+    for (const piece of pieces) growth += piece.length;
+    this.held.responseGrew(growth, this.leg);
+    return pieces.every((piece) => this.#deliver(piece));
+  }
+
+  /** Passes on what is paid for. False when the call has ended with it. */
+  #deliver(chunk: Buffer): boolean {
     const toll = this.responseToll;
-    if (toll === undefined) this.#pass(chunk);
-    else {
-      this.#pass(toll.pass(chunk));
-      // What is not paid for stays here, and is given back with the rest when the call is over.
-      if (toll.denial !== undefined) return this.refuse(toll.denial);
-    }
-    if (endStream) this.#reject(endedWithoutStatus(this.upstream));
+    this.#pass(toll === undefined ? chunk : toll.pass(chunk));
+    // What is not paid for stays here, and is given back with the rest when the call is over.
+    if (toll?.denial === undefined) return true;
+    this.refuse(toll.denial);
+    return false;
   }
 
   #pass(chunk: Buffer): void {
@@ -129,6 +152,10 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
     this.leg?.reject(denial);
     this.refuse(denial);
   }
+}
+
+function notPassedOn(why: string, upstream: string): Denial {
+  return { kind: 'upstream_protocol', upstream, why, httpStatus: 200 };
 }
 
 const NOTHING = Buffer.alloc(0);

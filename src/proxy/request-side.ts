@@ -6,6 +6,7 @@
 import type { LimitsConfig } from '../config/generation.ts';
 import { SendQueue } from '../http2/send-queue.ts';
 import { MessageInspector, type MessageToll, type RequestedModels } from '../inspection/message-inspector.ts';
+import type { MessageRewrite } from '../inspection/message-rewrite.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { Result } from '../kernel/result.ts';
 import type { Standing } from '../kernel/standing.ts';
@@ -19,6 +20,8 @@ export interface RequestSideOwner {
   permit(admission: Admission, message: RequestedModels): Result<ChargedPermit, Denial>;
   /** The way upstream, opened when first asked for; undefined when it is closed. */
   openLeg(admission: Admission): UpstreamLeg | undefined;
+  /** So many bytes more go on than came, or fewer. */
+  requestGrew(bytes: number): void;
   refuse(denial: Denial): void;
   /** Something threw where nobody else would catch it. */
   fault(cause: unknown): void;
@@ -109,6 +112,8 @@ export class RequestSide {
 
   #inspect(admission: Admission, inspector: MessageInspector, chunk: Buffer, endStream: boolean): void {
     if (chunk.length === 0 && !endStream) return;
+    if (inspector.rewrite !== undefined)
+      return this.#inspectNamed(admission, inspector, inspector.rewrite, chunk, endStream);
     let offset = 0;
     let permit: ChargedPermit | undefined;
     while (offset < chunk.length) {
@@ -136,6 +141,59 @@ export class RequestSide {
     const whole = offset === chunk.length;
     leg.sendMessage(permit, whole ? chunk : chunk.subarray(0, offset), whole && endStream);
     if (!whole) leg.sendPart(chunk.subarray(offset));
+  }
+
+  /** The same where messages have names in them: what goes on is what they were rewritten to. */
+  #inspectNamed(
+    admission: Admission,
+    inspector: MessageInspector,
+    rewrite: MessageRewrite,
+    chunk: Buffer,
+    endStream: boolean,
+  ): void {
+    let offset = 0;
+    while (offset < chunk.length) {
+      const step = inspector.scan(chunk, offset);
+      if (step === 'reject') return this.#owner.refuse(inspector.denial ?? { kind: 'internal', cause: 'no denial' });
+      // The end of a message may be among what it has put out.
+      if (step === 'inflating') return this.#await(admission, inspector, chunk.subarray(offset), endStream);
+      if (step === 'more') {
+        this.#sendRewritten(admission, rewrite, chunk.length - offset, undefined, false);
+        break;
+      }
+      const verdict = this.#owner.permit(admission, inspector);
+      if (!verdict.ok) return this.#owner.refuse(verdict.error);
+      const taken = inspector.end - offset;
+      offset = inspector.end;
+      const ends = endStream && offset === chunk.length;
+      const left = ends ? inspector.finish() : undefined;
+      if (left !== undefined) return this.#owner.refuse(left);
+      this.#sendRewritten(admission, rewrite, taken, verdict.value, ends);
+      if (ends || this.#state.at !== 'flowing') return;
+    }
+    if (!endStream) return;
+    const left = inspector.finish();
+    if (left !== undefined) return this.#owner.refuse(left);
+    this.#owner.openLeg(admission)?.sendEnd(admission.permit);
+  }
+
+  /** Sends what `taken` bytes have become. With a permit, the last piece is the one that ends the message. */
+  #sendRewritten(
+    admission: Admission,
+    rewrite: MessageRewrite,
+    taken: number,
+    permit: ChargedPermit | undefined,
+    endStream: boolean,
+  ): void {
+    const pieces = rewrite.takeOutput();
+    let growth = -taken;
+    for (const piece of pieces) growth += piece.length;
+    this.#owner.requestGrew(growth);
+    for (let index = 0; index < pieces.length; index++) {
+      const [piece, leg] = [pieces[index] ?? NOTHING, this.#owner.openLeg(admission)];
+      if (permit === undefined || index < pieces.length - 1) leg?.sendPart(piece);
+      else leg?.sendMessage(permit, piece, endStream);
+    }
   }
 
   /** What stands before the message's end may go on; the rest waits for the verdict. */

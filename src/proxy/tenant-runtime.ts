@@ -2,7 +2,7 @@
  * A tenant's configuration, compiled for one worker: its gates, byte account, buffers and upstream connections. Built when
  * the tenant is first met, kept while its configuration is unchanged.
  */
-import { X509Certificate } from 'node:crypto';
+import { randomBytes, X509Certificate } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { Authenticator, type CredentialDirectory } from '../authn/authenticator.ts';
 import type { KeyUses } from '../authn/key-uses.ts';
@@ -13,8 +13,10 @@ import type { Pressure } from '../buffers/pressure.ts';
 import { type SlabReserve, Slabs } from '../buffers/slabs.ts';
 import type { LimitsConfig, TenantConfig, UpstreamConfig } from '../config/generation.ts';
 import type { DocumentFetch } from '../fetching/document-fetch.ts';
+import { SharedMemoryKeys } from '../inspection/method-names.ts';
 import type { ServiceRows } from '../inspection/method-row.ts';
-import { MethodTable } from '../inspection/method-table.ts';
+import { MethodTable, type TenantNames } from '../inspection/method-table.ts';
+import { NAMESPACE_SECRET_BYTES, Namespace } from '../inspection/namespace.ts';
 import { servicesOf } from '../inspection/protocols.ts';
 import { readProtoset } from '../inspection/protoset-reader.ts';
 import type { Turn } from '../kernel/turn.ts';
@@ -40,6 +42,8 @@ export interface TenantResources {
   readonly fetch?: DocumentFetch;
   /** Absent: nobody wants to know when API keys were used. */
   readonly keyUses?: KeyUses;
+  /** What tenants' names on their model servers are drawn from; without it one of this runtime's own, which nobody can guess. */
+  readonly namespaceSecret?: Buffer;
 }
 
 /** How many connections a tenant's clients have to this worker. */
@@ -154,12 +158,13 @@ export function poolSource(
 /** Compiles the gates that a configuration stands for. */
 export function gatesOf(
   config: TenantConfig,
-  resources: Pick<TenantResources, 'tables' | 'directory' | 'fetch' | 'revocations' | 'keyUses'>,
+  resources: Pick<TenantResources, 'tables' | 'directory' | 'fetch' | 'revocations' | 'keyUses' | 'namespaceSecret'>,
 ): Gates {
-  const methods = new MethodTable(config.opaqueServices, {
+  const served = {
     services: new Map([...servicesOf(config.protocols ?? ['triton']), ...protosetServices(config)]),
     model: config.servedModel ?? '',
-  });
+  };
+  const methods = new MethodTable(config.opaqueServices, served, tenantNames(config, resources.namespaceSecret));
   const authenticator = new Authenticator(config, resources.directory, resources);
   const authorizer = new Authorizer(config);
   const quota = new QuotaGate(resources.tables, config);
@@ -174,6 +179,14 @@ export function gatesOf(
     reserve: (caller, now) => quota.reserve(caller, now),
     charge: (lease, permit, now) => quota.charge(lease, permit, now),
     toll: (lease, unit) => quota.toll(lease, unit),
+  };
+}
+
+function tenantNames({ id, namespaces }: TenantConfig, secret: Buffer | undefined): TenantNames | undefined {
+  if (namespaces === 'off') return undefined;
+  return {
+    namespace: new Namespace(id, secret ?? randomBytes(NAMESPACE_SECRET_BYTES)),
+    keys: new SharedMemoryKeys(namespaces?.sharedMemoryKeys ?? [`${id}.`]),
   };
 }
 

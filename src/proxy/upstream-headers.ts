@@ -18,6 +18,8 @@ export interface UpstreamHeaders {
   /** What is left of the client's deadline. */
   readonly timeoutMicros: number | undefined;
   readonly traceparent: string;
+  /** The response is read, and so must not be compressed. */
+  readonly plainResponse: boolean;
 }
 
 /** Builds the block. Identity headers come from evidence only (wire-conventions 4.5). */
@@ -35,13 +37,20 @@ export function upstreamHeaders(parts: UpstreamHeaders): string[] {
     'te',
     'trailers',
   ];
-  for (const text of head.passOn) block.push(text);
+  if (parts.plainResponse) pushWithout(ACCEPT_ENCODING, head.passOn, block);
+  else for (const text of head.passOn) block.push(text);
   for (const text of identityHeaders(parts.caller, parts.peer)) block.push(text);
   block.push('traceparent', parts.traceparent);
   if (parts.timeoutMicros !== undefined) block.push('grpc-timeout', formatTimeout(parts.timeoutMicros));
   if (head.neverIndexed !== undefined && mayTravel(head.neverIndexed)) markNeverIndexed(block, head.neverIndexed);
   return block;
 }
+
+function pushWithout(name: string, pairs: readonly string[], block: string[]): void {
+  for (let at = 0; at < pairs.length; at += 2) if (pairs[at] !== name) block.push(pairs[at] ?? '', pairs[at + 1] ?? '');
+}
+
+const ACCEPT_ENCODING = 'grpc-accept-encoding';
 
 /** Most clients say it of their credentials alone, which end here. */
 function mayTravel(names: ReadonlySet<string>): boolean {

@@ -27,6 +27,7 @@ import { attachSharedState } from '../quota/shared-state.ts';
 import { WorkerMetrics } from '../telemetry/metrics.ts';
 import { BulkMemory } from './bulk-memory.ts';
 import type { FromWorker, ToWorker, WorkerBirth } from './messages.ts';
+import { namespaceSecret } from './namespace-secret.ts';
 
 if (parentPort === null) throw new Error('worker.ts is started by the supervisor, as a thread');
 const supervisor = parentPort;
@@ -81,6 +82,7 @@ const tenants = new Tenants({
   limits: birth.generation.limits,
   fetch: documents.fetch,
   revocations,
+  namespaceSecret: namespaceSecret(birth.generation.audit.directory),
 });
 tenants.apply(birth.generation);
 

@@ -102,6 +102,13 @@ const PHASES: readonly Phase[] = [
     name: 'in the middle of its message',
     chunk: inferRequest().subarray(0, 9),
     end: false,
+    // Its head is held back until the names in it are known.
+    reached: () => ground.usage(0).callsInProgress === 1,
+  },
+  {
+    name: 'in the middle of a long message',
+    chunk: frame(Buffer.concat([field(1, PERMITTED), field(7, Buffer.alloc(60_000))])).subarray(0, 50_000),
+    end: false,
     reached: () => ground.upstream.calls.length === 1,
   },
   { name: 'while its message is inflated', headers: () => ['grpc-encoding', 'gzip'], chunk: bomb, reached: () => true },

@@ -195,7 +195,8 @@ const CASES: readonly Case[] = [
       setTimeout(() => up.socket.destroy(), 20);
     },
     ...unavailable,
-    body: 6,
+    // Its head is held back until the names in it are known.
+    body: 0,
   },
   {
     name: 'more DATA than its window',

@@ -79,6 +79,9 @@ function requestJson(method: DescMethod, model: string, version: string): JsonOb
   else if (isOfModel && names.has('name')) json['name'] = model;
   if (names.has('model_version')) json['model_version'] = version;
   else if (isOfModel && names.has('version')) json['version'] = version;
+  // A region of the tenant's own: without a name, or of an object of somebody else's, nobody gets through.
+  if (/SharedMemory(Register|Unregister)$/.test(method.name)) json['name'] = 'region';
+  if (method.name === 'SystemSharedMemoryRegister') json['key'] = '/matrix.region';
   return json;
 }
 
@@ -142,6 +145,7 @@ export const SERVERS: readonly ModelServer[] = [
     config: {
       protocols: BESIDE_KSERVE,
       servedModel: SERVED_MODEL,
+      namespaces: { sharedMemoryKeys: ['matrix.'] },
       opaqueServices: [OPAQUE_SERVICE],
       protoset: { descriptors: Buffer.from(scoringProtoset()).toString('base64'), methods: PROTOSET_METHODS },
     },

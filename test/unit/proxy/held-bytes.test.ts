@@ -42,6 +42,30 @@ describe('the bytes that a call holds', () => {
     expect([account.used, client.given, leg.given]).toEqual([11, 4, 2]);
   });
 
+  it('owe nobody a window for what rewriting has made of them, and a window for what it has taken away', () => {
+    const { account, client, leg, held } = ground();
+    held.requestArrived(10);
+    held.requestGrew(5);
+    held.responseArrived(10);
+    held.responseGrew(3, leg);
+    expect([account.used, client.given, leg.given]).toEqual([28, 0, 0]);
+    held.requestTaken(15);
+    held.responseWritten(13, leg);
+    expect([account.used, client.given, leg.given]).toEqual([0, 10, 10]);
+    // Held back: it comes out again later, longer.
+    held.requestArrived(10);
+    held.requestGrew(-10);
+    held.responseArrived(10);
+    held.responseGrew(-10, leg);
+    expect([account.used, client.given, leg.given]).toEqual([0, 20, 20]);
+    held.requestGrew(12);
+    held.responseGrew(12, leg);
+    held.requestTaken(6);
+    expect([account.used, client.given, leg.given]).toEqual([18, 20, 20]);
+    held.giveBack(leg);
+    expect([account.used, client.given, leg.given]).toEqual([0, 20, 20]);
+  });
+
   it('are all given back at its end, and once', () => {
     const { account, client, leg, held } = ground();
     held.requestArrived(10);

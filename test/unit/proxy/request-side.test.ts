@@ -7,6 +7,7 @@ const OWNER: RequestSideOwner = {
   permit: () => ({ ok: false, error: { kind: 'draining' } }),
   openLeg: () => undefined,
   refuse: () => undefined,
+  requestGrew: () => undefined,
   fault: () => undefined,
 };
 

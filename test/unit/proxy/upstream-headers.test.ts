@@ -30,7 +30,7 @@ async function callerOf(tenant: FakeTenant, peer: Peer): Promise<Caller> {
 }
 
 function blockOf(caller: Caller, peer: Peer, timeoutMicros?: number, head = HEAD): readonly string[] {
-  const more = { authority: 'model:8001', scheme: 'http', traceparent: '00-t-s-01' } as const;
+  const more = { authority: 'model:8001', scheme: 'http', traceparent: '00-t-s-01', plainResponse: false } as const;
   return upstreamHeaders({ head, peer, caller, timeoutMicros, ...more });
 }
 

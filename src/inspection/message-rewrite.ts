@@ -1,0 +1,140 @@
+/**
+ * Sends the messages of one direction on with their names changed: the head of each is held back until its names are known and its
+ * length with them; the rest follows as it comes. What has no names leaves as it came, in the same pieces if it came whole.
+ */
+import type { Standing } from '../kernel/standing.ts';
+import { NameEdits, type NameMapping } from '../protobuf/name-edits.ts';
+
+/** So much of a message is held back while names may still come: no name may come behind it. */
+export const NAME_WINDOW_BYTES = 32 * 1024;
+
+export interface RewriteOptions {
+  readonly windowBytes?: number;
+  /** Pays for what is held: its sender gets its window back at once, for what is held waits for more from it. */
+  readonly standing?: Standing | undefined;
+}
+
+export class MessageRewrite {
+  readonly edits: NameEdits;
+  readonly #windowBytes: number;
+  readonly #standing: Standing | undefined;
+  #length = 0;
+  #flag = 0;
+  /** The head is still here. */
+  #held = false;
+  #head = NOTHING;
+  #headBytes = 0;
+  #output: Buffer[] = [];
+
+  constructor(mapping: NameMapping, { windowBytes = NAME_WINDOW_BYTES, standing }: RewriteOptions = {}) {
+    this.edits = new NameEdits(mapping, windowBytes);
+    this.#windowBytes = windowBytes;
+    this.#standing = standing;
+  }
+
+  /** A message of so many bytes begins; `flag`: as its frame has it. */
+  begin(length: number, flag = 0): void {
+    this.#length = length;
+    this.#flag = flag;
+    this.#held = true;
+    this.#headBytes = 0;
+  }
+
+  /**
+   * Takes `chunk[start, end)` of the message, when the scanner has read it; `last`: the message ends there. `from`: where its frame
+   * begins in the chunk, or -1 when that was before.
+   */
+  take(chunk: Buffer, from: number, start: number, end: number, last: boolean): void {
+    if (!this.#held) {
+      if (end > start) this.#output.push(chunk.subarray(start, end));
+      return;
+    }
+    if (this.#headBytes === 0 && from >= 0 && (last || end - start >= this.#windowBytes)) {
+      this.#release(chunk.subarray(start, end), from === 0 && end === chunk.length ? chunk : chunk.subarray(from, end));
+      return;
+    }
+    const stop = Math.min(end, start + this.#windowBytes - this.#headBytes);
+    this.#gather(chunk, start, stop);
+    if (!last && this.#headBytes < this.#windowBytes) return;
+    const head = this.#head.subarray(0, this.#headBytes);
+    this.#drop();
+    this.#release(head, undefined);
+    if (stop < end) this.#output.push(chunk.subarray(stop, end));
+  }
+
+  /** What may be sent on now. */
+  takeOutput(): readonly Buffer[] {
+    if (this.#output.length === 0) return NONE;
+    const output = this.#output;
+    this.#output = [];
+    return output;
+  }
+
+  /** Sends on what was rewritten elsewhere. */
+  put(bytes: Buffer): void {
+    if (bytes.length > 0) this.#output.push(bytes);
+  }
+
+  /** The message does not come to its end: what is held of it goes on as it came. */
+  flush(): void {
+    if (!this.#held) return;
+    const head = this.#head.subarray(0, this.#headBytes);
+    this.#drop();
+    this.edits.abandon();
+    this.#release(head, undefined);
+  }
+
+  /** The call is over. */
+  close(): void {
+    this.#drop();
+    this.#output = [];
+  }
+
+  #release(body: Buffer, framed: Buffer | undefined): void {
+    this.#held = false;
+    const growth = this.edits.close();
+    const changed = this.edits.changedBytes;
+    if (changed === 0 && framed !== undefined) {
+      this.#output.push(framed);
+      return;
+    }
+    // A little more is copied rather than sent by itself.
+    const copied = body.length - changed <= MAX_COPIED_BYTES ? body.length : changed;
+    this.#output.push(this.edits.apply(body.subarray(0, copied), frameHeader(this.#length + growth, this.#flag)));
+    if (copied < body.length) this.#output.push(body.subarray(copied));
+  }
+
+  #gather(chunk: Buffer, start: number, end: number): void {
+    const bytes = this.#headBytes + end - start;
+    if (bytes > this.#head.length) this.#enlarge(bytes);
+    chunk.copy(this.#head, this.#headBytes, start, end);
+    this.#headBytes = bytes;
+  }
+
+  #enlarge(bytes: number): void {
+    const larger = Buffer.allocUnsafeSlow(Math.min(this.#windowBytes, Math.max(LEAST_HEAD_BYTES, bytes * 2)));
+    this.#standing?.hold(larger.length - this.#head.length);
+    this.#head.copy(larger, 0, 0, this.#headBytes);
+    this.#head = larger;
+  }
+
+  #drop(): void {
+    this.#standing?.letGo(this.#head.length);
+    this.#head = NOTHING;
+    this.#headBytes = 0;
+  }
+}
+
+/** Compressed-Flag and Message-Length (gRPC over HTTP/2, Length-Prefixed-Message). */
+export function frameHeader(length: number, flag = 0): Buffer {
+  const header = Buffer.from([flag, 0, 0, 0, 0]);
+  header.writeUInt32BE(length, 1);
+  return header;
+}
+
+const NOTHING = Buffer.alloc(0);
+const NONE: readonly Buffer[] = [];
+export const FRAME_HEADER_BYTES = 5;
+const LEAST_HEAD_BYTES = 1_024;
+/** Beyond it a piece of its own is cheaper than a copy. */
+const MAX_COPIED_BYTES = 2_048;
