@@ -17,6 +17,7 @@ export function judgeMeaning(scope: FileScope, source: TenantSource, rules: Rule
   judgeKeys(scope, source);
   judgeBursts(scope, source);
   judgeCertificates(scope, source);
+  judgeNamespace(scope, source);
 }
 
 /** Models for methods that read none, and roles by which nothing can be called at all. */
@@ -87,6 +88,14 @@ function judgeCertificates(scope: FileScope, { accept, bindings }: TenantSource)
   if (index < 0 || bindings.some(({ certificates }) => certificates.length > 0)) return;
   const message = 'a certificate suffices, and no binding names one: whoever comes with nothing else may do nothing';
   warn(scope, ['accept', index], message, 'name certificates in a binding, or remove certificate');
+}
+
+/** Whoever is in no namespace may name what is in another's. */
+function judgeNamespace(scope: FileScope, { namespaces }: TenantSource): void {
+  if (namespaces !== 'off') return;
+  const message =
+    'lets this tenant use sequences, requests and shared memory of any other tenant on the same model server';
+  warn(scope, ['namespaces'], message, 'remove it, unless the model server is this tenant’s alone');
 }
 
 function warn(scope: FileScope, path: ValuePath, message: string, fix: string): void {

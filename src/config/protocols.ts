@@ -44,6 +44,24 @@ function sharesService(one: ProtocolName, other: ProtocolName): boolean {
   return [...PROTOCOLS[one].keys()].some((service) => PROTOCOLS[other].has(service));
 }
 
+/** Reports namespaces where there is nothing that would be in them. */
+export function judgeNamespaces(
+  scope: FileScope,
+  { protocols, namespaces, sharedMemoryKeys }: Pick<TenantSource, 'protocols' | 'namespaces' | 'sharedMemoryKeys'>,
+): void {
+  const without = 'has no meaning for these protocols, which have no names that tenants share';
+  if (namespaces !== undefined && !protocols.includes('triton'))
+    scope.report({ path: ['namespaces'] }, without, 'remove it, or add triton to protocols');
+  if (sharedMemoryKeys === undefined) return;
+  if (!protocols.includes('triton')) scope.report({ path: ['sharedMemoryKeys'], at: 'key' }, without, 'remove it');
+  else if (namespaces === 'off')
+    scope.report(
+      { path: ['sharedMemoryKeys'], at: 'key' },
+      'has no meaning without namespaces',
+      'remove one of the two',
+    );
+}
+
 /** Reads the descriptors of further services. `services` has the listed methods also where something is wrong with them. */
 export function buildProtoset(
   scope: FileScope,

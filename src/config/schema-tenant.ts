@@ -284,6 +284,22 @@ export const tenantSchema = z
       'What the model server speaks: `triton` (KServe V2 with Triton’s extension), `kserve` (KServe’s own server), `tensorflow-serving`, `torchserve`, `vllm`. Default: triton.',
       PROTOCOL_NAMES.length,
     ).default(['triton']),
+    namespaces: z.enum(['on', 'off']).optional().meta({
+      description:
+        'Whether this tenant’s sequence ids, request ids and shared memory regions are kept apart from other tenants’ on the model server (Triton’s protocol). Default: on.',
+    }),
+    sharedMemoryKeys: list(
+      text(
+        'the beginning of a shared memory object’s name (visible ASCII without /, at most 64)',
+        /^[\x21-\x2e\x30-\x7e]{1,64}$/,
+        'acme-',
+        'Beginning of a name, without the slash in front of it.',
+      ),
+      'Shared memory objects of the host that this tenant may register (`key` of SystemSharedMemoryRegister). Default: those that begin with its id and a dot.',
+      16,
+    )
+      .min(1, problem('is empty', 'name at least one beginning, or remove it'))
+      .optional(),
     model: name('a model', 'The server’s only model, for a protocol whose requests name none (`vllm`).').optional(),
     protoset: protoset.optional(),
     services: list(

@@ -22,7 +22,7 @@ import { buildIdentification } from './identification.ts';
 import { buildIssuer } from './issuer.ts';
 import { KnownMethods } from './known-methods.ts';
 import { judgeMeaning } from './meaning.ts';
-import { buildProtoset, judgeProtocols } from './protocols.ts';
+import { buildProtoset, judgeNamespaces, judgeProtocols } from './protocols.ts';
 import { buildQuota } from './quota.ts';
 import { buildRoles } from './roles.ts';
 import { checkSchema } from './schema-check.ts';
@@ -153,6 +153,7 @@ function build(
     ...(source.model === undefined ? {} : { servedModel: source.model }),
     ...(protoset?.config === undefined ? {} : { protoset: protoset.config }),
     opaqueServices: source.services,
+    ...namespacesOf(source),
   };
   return { draft, facts };
 }
@@ -169,6 +170,11 @@ function buildTrustDomain(
   const message = `is not ${bundle}, whose authorities clientCa.spiffeBundle names: nobody would get in`;
   scope.report({ path: ['trustDomain'] }, message, `write ${bundle}, or remove it`);
   return source.trustDomain;
+}
+
+function namespacesOf({ namespaces, sharedMemoryKeys }: TenantSource): Pick<TenantDraft, 'namespaces'> {
+  if (namespaces === 'off') return { namespaces };
+  return sharedMemoryKeys === undefined ? {} : { namespaces: { sharedMemoryKeys } };
 }
 
 const SECTIONS: readonly TenantSection[] = [
@@ -249,4 +255,5 @@ function judgeServices(scope: FileScope, source: TenantSource): void {
     names.add(serverName);
   }
   judgeProtocols(scope, source);
+  judgeNamespaces(scope, source);
 }

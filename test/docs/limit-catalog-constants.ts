@@ -377,6 +377,30 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     test: ['unit/inspection/message-inspector.test.ts', 'names as many models as the limit and not one more'],
   },
   {
+    file: 'src/inspection/message-rewrite.ts',
+    name: 'NAME_WINDOW_BYTES',
+    attack: 'A name behind 600 MB of tensors, for which all of them would have to be held',
+    test: [
+      'unit/inspection/message-rewrite.test.ts',
+      'may name something in the window of its message, and not one byte behind it',
+    ],
+  },
+  {
+    file: 'src/inspection/gzip-rewrite.ts',
+    name: 'MAX_GATHERED_BYTES',
+    attack: 'A gzip bomb with a name in it, which would have to be held inflated',
+    test: [
+      'unit/inspection/message-rewrite.test.ts',
+      'may inflate to as much as is gathered when it names something, and not to one byte more',
+    ],
+  },
+  {
+    file: 'src/inspection/response-names.ts',
+    name: 'MAX_NAME_LIST_BYTES',
+    attack: 'Regions without end, whose list is held for each who asks for his own',
+    test: ['unit/inspection/message-rewrite.test.ts', 'may be as long as the limit and not one byte longer'],
+  },
+  {
     file: 'src/protobuf/name-edits.ts',
     name: 'MAX_NAMES',
     attack: 'A small message that grows a hundredfold by the prefixes of its names',

@@ -1,6 +1,7 @@
 /**
  * Judge: a real Triton behind the sidecar and its own, unmodified Python client before it.
  */
+import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { run } from './harness/child.ts';
 import { peerFile, peerSource } from './harness/peer-file.ts';
@@ -28,6 +29,13 @@ const INFERENCE = [
 let triton: Triton;
 let sidecar: Sidecar;
 let operator: TenantAccess['files'];
+
+/** Two tenants with state of their own on the model server, and two for which it is as if there were no sidecar. */
+const NEIGHBOURS = ['initech', 'hooli', 'bare', 'raw'];
+const WITH_STATE = [
+  ...['ModelInfer', 'ModelStreamInfer'],
+  ...['SystemSharedMemoryRegister', 'SystemSharedMemoryUnregister', 'SystemSharedMemoryStatus'],
+];
 
 beforeAll(async () => {
   triton = await startTriton();
@@ -57,6 +65,14 @@ beforeAll(async () => {
         upstream,
         extra: { roles: [{ name: 'all', methods: INFERENCE, models: ['countdown'] }] },
       },
+      ...NEIGHBOURS.map((id) => ({
+        id,
+        upstream,
+        extra: {
+          roles: [{ name: 'all', methods: WITH_STATE, models: ['add_sub', 'running_sum', 'running_sum_text'] }],
+          ...(id === 'bare' || id === 'raw' ? { namespaces: 'off' } : {}),
+        },
+      })),
       {
         id: 'wayne',
         upstream,
@@ -73,6 +89,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await sidecar?.stop();
   await triton?.stop();
+  for (const id of NEIGHBOURS) rmSync(`/dev/shm/${id}.input`, { force: true });
 });
 
 async function drive(
@@ -203,5 +220,72 @@ describe('an unmodified tritonclient, through the sidecar to a real Triton', () 
   it('is refused a model in a stream that it may otherwise use', async () => {
     const [answer] = await drive('umbrella', [['stream', 'add_sub', 1]]);
     expect(answer).toMatchObject({ ok: false, status: 'StatusCode.PERMISSION_DENIED' });
+  });
+});
+
+describe('tenants that name what others name', () => {
+  const values = (answers: readonly Answer[]): readonly unknown[] =>
+    answers.map((answer) => (answer.ok ? answer.value : answer.message));
+
+  it.each([
+    ['running_sum', 4_711],
+    ['running_sum', Number.MAX_SAFE_INTEGER],
+    ['running_sum_text', 'session'],
+  ])('have sequences of their own: %s, %s', async (model, sequence) => {
+    expect(values(await drive('initech', [['sequence', model, sequence, 10, 1, 0, 'job']]))).toEqual([[10, 'job']]);
+    // It begins its own, and the first goes on; also compressed, and in a stream.
+    expect(values(await drive('hooli', [['sequence', model, sequence, 1, 1, 0, 'job']]))).toEqual([[1, 'job']]);
+    const more = await drive('initech', [
+      ['sequence', model, sequence, 20, 0, 0, ''],
+      ['sequence', model, sequence, 30, 0, 0, 'zipped', 'gzip'],
+    ]);
+    expect(values(more)).toEqual([
+      [30, ''],
+      [60, 'zipped'],
+    ]);
+    expect(values(await drive('hooli', [['sequence', model, sequence, 2, 0, 1, 'job']]))).toEqual([[3, 'job']]);
+    const streamed = await drive('hooli', [['sequence_stream', model, sequence, [5, 6, 7], 'streamed']]);
+    expect(values(streamed)).toEqual([
+      [
+        [5, 'streamed'],
+        [11, 'streamed'],
+        [18, 'streamed'],
+      ],
+    ]);
+  });
+
+  it('would share one without namespaces', async () => {
+    await drive('bare', [['sequence', 'running_sum', 77, 10, 1, 0, 'job']]);
+    expect(values(await drive('raw', [['sequence', 'running_sum', 77, 5, 0, 0, 'job']]))).toEqual([[15, 'job']]);
+    const [other] = await drive('initech', [['sequence', 'running_sum', 77, 5, 0, 0, 'job']]);
+    expect(other).toMatchObject({ ok: false });
+  });
+
+  it('have regions of shared memory of their own', async () => {
+    const of = (id: string, first: number): Step => ['region_register', 'input', `/${id}.input`, [first, first + 1]];
+    expect(values(await drive('initech', [of('initech', 10)]))).toEqual([null]);
+    expect(values(await drive('hooli', [of('hooli', 20)]))).toEqual([null]);
+    const infer: Step = ['region_infer', 'add_sub', 'input', 2];
+    expect(values(await drive('initech', [infer]))).toEqual([[11, 12]]);
+    const [sum, seen, all, gone, after] = await drive('hooli', [
+      infer,
+      ['shared_memory'],
+      ['region_unregister'],
+      ['region_unregister', 'input'],
+      infer,
+    ]);
+    expect(values([sum, seen].filter((answer) => answer !== undefined))).toEqual([
+      [21, 22],
+      { regions: { input: expect.objectContaining({ name: 'input', key: '/hooli.input' }) } },
+    ]);
+    expect(all).toMatchObject({ ok: false, status: 'StatusCode.INVALID_ARGUMENT' });
+    expect([gone?.ok, after?.ok]).toEqual([true, false]);
+    // The other one's is still there.
+    expect(values(await drive('initech', [infer]))).toEqual([[11, 12]]);
+  });
+
+  it('may not register an object of another tenant’s', async () => {
+    const [foreign] = await drive('hooli', [['region_register', 'mine', '/initech.input', [1, 2]]]);
+    expect(foreign).toMatchObject({ ok: false, status: 'StatusCode.INVALID_ARGUMENT' });
   });
 });

@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import tritonclient.grpc as grpcclient
+import tritonclient.utils.shared_memory as shm
 from tritonclient.utils import InferenceServerException
 
 ANSWER_TIMEOUT_SECONDS = 20
@@ -55,7 +56,67 @@ def stream(client, model, start):
         client.stop_stream()
 
 
+def sequence(client, model, sequence_id, value, start=False, end=False, request_id="", compression=None):
+    """One request of a sequence; the answer is its total so far, and the request's id as the response has it."""
+    data = np.array([[value]], dtype=np.int32)
+    given = grpcclient.InferInput("VALUE", [1, 1], "INT32")
+    given.set_data_from_numpy(data)
+    result = client.infer(
+        model,
+        [given],
+        request_id=request_id,
+        sequence_id=sequence_id,
+        sequence_start=start,
+        sequence_end=end,
+        compression_algorithm=compression,
+    )
+    return [int(result.as_numpy("TOTAL").flatten()[0]), result.get_response().id]
+
+
+def sequence_stream(client, model, sequence_id, values, request_id):
+    """A whole sequence in one stream."""
+    answers = queue.Queue()
+    client.start_stream(callback=lambda result, error: answers.put((result, error)))
+    try:
+        seen = []
+        for at, value in enumerate(values):
+            given = grpcclient.InferInput("VALUE", [1, 1], "INT32")
+            given.set_data_from_numpy(np.array([[value]], dtype=np.int32))
+            client.async_stream_infer(
+                model, [given], request_id=request_id, sequence_id=sequence_id, sequence_start=at == 0
+            )
+        for _ in values:
+            result, error = answers.get(timeout=ANSWER_TIMEOUT_SECONDS)
+            if error is not None:
+                raise error
+            seen.append([int(result.as_numpy("TOTAL").flatten()[0]), result.get_response().id])
+        return seen
+    finally:
+        client.stop_stream()
+
+
+def region_register(client, name, key, values):
+    """Makes a shared memory object of these values, and registers it."""
+    data = np.array(values, dtype=np.float32)
+    handle = shm.create_shared_memory_region(name, key, data.nbytes)
+    shm.set_shared_memory_region(handle, [data])
+    client.register_system_shared_memory(name, key, data.nbytes)
+
+
+def region_infer(client, model, name, count):
+    """Adds a tensor in shared memory and a tensor of ones."""
+    left = grpcclient.InferInput("INPUT0", [count], "FP32")
+    left.set_shared_memory(name, count * 4)
+    right = tensor("INPUT1", [1.0] * count, np.float32, "FP32")
+    return client.infer(model, [left, right]).as_numpy("SUM").tolist()
+
+
 STEPS = {
+    "sequence": sequence,
+    "sequence_stream": sequence_stream,
+    "region_register": region_register,
+    "region_infer": region_infer,
+    "region_unregister": lambda client, name="": client.unregister_system_shared_memory(name),
     "live": lambda client: client.is_server_live(),
     "metadata": lambda client: client.get_server_metadata(as_json=True),
     "model_metadata": lambda client, model: client.get_model_metadata(model, as_json=True),

@@ -145,3 +145,10 @@ test('certificates that suffice for nothing are told of', async () => {
   const bound: Change = ['    keys: [batch]', '    keys: [batch]\n    certificates: ["*"]'];
   expect(await places(accept, bound)).toEqual([]);
 });
+
+describe('namespaces', () => {
+  test('that are off are warned of: others on the server can be named', async () => {
+    expect(await places([BINDINGS, `namespaces: off\n${BINDINGS}`])).toHaveLength(1);
+    expect(await places([BINDINGS, `namespaces: on\nsharedMemoryKeys: [acme-]\n${BINDINGS}`])).toEqual([]);
+  });
+});

@@ -97,3 +97,27 @@ describe('a protoset', () => {
     expect(lines).toEqual([expect.objectContaining({ message: expect.stringMatching(/does not include .*: Train$/) })]);
   });
 });
+
+describe('namespaces', () => {
+  const findings = async (extra: string) => {
+    made += 1;
+    const directory = join(root, String(made));
+    mkdirSync(directory);
+    cpSync(template, directory, { recursive: true });
+    edit(join(directory, 'tenants/acme.yaml'), 'bindings:', `${extra}bindings:`);
+    const { lines } = await findingsOf(directory);
+    return lines.filter(({ severity }) => severity === 'error').map(({ message }) => message);
+  };
+
+  test('have a meaning for Triton’s protocol only, and what objects may be named only with them', async () => {
+    expect(await findings('namespaces: on\nsharedMemoryKeys: [acme-, shared_]\n')).toEqual([]);
+    for (const extra of [
+      'namespaces: off\nsharedMemoryKeys: [acme-]\n',
+      'sharedMemoryKeys: []\n',
+      'sharedMemoryKeys: [/acme-]\n',
+    ])
+      expect(await findings(extra)).toHaveLength(1);
+    for (const extra of ['namespaces: on\n', 'namespaces: off\n', 'sharedMemoryKeys: [acme-]\n'])
+      expect((await findings(`protocols: [kserve]\n${extra}`)).join()).toContain('has no meaning for these protocols');
+  });
+});
