@@ -46,13 +46,14 @@ class StatefulServer {
   /** Counts the requests of the sequence, and says the id again. */
   #infer(body: Buffer): Buffer {
     const request = decoded(REQUEST, body);
-    const id = get(request, 'id');
-    this.ids.push(String(id ?? ''));
+    const named = get(request, 'id');
+    const id = typeof named === 'string' ? named : '';
+    this.ids.push(id);
     const sequence = get(get(request, 'parameters'), 'sequence_id');
     const key = JSON.stringify(sequence);
     const count = (this.sequences.get(key) ?? 0) + 1;
     if (sequence !== undefined) this.sequences.set(key, count);
-    return Buffer.concat([textField(1, PERMITTED), textField(3, String(id ?? '')), field(6, String(count))]);
+    return Buffer.concat([textField(1, PERMITTED), textField(3, id), field(6, String(count))]);
   }
 }
 
