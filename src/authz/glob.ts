@@ -14,7 +14,7 @@ export class Glob {
     const pieces = pattern.split('*');
     this.#head = pieces[0] ?? '';
     this.#tail = pieces.length === 1 ? undefined : pieces.at(-1);
-    this.#middle = pieces.slice(1, -1).filter((piece) => piece !== '');
+    this.#middle = pieces.length <= 2 ? NOTHING : pieces.slice(1, -1).filter((piece) => piece !== '');
   }
 
   /** True when the pattern covers the whole text. */
@@ -33,3 +33,6 @@ export class Glob {
     return true;
   }
 }
+
+/** Between the stars of a pattern that has one, or none. */
+const NOTHING: readonly string[] = [];

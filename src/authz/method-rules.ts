@@ -77,6 +77,7 @@ export class MethodRules {
       const open = this.#openConditions(each.grant.conditions);
       if (typeof open === 'string' && !each.grant.shadow) failures.push(`${each.grant.rule}: ${open}`);
       if (typeof open === 'string' || open === false) return [];
+      if (open.length === 0) return [{ standing: standing(each, caller, now), ofModel: open, ofCall: open }];
       const needsModel = ({ dependsOn }: Condition): boolean => method.readsModel && dependsOn.has('model');
       const ofModel = open.filter(needsModel);
       return [{ standing: standing(each, caller, now), ofModel, ofCall: open.filter((one) => !ofModel.includes(one)) }];
@@ -97,6 +98,7 @@ export class MethodRules {
 
   /** The conditions that are still to be asked; `false` when one is not met, a text when one could not be evaluated. */
   #openConditions(texts: readonly string[]): readonly Condition[] | false | string {
+    if (texts.length === 0) return NONE;
     const open: Condition[] = [];
     for (const text of texts) {
       const condition = this.conditions.compile(text);
@@ -126,6 +128,9 @@ export class MethodRules {
     return typeof met === 'boolean' ? met : met.failed;
   }
 }
+
+/** Most grants have no condition: nothing is made for them. */
+const NONE: readonly Condition[] = [];
 
 function byForce(denials: readonly OpenDenial[]): Denials {
   return {

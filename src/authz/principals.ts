@@ -20,6 +20,8 @@ export interface NamedBy {
   readonly byCertificate: boolean;
 }
 
+const NO_CLAIMS: readonly ClaimMatch[] = [];
+
 export class Principals {
   readonly #subjects: Names;
   readonly #keys: Names;
@@ -36,7 +38,7 @@ export class Principals {
     this.#keys = namesOf(keys);
     // Certificates name their DNS names in lower case.
     this.#certificates = namesOf(certificates.map((id) => (id.startsWith('dns:') ? id.toLowerCase() : id)));
-    this.#claims = claims ?? [];
+    this.#claims = claims ?? NO_CLAIMS;
   }
 
   /** undefined: none of the caller's credentials is named. */
@@ -50,24 +52,38 @@ export class Principals {
 
 interface Names {
   readonly any: boolean;
-  readonly exact: ReadonlySet<string>;
-  /** `spiffe://domain/path/` of each `spiffe://domain/path/*`. */
-  readonly below: ReadonlySet<string>;
+  /** undefined: none. */
+  readonly exact: ReadonlySet<string> | readonly string[] | undefined;
+  /** `spiffe://domain/path/` of each `spiffe://domain/path/*`; undefined: none. */
+  readonly below: ReadonlySet<string> | undefined;
 }
 
+/** So many are looked through one by one: a set of them would weigh more than they do. */
+const FEW = 16;
+
+/** Most rules name callers in one way only: what names nobody is made once. */
+const NOBODY: Names = { any: false, exact: undefined, below: undefined };
+const ANYBODY: Names = { any: true, exact: undefined, below: undefined };
+
 function namesOf(names: readonly string[]): Names {
+  if (names.length === 0) return NOBODY;
+  if (names.includes('*')) return ANYBODY;
   const isBelow = (name: string): boolean => name.startsWith('spiffe://') && name.endsWith('/*');
+  const exact = names.filter((name) => !isBelow(name));
+  const below = names.filter(isBelow).map((name) => name.slice(0, -1));
   return {
-    any: names.includes('*'),
-    exact: new Set(names.filter((name) => name !== '*' && !isBelow(name))),
-    below: new Set(names.filter(isBelow).map((name) => name.slice(0, -1))),
+    any: false,
+    exact: exact.length === 0 ? undefined : exact.length <= FEW ? exact : new Set(exact),
+    below: below.length === 0 ? undefined : new Set(below),
   };
 }
 
 /** `*` means anybody who has such a credential, not anybody. */
 function has({ any, exact, below }: Names, name: string | undefined): boolean {
   if (name === undefined) return false;
-  return any || exact.has(name) || (below.size > 0 && isBelowOne(name, below));
+  if (any || (below !== undefined && isBelowOne(name, below))) return true;
+  if (exact === undefined) return false;
+  return 'has' in exact ? exact.has(name) : exact.includes(name);
 }
 
 /** By whole segments of the path, and never above it: a trust domain is no segment. */

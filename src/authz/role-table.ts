@@ -25,23 +25,24 @@ export class Role {
   readonly scopes: readonly string[];
   readonly stepUp: StepUpConfig | undefined;
   readonly #methods: ReadonlySet<string>;
-  /** `package.Service` of each `package.Service/*`. */
-  readonly #services: ReadonlySet<string>;
+  /** `package.Service` of each `package.Service/*`; undefined: none. */
+  readonly #services: ReadonlySet<string> | undefined;
   readonly #scope: ModelScope;
 
   constructor(config: RoleConfig) {
-    this.scopes = config.scopes ?? [];
+    this.scopes = config.scopes ?? UNCONDITIONAL;
     this.stepUp = config.stepUp;
     const isWhole = (method: string): boolean => method.endsWith('/*');
     this.#methods = new Set(config.methods.filter((method) => !isWhole(method)));
-    this.#services = new Set(config.methods.filter(isWhole).map((method) => method.slice(0, -2)));
+    const services = config.methods.filter(isWhole).map((method) => method.slice(0, -2));
+    this.#services = services.length === 0 ? undefined : new Set(services);
     this.#scope = new ModelScope(config);
   }
 
   /** A sensitive method has to be named: `package.Service/*` is what anybody may be given. */
   hasMethod({ fullName, sensitive }: { readonly fullName: string; readonly sensitive: boolean }): boolean {
     if (this.#methods.has(fullName)) return true;
-    return !sensitive && this.#services.has(fullName.slice(0, fullName.lastIndexOf('/')));
+    return !sensitive && this.#services?.has(fullName.slice(0, fullName.lastIndexOf('/'))) === true;
   }
 
   hasModel(model: string, version: string): boolean {
@@ -78,11 +79,18 @@ export class RoleTable {
   }
 }
 
+const UNCONDITIONAL: readonly string[] = [];
+
+function conditionsOf({ condition: bound }: BindingConfig, { condition: own }: RoleConfig): readonly string[] {
+  if (bound === undefined && own === undefined) return UNCONDITIONAL;
+  return [bound, own].filter((condition) => condition !== undefined);
+}
+
 function grantOf(binding: BindingConfig, config: RoleConfig, role: Role): Grant {
   return {
     role,
     rule: `${binding.source} → role ${binding.role}`,
-    conditions: [binding.condition, config.condition].filter((condition) => condition !== undefined),
+    conditions: conditionsOf(binding, config),
     shadow: binding.mode === 'shadow' || config.mode === 'shadow',
   };
 }

@@ -39,6 +39,12 @@ describe('the import rules of the layers', () => {
     ['src/http2/breach.ts', "import { deny } from '../grpc/status.ts';\nexport const breach = deny;\n"],
     ['src/kernel/breach.ts', "import { load } from '../config/load.ts';\nexport const breach = load;\n"],
     ['src/authz/breach.ts', "import { Call } from '../proxy/call.ts';\nexport const breach = Call;\n"],
+    ['src/conditions/breach.ts', "import { load } from '../config/load.ts';\nexport const breach = load;\n"],
+    ['src/authz/breach.ts', "import { parse } from '@marcbachmann/cel-js';\nexport const breach = parse;\n"],
+    [
+      'src/authn/breach.ts',
+      "import { conditionsOf } from '../conditions/condition.ts';\nexport const breach = conditionsOf;\n",
+    ],
     ['src/authz/breach.ts', "import { jwtVerify } from 'jose';\nexport const breach = jwtVerify;\n"],
     ['src/quota/breach.ts', "import { trace } from '@opentelemetry/api';\nexport const breach = trace;\n"],
     ['src/authn/breach.ts', "import forge from 'node-forge';\nexport const breach = forge;\n"],
