@@ -337,7 +337,7 @@ export const TOTAL_STRIDE = TOTAL_BYTES / 8;
 
 export const MIN_CALLER_SLOTS = 64;
 const MAX_CALLER_SLOTS = 8192;
-/** 512 MiB of address space, of which what is used becomes memory. */
+/** At most 512 MiB of address space, of which what is used becomes memory. */
 const MAX_LIMIT_CELLS = 1 << 22;
 
 /** Two cache lines at least, which hold 18 workers: neighbouring tenants' locks neither share a line nor a prefetched pair. */

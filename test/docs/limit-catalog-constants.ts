@@ -240,7 +240,7 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     file: 'src/quota/limit-cells.ts',
     name: 'SET_WAYS',
     counts:
-      'Callers or models that fit into one of the 512 sets (fewer with more than 900 tenants) in which a tenant’s limits keep them; those without a place share one measure.',
+      'Callers or models that fit into one of the 256 sets (fewer with more than 1,000 tenants) in which a tenant’s limits keep them; those without a place share one measure.',
     attack: 'Callers or model names without end, to have the use of one forgotten',
     test: [
       'unit/quota/limit-set.test.ts',
