@@ -82,7 +82,7 @@ function isZone(text: string): boolean {
   }
 }
 
-/** What a limit counts, and how much of it there may be. */
+/** What a limit counts, and how much of it there may be: no more than 15 digits, which is what RateLimit fields can tell (RFC 9651 §3.3.1). */
 const bound = {
   name: text(
     'a name (lower-case letters, digits and hyphens, at most 40)',
@@ -94,8 +94,8 @@ const bound = {
   burst: count('Calls that `rate` lets come at once. Default: one second’s worth.', 1, 1_000_000_000).optional(),
   concurrentCalls: count('Calls in progress at once.', 1, 1_000_000).optional(),
   calls: count('Calls within `window`.', 1, 1_000_000_000_000).optional(),
-  requestBytes: size('Bytes of request messages within `window`.', '10GiB', '1B', '1048576GiB').optional(),
-  responseBytes: size('Bytes of response messages within `window`.', '10GiB', '1B', '1048576GiB').optional(),
+  requestBytes: size('Bytes of request messages within `window`.', '10GiB', '1B', '524288GiB').optional(),
+  responseBytes: size('Bytes of response messages within `window`.', '10GiB', '1B', '524288GiB').optional(),
   window: windowOf.optional(),
   zone: zone.optional(),
   since: timestamp

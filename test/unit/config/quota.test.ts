@@ -165,6 +165,7 @@ describe('a limit that makes no sense', () => {
     ['{ name: x, calls: 1, window: day, rate: 1/s }', 'has rate and calls: one limit bounds one thing'],
     ['{ name: x, rate: 1/s, window: day }', 'has no meaning without calls or bytes'],
     ['{ name: x, per: model, responseBytes: 1KiB, window: day }', 'are not counted per model'],
+    ['{ name: x, responseBytes: 524289GiB, window: day }', 'must be from 1B to 524288GiB'],
     ['{ name: x, responseBytes: 1KiB }', 'is missing, and responseBytes needs it'],
     [
       '{ name: x, responseBytes: 1KiB, calls: 1, window: day }',
