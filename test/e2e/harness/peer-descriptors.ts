@@ -26,6 +26,13 @@ export function describedByPeer(protocol: ProtocolName, service: string): DescSe
   return found;
 }
 
+/** All that a peer describes, where it does so in one set. */
+export function peerRegistry(protocol: ProtocolName): FileRegistry {
+  const [only, ...others] = registries(protocol);
+  if (only === undefined || others.length > 0) throw new Error(`${protocol} has no registry of its own`);
+  return only;
+}
+
 function registries(protocol: ProtocolName): readonly FileRegistry[] {
   if (protocol === 'torchserve') return TORCHSERVE.map((file) => loadRegistry(file, [peerFile('torchserve/proto')]));
   return SETS[protocol].map((file) =>
