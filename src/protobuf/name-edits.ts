@@ -61,11 +61,10 @@ export class NameEdits {
   readonly #mapping: NameMapping;
   readonly #windowBytes: number;
   readonly #edits: Edit[] = [];
-  /** Where the lengths of the open messages stand, outermost first; 0 bytes long for groups. */
-  readonly #lengthAt: number[] = [];
-  readonly #lengthBytes: number[] = [];
+  /** Of the open messages, outermost first: where their length stands, how long it is (0: a group has none), and what it says. */
   readonly #lengths: number[] = [];
-  readonly #lengthEdits: (LengthEdit | undefined)[] = [];
+  /** What becomes of these lengths, where something does: it may be of an earlier message of this depth. */
+  #lengthEdits: LengthEdit[] | undefined;
   #depth = 0;
   readonly #entry: OpenEntry = { scope: undefined, depth: 0, tagAt: 0, edits: 0, keys: 0, matches: false, late: false };
   /** The text whose bytes are read, from where its length stands on. */
@@ -87,7 +86,8 @@ export class NameEdits {
   }
 
   begin(): void {
-    this.#edits.length = 0;
+    if (this.#edits.length > 0) this.#edits.length = 0;
+    this.#lengthEdits = undefined;
     this.#depth = 0;
     this.#entry.scope = undefined;
     this.#closed = false;
@@ -113,11 +113,10 @@ export class NameEdits {
 
   /** A message, whose length stands at `lengthAt` and is `lengthBytes` long, or a group (0). `tagAt`: where its field begins. */
   enter(lengthAt: number, lengthBytes: number, length: number, scope?: EntryScope, tagAt = 0): void {
-    const depth = this.#depth++;
-    this.#lengthAt[depth] = lengthAt;
-    this.#lengthBytes[depth] = lengthBytes;
-    this.#lengths[depth] = length;
-    this.#lengthEdits[depth] = undefined;
+    const at = LENGTH_PARTS * this.#depth++;
+    this.#lengths[at] = lengthAt;
+    this.#lengths[at + 1] = lengthBytes;
+    this.#lengths[at + 2] = length;
     if (scope === undefined) return;
     const entry = this.#entry;
     entry.scope = scope;
@@ -175,7 +174,7 @@ export class NameEdits {
     for (let at = start; at < stop; at++) if (chunk[at] !== prefix[this.#seen++]) this.#equal = false;
     if (!last || !this.#equal || this.#seen < prefix.length) return undefined;
     if (field.kind === 'key') this.#entry.matches = true;
-    const instead = varint(BigInt(this.#textBytes - prefix.length));
+    const instead = lengthOf(this.#textBytes - prefix.length, NOTHING);
     return this.#add(this.#textAt, this.#textLengthBytes + prefix.length, instead);
   }
 
@@ -196,6 +195,7 @@ export class NameEdits {
       this.#drop(entry.edits);
       entry.late = true;
     }
+    if (this.#edits.length === 0) return 0;
     return this.#replacements().reduce((sum, { removed, instead }) => sum + instead.length - removed, 0);
   }
 
@@ -207,7 +207,9 @@ export class NameEdits {
 
   /** After `close`: up to where the message changes. */
   get changedBytes(): number {
-    return this.#edits.reduce((end, { at, removed }) => Math.max(end, at + removed), 0);
+    let end = 0;
+    for (const { at, removed } of this.#edits) end = Math.max(end, at + removed);
+    return end;
   }
 
   /** After `close`: the message's first bytes, at least `changedBytes` of them, as they become, behind `before`. */
@@ -233,7 +235,7 @@ export class NameEdits {
     const bytes = length + prefix.length;
     if (field.kind === 'scoped' && field.maxBytes !== undefined && bytes > field.maxBytes)
       return `is longer than ${field.maxBytes - prefix.length} bytes`;
-    return this.#add(lengthAt, lengthBytes, Buffer.concat([varint(BigInt(bytes)), prefix]));
+    return this.#add(lengthAt, lengthBytes, lengthOf(bytes, prefix));
   }
 
   #add(at: number, removed: number, instead: Buffer | bigint): string | undefined {
@@ -286,13 +288,14 @@ export class NameEdits {
   /** The lengths that change with what stands in the message at this depth. */
   #around(depth: number): LengthEdit | undefined {
     if (depth < 0) return undefined;
-    const removed = this.#lengthBytes[depth] ?? 0;
-    const known = this.#lengthEdits[depth];
-    if (known !== undefined) return known;
+    const [at, removed, length] = this.#lengths.slice(LENGTH_PARTS * depth);
     const around = this.#around(depth - 1);
-    if (removed === 0) return around;
-    const edit = { at: this.#lengthAt[depth] ?? 0, removed, around, length: this.#lengths[depth] ?? 0, growth: 0 };
-    this.#lengthEdits[depth] = edit;
+    if (at === undefined || removed === undefined || length === undefined || removed === 0) return around;
+    const edits = (this.#lengthEdits ??= []);
+    const known = edits[depth];
+    if (known !== undefined && known.at === at) return known;
+    const edit = { at, removed, around, length, growth: 0 };
+    edits[depth] = edit;
     return edit;
   }
 
@@ -309,7 +312,7 @@ export class NameEdits {
     // From the inside out: a length that takes another byte makes what is around it longer, too.
     for (const edit of [...lengths].sort((a, b) => b.at - a.at)) {
       if (edit.growth === 0) continue;
-      const instead = varint(BigInt(edit.length + edit.growth));
+      const instead = lengthOf(edit.length + edit.growth, NOTHING);
       if (edit.around !== undefined) edit.around.growth += edit.growth + instead.length - edit.removed;
       found.push({ at: edit.at, removed: edit.removed, instead });
     }
@@ -325,9 +328,25 @@ interface Replacement {
   readonly instead: Buffer;
 }
 
+/** Numbers in a row for each open message. */
+const LENGTH_PARTS = 3;
 const NOTHING = Buffer.alloc(0);
 const TOO_MANY = 'has too many names';
 const LATE = 'names something too late in the message';
+
+/** A length, and what follows it. Copied at once, and nothing that anybody has sent: the shared pool will do. */
+function lengthOf(value: number, after: Buffer): Buffer {
+  let bytes = 1;
+  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes += 1;
+  const whole = Buffer.allocUnsafe(bytes + after.length);
+  let rest = value;
+  for (let at = 0; at < bytes; at++) {
+    whole[at] = at === bytes - 1 ? rest : (rest % 0x80) | 0x80;
+    rest = Math.floor(rest / 0x80);
+  }
+  after.copy(whole, bytes);
+  return whole;
+}
 
 function varint(value: bigint): Buffer {
   const bytes: number[] = [];
