@@ -103,6 +103,20 @@ describe('audit show', () => {
     expect(await lines('--since', '2026-11-23T09:00:00Z')).toHaveLength(5);
   });
 
+  it('shows what rules in shadow would have decided, and filters by it', async () => {
+    const log = openLog(directory, { writer: 'worker-1' });
+    const deny = { verdict: 'deny', rule: 'tenants/acme.yaml:40 denyRules[0] → nights' } as const;
+    const allow = { verdict: 'allow', rule: 'tenants/acme.yaml:31 bindings[0] → role wide' } as const;
+    write(log, callRecord({ shadow: deny }), callRecord({ outcome: 'denied', grpcStatus: 7, shadow: allow }));
+    log.close();
+    const [denied, ...more] = await lines('--shadow', 'deny');
+    expect(denied).toMatch(/ ok OK acme .* \[would deny: tenants\/acme.yaml:40 denyRules\[0\] → nights\]$/);
+    expect(more).toEqual([]);
+    expect(await lines('--shadow', 'allow')).toEqual([expect.stringMatching(/\[would allow: .* role wide\]$/)]);
+    expect(await lines('--shadow', 'any')).toHaveLength(2);
+    expect((await runCli(['audit', 'show', directory, '--shadow', 'maybe'])).code).not.toBe(0);
+  });
+
   it('refuses a time that is none', async () => {
     const { code, err } = await runCli(['audit', 'show', directory, '--since', 'yesterday']);
     expect(code).not.toBe(0);

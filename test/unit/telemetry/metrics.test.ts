@@ -27,6 +27,20 @@ describe('what a worker counts', () => {
     expect(lines).toContain('bulkhead_worker_reports_total{worker="worker-0"} 2');
   });
 
+  it('that rules in shadow would have decided otherwise is there by what they would have decided', () => {
+    const worker = new WorkerMetrics();
+    const registry = new MetricsRegistry();
+    registry.setTenants(['acme']);
+    for (const verdict of ['deny', 'deny', 'allow'] as const) worker.shadow('acme', verdict);
+    worker.shadow('nobody', 'deny');
+    registry.merge('worker-0', worker.drain());
+    registry.merge('worker-0', worker.drain());
+    const lines = registry.render().split('\n');
+    expect(lines).toContain('bulkhead_shadow_decisions_total{tenant="acme",verdict="allow"} 1');
+    expect(lines).toContain('bulkhead_shadow_decisions_total{tenant="acme",verdict="deny"} 2');
+    expect(lines).toContain('bulkhead_shadow_decisions_total{tenant="_other",verdict="deny"} 1');
+  });
+
   it('is taken once', () => {
     const metrics = new WorkerMetrics();
     metrics.call('acme', INFER, 0, 1, undefined);

@@ -138,6 +138,18 @@ describe('the spans of a call', () => {
     });
   });
 
+  it('say what rules in shadow would have decided, and nothing where they agree', () => {
+    const shadow = { verdict: 'deny', rule: 'tenants/acme.yaml:40 denyRules[0] → nights' } as const;
+    const [server] = spansOf(callRecord({ shadow }));
+    expect(server?.attributes).toMatchObject({
+      'bulkhead.decision': 'allow',
+      'bulkhead.shadow.decision': 'deny',
+      'bulkhead.shadow.rule': shadow.rule,
+    });
+    const [plain] = spansOf(callRecord({}));
+    expect(Object.keys(plain?.attributes ?? {}).filter((name) => name.includes('shadow'))).toEqual([]);
+  });
+
   it('show each gate as an event with its verdict and time', () => {
     const [server] = spansOf(DENIED);
     expect(server?.events).toEqual([
