@@ -60,7 +60,9 @@ export class Entrance {
     this.#remotes.set(socket, remote);
     if (this.server === this.#options.tls) return;
     socket.on('error', () => socket.destroy());
-    if (isInRanges(remote.address, this.#proxies)) this.#readHeader(socket, remote);
+    // The kernel knows no address of who has left already, as load balancers do that only see whether somebody listens.
+    if (remote.address === '') this.#refuse(socket, 'PROXY_HEADER_INCOMPLETE', 'gone before it was read');
+    else if (isInRanges(remote.address, this.#proxies)) this.#readHeader(socket, remote);
     else this.#refuse(socket, 'PROXY_NOT_ALLOWED', 'not among proxyProtocol.from');
   }
 
