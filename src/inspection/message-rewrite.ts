@@ -46,7 +46,9 @@ export class MessageRewrite {
    */
   take(chunk: Buffer, from: number, start: number, end: number, last: boolean): void {
     if (!this.#held) {
-      if (end > start) this.#output.push(chunk.subarray(start, end));
+      // A chunk as it came is no garbage of ours.
+      if (start === 0 && end === chunk.length) this.#output.push(chunk);
+      else if (end > start) this.#output.push(chunk.subarray(start, end));
       return;
     }
     if (this.#headBytes === 0 && from >= 0 && (last || end - start >= this.#windowBytes)) {

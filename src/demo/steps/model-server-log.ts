@@ -1,5 +1,6 @@
 /**
- * What the model server saw, by the id that each request carries: its own log, not the sidecar's word.
+ * What the model server saw, by the id that each request carries: its own log, not the sidecar's word. There the id stands behind its
+ * tenant's, in whose namespace it is.
  */
 import { setTimeout } from 'node:timers/promises';
 import type { LogLine } from '../setup/children.ts';
@@ -12,7 +13,10 @@ const SETTLE_MS = 100;
 
 /** The model server must have been told this tenant and principal of the request with this id, and no credential. */
 export async function toldCheck(stage: Stage, id: string, tenant: string, principal: string): Promise<Check> {
-  const told = await stage.sink.waitFor(() => linesOf(stage, (one) => one === id)[0], ARRIVAL_TIMEOUT_MS);
+  const told = await stage.sink.waitFor(
+    () => linesOf(stage, (one) => one === `${tenant}:${id}`)[0],
+    ARRIVAL_TIMEOUT_MS,
+  );
   const expected = describe(tenant, principal, []);
   const credentials: readonly unknown[] = Array.isArray(told?.['credentials']) ? told['credentials'] : ['?'];
   const seen = told === undefined ? 'nothing' : describe(text(told['tenant']), text(told['principal']), credentials);
@@ -22,7 +26,7 @@ export async function toldCheck(stage: Stage, id: string, tenant: string, princi
 /** No request whose id begins with `prefix` may have reached the model server. */
 export async function nothingReached(stage: Stage, prefix: string): Promise<Check> {
   await setTimeout(SETTLE_MS);
-  const reached = linesOf(stage, (id) => id.startsWith(prefix)).length;
+  const reached = linesOf(stage, (id) => id.slice(id.indexOf(':') + 1).startsWith(prefix)).length;
   return check('refused calls that reached the model server', String(reached), reached === 0, '0');
 }
 
