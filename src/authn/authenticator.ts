@@ -104,8 +104,11 @@ class CallerEvidence {
 export type { CallerEvidence as Caller };
 
 type Authenticated = Result<CallerEvidence, Denial>;
-/** `judgedAt`: what was revoked by then did not concern it. */
-type Success = { readonly ok: true; readonly value: CallerEvidence; judgedAt: number };
+/**
+ * `judgedAt`: what was revoked by then did not concern it. `unrevokedUntil`: so long, in microseconds, its certificate was known not
+ * to be taken back.
+ */
+type Success = { readonly ok: true; readonly value: CallerEvidence; judgedAt: number; readonly unrevokedUntil: number };
 
 /** A verified token and the callers that it has made, by certificate. */
 interface RememberedToken {
@@ -197,7 +200,8 @@ export class Authenticator {
 
   /** Why a certificate may not be used any more, whatever comes with it; undefined: it may. */
   revoked(peer: Peer, now: EpochMicros): Denied | undefined {
-    return this.#revoked(peer, NOTHING, now);
+    const standing = this.#unrevoked(peer, NOTHING, now);
+    return standing.ok ? undefined : standing;
   }
 
   /** The tenant, the addresses, and the API key if there is one. */
@@ -289,10 +293,13 @@ export class Authenticator {
     if (known !== undefined && now < known.value.expiresAt) {
       const { epoch } = this.#revocations;
       if (known.judgedAt === epoch) return known;
-      const revoked = this.#revoked(peer, evidence, now);
-      if (revoked !== undefined) return revoked;
-      known.judgedAt = epoch;
-      return known;
+      const standing = this.#unrevoked(peer, evidence, now);
+      if (!standing.ok) return standing;
+      // A list that came since may end at another time, and a caller has one end.
+      if (standing.value === known.unrevokedUntil) {
+        known.judgedAt = epoch;
+        return known;
+      }
     }
     const made = this.#makeCaller(peer, evidence, now);
     if (made.ok) callers.set(name, made);
@@ -316,13 +323,13 @@ export class Authenticator {
     }
     const certificateEnd = peer.certificate.notAfterSeconds * 1_000_000;
     if (now >= certificateEnd) return deny({ kind: 'certificate_unacceptable', why: 'expired' });
-    const status = this.#clients?.status(peer, now);
-    const revoked = this.#revoked(peer, { token, key }, now) ?? status;
-    if (revoked?.ok === false) return revoked;
+    const standing = this.#unrevoked(peer, { token, key }, now);
+    if (!standing.ok) return standing;
     this.#evidence ??= mintTenant(peer.claim);
     return {
       ok: true,
       judgedAt: this.#revocations.epoch,
+      unrevokedUntil: standing.value,
       value: new CallerEvidence(this.#evidence, {
         kind: token !== undefined ? 'token' : key !== undefined ? 'api-key' : 'certificate',
         subject: token?.identity.subject,
@@ -337,19 +344,23 @@ export class Authenticator {
         ...firstEnd({
           token: tokenEnd,
           'api key': key?.expiresAtMicros ?? Number.POSITIVE_INFINITY,
-          'revocation status': status?.ok === true ? status.value : Number.POSITIVE_INFINITY,
+          'revocation status': standing.value,
           certificate: certificateEnd,
         }),
       }),
     };
   }
 
-  #revoked(peer: Peer, { token, key }: Evidence, now: EpochMicros): Denied | undefined {
+  /** Until when it is known that none of these was taken back, in microseconds; or the refusal. */
+  #unrevoked(
+    peer: Peer,
+    { token, key }: Evidence,
+    now: EpochMicros,
+  ): { readonly ok: true; readonly value: number } | Denied {
     const credentials = { certificate: peer.certificate, keyId: key?.config.id, token: token?.identity };
     const entry = this.#denied.find(credentials, now) ?? this.#revocations.denied(credentials, now);
     if (entry !== undefined) return refusalBy(entry);
-    const status = this.#clients?.status(peer, now);
-    return status?.ok === false ? status : undefined;
+    return this.#clients?.status(peer, now) ?? FOR_EVER;
   }
 
   #newCallers(maxEntries: number): SecondChanceCache<Success> {
@@ -381,6 +392,7 @@ function refusalBy({ kind, source }: DeniedCredential): Denied {
   }
 }
 
+const FOR_EVER = { ok: true, value: Number.POSITIVE_INFINITY } as const;
 const NO_KEY: Result<undefined, Denial> = ok(undefined);
 const NOTHING: Evidence = { token: undefined, key: undefined };
 

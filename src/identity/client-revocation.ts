@@ -35,14 +35,14 @@ export type RevocationStatus =
 /** The newest list of each CA, by `RevocationList.authority`. */
 export type RevocationLists = ReadonlyMap<string, RevocationList>;
 
-/** The chain from a leaf to one of these CAs, which has been found good (`chain.ts`). */
+/** The chain from a leaf to one of these CAs, which has been found good (`chain.ts`); empty when it ends at none of them. */
 export function chainLinks(leaf: X509Certificate, cas: readonly X509Certificate[]): readonly ChainLink[] {
   const links: ChainLink[] = [];
   for (let current = leaf; links.length < MAX_CHAIN; ) {
     const below = current;
     const anchor = cas.find((ca) => hasIssued(ca, below));
     const issuer = anchor ?? current.issuerCertificate;
-    if (issuer === undefined) return links;
+    if (issuer === undefined) return [];
     links.push({
       serial: current.serialNumber,
       authority: authorityOf(issuer),
@@ -51,7 +51,7 @@ export function chainLinks(leaf: X509Certificate, cas: readonly X509Certificate[
     if (anchor !== undefined) return links;
     current = issuer;
   }
-  return links;
+  return [];
 }
 
 function hasIssued(ca: X509Certificate, certificate: X509Certificate): boolean {
@@ -88,7 +88,8 @@ export function revocationStatus(
   nowMs: number,
 ): RevocationStatus {
   let untilMs = Number.POSITIVE_INFINITY;
-  let unknown: string | undefined;
+  // Nothing can be said of a chain whose CAs are not known, and nothing is not good.
+  let unknown = links.length === 0 && whenUnknown === 'refuse' ? 'its chain ends at no CA of its tenant' : undefined;
   for (const { serial, authority, issuer } of links) {
     const list = lists.get(authority);
     // Also one that is too old: what it has revoked stays revoked.

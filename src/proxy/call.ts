@@ -31,6 +31,8 @@ export interface CallHost {
   leased(until: number): void;
   /** Its tenant as of now; undefined: it is configured no more. */
   tenant(): TenantRuntime | undefined;
+  /** What its connection was let in by does not count any more; undefined: it does. */
+  lost(): Denial | undefined;
   /** It is over. */
   ended(): void;
 }
@@ -86,17 +88,11 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
     const admitted = admit(block, this.#peer, this.#tenant.gates, this.trail);
     this.limitTime(this.trail.head?.timeoutMicros);
     if (admitted instanceof Promise) {
-      admitted
-        .then((settled) => {
-          this.#admitted(settled);
-          // The configuration may have changed while its credential was verified.
-          this.review();
-        })
-        .catch((cause: unknown) => this.fault(cause));
-    } else this.#admitted(admitted);
+      admitted.then((settled) => this.#admitted(settled, 'waited')).catch((cause: unknown) => this.fault(cause));
+    } else this.#admitted(admitted, 'at once');
   }
 
-  #admitted(admitted: Result<Admission, Denial>): void {
+  #admitted(admitted: Result<Admission, Denial>, how: 'waited' | 'at once'): void {
     if (this.phase.at !== 'beginning') {
       // The client left, or the deadline passed, while its credential was verified.
       if (admitted.ok) admitted.value.lease.settle();
@@ -111,7 +107,15 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
     this.opened();
     if (method.names !== undefined) this.names = ResponseNames.of(method.names, method.texts, this.held);
     this.#host.leased(this.#leaseOf(admitted.value).until);
-    this.#beginRequest(admitted.value);
+    if (how === 'waited') this.#lookAgain();
+    if (this.isOpen()) this.#beginRequest(this.#admission);
+  }
+
+  /** Before anything of it goes on: what it was admitted by may have been taken back, or have ended, while its credential was verified. */
+  #lookAgain(): void {
+    this.review();
+    const { lease } = this;
+    if (lease !== undefined && this.services.now() >= lease.until) this.lapse(lease.denial);
   }
 
   /** Its bytes are counted where it was reserved. */
@@ -174,6 +178,8 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
   override review(): void {
     const admission = this.#admission;
     if (admission === undefined || this.phase.at === 'done') return;
+    const lost = this.#host.lost();
+    if (lost !== undefined) return this.lapse(lost);
     const tenant = this.#host.tenant();
     if (tenant === undefined) return this.lapse(LOST_TENANT);
     if (tenant === this.#judge && tenant.revocationEpoch === this.#judgedAt) return;

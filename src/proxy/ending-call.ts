@@ -97,6 +97,11 @@ export abstract class EndingCall<L extends Leg> implements Mortal, Holding {
     this.phase = OPEN;
   }
 
+  /** As a question: whatever was done since may have ended it. */
+  protected isOpen(): boolean {
+    return this.phase.at === 'open';
+  }
+
   /** Gives the call its time: what its client asks for, within the limit. */
   protected limitTime(askedMicros: number | undefined): void {
     const timeout = clampTimeout(askedMicros, this.services.limits.maxDeadlineMs);

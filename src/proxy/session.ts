@@ -41,6 +41,7 @@ export class Session implements ConnectionOwner, Holding {
   #connection: Connection | undefined;
   #age: ConnectionAge | undefined;
   #distrusted = false;
+  #lost: Denial | undefined;
   /** By which configuration its calls were last judged, and what had been revoked by then. */
   #judge: TenantRuntime | undefined;
   #judgedAt: number;
@@ -48,6 +49,7 @@ export class Session implements ConnectionOwner, Holding {
   readonly #callHost: CallHost = {
     leased: (until) => this.#leases.note(until),
     tenant: () => this.#tenant(),
+    lost: () => this.#lost,
     ended: () => {
       this.#calls -= 1;
     },
@@ -101,8 +103,9 @@ export class Session implements ConnectionOwner, Holding {
     this.#distrusted = true;
   }
 
-  /** Ends all of its calls: what the connection was let in by does not count any more. */
+  /** Ends all of its calls: what the connection was let in by does not count any more. One whose credential is being verified ends after that. */
   lapse(denial: Denial): void {
+    this.#lost = denial;
     for (const call of this.#running()) call.lapse(denial);
   }
 

@@ -144,7 +144,10 @@ const NOT_JUDGING: ReadonlySet<string> = new Set([
 ] satisfies (keyof TenantConfig)[]);
 
 function judging(config: TenantConfig): object {
-  return Object.fromEntries(Object.entries(config).filter(([key]) => !NOT_JUDGING.has(key)));
+  // Gates that ask the CAs whether they took a certificate back have to know all of them.
+  const asksCas = config.clientRevocation !== undefined;
+  const isJudging = (key: string): boolean => !NOT_JUDGING.has(key) || (asksCas && key === 'clientCaPem');
+  return Object.fromEntries(Object.entries(config).filter(([key]) => isJudging(key)));
 }
 
 /** Everything that upstream connections are made from, as one text; of certificates and keys theirs, so that a renewed one makes new ones. */

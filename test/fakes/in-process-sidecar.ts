@@ -14,7 +14,9 @@ import type { Generation, LimitsConfig, ListenerConfig, TenantConfig } from '../
 import type { DocumentFetch } from '../../src/fetching/document-fetch.ts';
 import { DocumentFetcher } from '../../src/fetching/document-fetch.ts';
 import type { ConnectionLimits } from '../../src/http2/limits.ts';
+import type { RevocationList } from '../../src/identity/revocation-list-reader.ts';
 import { systemClock } from '../../src/kernel/clock.ts';
+import type { TenantId } from '../../src/kernel/ids.ts';
 import { Turn } from '../../src/kernel/turn.ts';
 import type { CallServices } from '../../src/proxy/call-services.ts';
 import { Deadlines } from '../../src/proxy/deadlines.ts';
@@ -203,6 +205,12 @@ export class InProcessSidecar {
     this.#ceiling.setLimit(generation.limits.maxHeldBytes);
     await done;
     this.listener.leave();
+  }
+
+  /** Lists of a tenant's CAs that were fetched, as the supervisor hands them on. */
+  setLists(tenant: TenantId, lists: readonly RevocationList[]): void {
+    this.#revocations.setLists(tenant, lists);
+    this.listener.review();
   }
 
   /** Everything on record so far. */

@@ -69,6 +69,15 @@ describe('a chain', () => {
     expect(status([list(root, { revoked: [leaf.certPem] }), list(middle)]).status).toBe('good');
   });
 
+  it('that ends at none of the tenant’s CAs is unknown, and nobody’s good', () => {
+    const elsewhere = chainLinks(presented(), [x509(createCa({ commonName: 'another', days: 1 }))]);
+    expect(elsewhere).toEqual([]);
+    expect(revocationStatus(elsewhere, newestLists([list(root), list(middle)]), REFUSE, Date.now())).toEqual({
+      status: 'unknown',
+      why: 'its chain ends at no CA of its tenant',
+    });
+  });
+
   it('is unknown without a list of each CA, and refused or allowed as the tenant says', () => {
     expect(status([list(middle)])).toEqual({ status: 'unknown', why: 'no revocation list of CN=root: there is none' });
     expect(status([], { ...REFUSE, whenUnknown: 'allow' })).toEqual({
