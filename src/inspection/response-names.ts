@@ -84,7 +84,8 @@ export class ResponseNames {
   #beginMessage(flag: number, length: number): void {
     this.#inMessage = true;
     this.#remaining = length;
-    this.#reads = flag === 0;
+    // Of a list that is too long to be held whole, what is held would go on with an entry in it that nobody has judged.
+    this.#reads = flag === 0 && !(this.#isList && length > MAX_NAME_LIST_BYTES);
     this.#scanner.begin(length);
     if (!this.#reads) this.rewrite.edits.abandon();
     this.rewrite.begin(length, flag);

@@ -333,6 +333,18 @@ describe('a list of regions', () => {
     const more = receive('SystemSharedMemoryStatus', frame(filled(MAX_NAME_LIST_BYTES + 1)), [500_000]);
     expect([more.why, more.bytes.length]).toEqual(['a list of names that cannot be read', 0]);
   });
+
+  it('shows nothing of another tenant’s that stands across its limit', () => {
+    const other = field(1, field(1, `globex:${'r'.repeat(100)}`));
+    const own = field(1, field(1, `acme:${'r'.repeat(MAX_NAME_LIST_BYTES - other.length - 5)}`));
+    expect(own.length).toBeLessThan(MAX_NAME_LIST_BYTES);
+    const list = frame(Buffer.concat([own, other]));
+    expect(list.length - 5).toBeGreaterThan(MAX_NAME_LIST_BYTES);
+    for (let cut = MAX_NAME_LIST_BYTES; cut < list.length; cut++) {
+      const received = receive('SystemSharedMemoryStatus', list, [cut]);
+      expect([cut, received.why, received.bytes.length]).toEqual([cut, 'a list of names that cannot be read', 0]);
+    }
+  });
 });
 
 it('rewrites no number twice in one message', async () => {
