@@ -71,5 +71,15 @@ function isSameName(one: string, other: string): boolean {
 }
 
 function partsOf(name: string): readonly string[] {
-  return name.split(/[,\n]/).map((part) => part.replace(/\s*=\s*/, '=').trim());
+  return (name.match(PART) ?? []).map((part) =>
+    part
+      .replaceAll(QUOTE, '$1')
+      .replace(/\s*=\s*/, '=')
+      .trim(),
+  );
 }
+
+/** Up to a comma that is neither escaped (RFC 4514, and Node) nor within quotes (OpenSSL). */
+const PART = /(?:\\.|"(?:\\.|[^"\\])*"|[^,\n])+/g;
+/** What is there for reading only. */
+const QUOTE = /\\(.)|"/g;

@@ -41,7 +41,7 @@ export interface TokenUse {
   readonly id: string;
   /** Whatever names the certificate, connection or call. */
   readonly holder: string;
-  /** Remembered until then, and a minute longer. */
+  /** Remembered until then, and a minute longer; of several ends, until the last. */
   readonly expiresAt: EpochMicros;
 }
 
@@ -75,7 +75,11 @@ export class ReplayTable {
     const first = Number(BigInt.asUintN(52, name)) % this.#places;
     for (;;) {
       const found = this.#look(first, name, now);
-      if (found.owner !== undefined) return found.owner === owner ? 'own' : 'replay';
+      if (found.owner !== undefined) {
+        if (found.owner !== owner) return 'replay';
+        this.#prolong(found.at, expiresAt);
+        return 'own';
+      }
       if (found.free === undefined || !this.#reserve(found.held, now)) return 'full';
       if (Atomics.compareExchange(this.#slots, found.free, found.held, BUSY) !== found.held) {
         // Somebody was faster.
@@ -97,7 +101,7 @@ export class ReplayTable {
       const at = ((first + step) % this.#places) * SLOT_WORDS;
       const there = Atomics.load(this.#slots, at);
       const isOver = isVacant(there) || (there !== BUSY && this.#hasEnded(at, now));
-      if (there === name && !isOver) return { owner: Atomics.load(this.#slots, at + 1) };
+      if (there === name && !isOver) return { owner: Atomics.load(this.#slots, at + 1), at };
       if (isOver && free === undefined) {
         free = at;
         held = there;
@@ -106,6 +110,14 @@ export class ReplayTable {
       if (there === EMPTY) break;
     }
     return { owner: undefined, free, held };
+  }
+
+  /** An issuer that is asked about a token may say another time that it ends later. */
+  #prolong(at: number, expiresAt: EpochMicros): void {
+    const known = Atomics.load(this.#slots, at + 2);
+    const end = BigInt(expiresAt + GRACE_MICROS);
+    // One that was let go meanwhile, and is another's, has another end.
+    if (end > known) Atomics.compareExchange(this.#slots, at + 2, known, end);
   }
 
   /** Whether somebody else has put the same token in meanwhile. */
@@ -156,7 +168,7 @@ export class ReplayTable {
 }
 
 type Found =
-  | { readonly owner: bigint }
+  | { readonly owner: bigint; readonly at: number }
   | { readonly owner: undefined; readonly free: number | undefined; readonly held: bigint };
 
 function isVacant(held: bigint): boolean {

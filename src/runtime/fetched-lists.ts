@@ -4,12 +4,13 @@
  * Each source is asked alone and by one request at a time, again before its list ends, and less and less often while it fails; a list is
  * kept until a newer one comes. What becomes of clients when the last one has ended is the tenant's `whenUnknown`.
  */
+import { X509Certificate } from 'node:crypto';
 import { fetchRevocationLists } from '../authn/revocation-list-fetch.ts';
 import { Turnstile } from '../authn/turnstile.ts';
 import type { TenantConfig } from '../config/generation.ts';
 import type { DocumentFetch } from '../fetching/document-fetch.ts';
 import { isNewer, newestLists } from '../identity/client-revocation.ts';
-import type { RevocationList } from '../identity/revocation-list-reader.ts';
+import { authorityOf, type RevocationList } from '../identity/revocation-list-reader.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
 
@@ -57,15 +58,18 @@ export class FetchedLists {
       }
     }
     const lost = new Set<TenantId>();
+    const before = new Map<string, readonly RevocationList[]>();
     for (const [key, source] of this.#sources) {
       if (orders.has(key)) continue;
       source.stop();
       this.#sources.delete(key);
       lost.add(source.order.tenant);
+      before.set(placeOf(source.order), source.lists);
     }
     for (const [key, order] of orders) {
       if (this.#sources.has(key)) continue;
-      const source = new Source(order, this.#host, this.#turnstile, () => this.#tell(order.tenant));
+      const lists = stillOf(order.clientCaPem, before.get(placeOf(order)) ?? []);
+      const source = new Source(order, lists, this.#host, this.#turnstile, () => this.#tell(order.tenant));
       this.#sources.set(key, source);
     }
     for (const tenant of lost) this.#tell(tenant);
@@ -85,9 +89,22 @@ export class FetchedLists {
   }
 }
 
+function placeOf({ tenant, source }: Order): string {
+  return `${tenant} ${source.url}`;
+}
+
+/** Those that are of one of these CAs: a bundle that gets another CA takes no list from the clients of those that stay. */
+function stillOf(clientCaPem: string, lists: readonly RevocationList[]): readonly RevocationList[] {
+  if (lists.length === 0) return lists;
+  const cas = new Set((clientCaPem.match(PEM_CERTIFICATE) ?? []).map((pem) => authorityOf(new X509Certificate(pem))));
+  return lists.filter(({ authority }) => cas.has(authority));
+}
+
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
 class Source {
   readonly order: Order;
-  lists: readonly RevocationList[] = [];
+  lists: readonly RevocationList[];
   readonly #host: FetchedListsHost;
   readonly #changed: () => void;
   readonly #turnstile: Turnstile;
@@ -95,8 +112,16 @@ class Source {
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(order: Order, host: FetchedListsHost, turnstile: Turnstile, changed: () => void) {
+  /** `lists`: those that the source before it had. */
+  constructor(
+    order: Order,
+    lists: readonly RevocationList[],
+    host: FetchedListsHost,
+    turnstile: Turnstile,
+    changed: () => void,
+  ) {
     this.order = order;
+    this.lists = lists;
     this.#host = host;
     this.#turnstile = turnstile;
     this.#changed = changed;

@@ -46,6 +46,16 @@ describe('a deny list', () => {
     expect(finds(entry('serial', '1A2B', { issuer }))).toBe(found);
   });
 
+  it.each([
+    ['as Node writes it', 'C=DE, O=Acme\\, Inc., CN=\\"A\\" CA'],
+    ['as OpenSSL writes it', 'C = DE, O = "Acme, Inc.", CN = "\\"A\\" CA"'],
+    ['as RFC 4514 writes it', 'CN=\\"A\\" CA,O=Acme\\, Inc.,C=DE'],
+  ])('knows a CA’s name with a comma and quotes in it %s', (_name, issuer) => {
+    const of = { ...all, certificate: { ...certificate, issuer: 'C=DE, O=Acme\\, Inc., CN=\\"A\\" CA' } };
+    expect(finds(entry('serial', '1A2B', { issuer }), of)).toBe(true);
+    expect(finds(entry('serial', '1A2B', { issuer: issuer.replace('Inc', 'Ltd') }), of)).toBe(false);
+  });
+
   it('holds an entry until its end, and not after', () => {
     const denied = entry('key', 'nightly', { untilSeconds: 100 });
     expect([finds(denied, all, 99.999), finds(denied, all, 100)]).toEqual([true, false]);

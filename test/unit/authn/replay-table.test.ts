@@ -32,6 +32,15 @@ describe('a token', () => {
     expect(claim(table, 'one', 'a', 161, 200)).toBe('replay');
   });
 
+  test('whose issuer says later that it ends later, is remembered until then', () => {
+    const table = new ReplayTable(newReplayMemory());
+    claim(table, 'one');
+    expect(claim(table, 'one', 'a', 99, 200)).toBe('own');
+    expect(claim(table, 'one', 'a', 99, 150)).toBe('own');
+    expect(claim(table, 'one', 'b', 259.999, 300)).toBe('replay');
+    expect(claim(table, 'one', 'b', 260, 300)).toBe('own');
+  });
+
   test('is known to every table over the same memory', () => {
     const memory = newReplayMemory();
     claim(new ReplayTable(memory), 'one');

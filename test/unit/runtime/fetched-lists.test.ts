@@ -150,6 +150,22 @@ describe('lists behind URLs', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it('are kept while their CA gets a successor beside it, or they are asked for otherwise', async () => {
+    lists.gives(1);
+    lists.fetched.apply([tenant()]);
+    await pass(0);
+    lists.answer = () => err('status 500');
+    lists.fetched.apply([{ ...tenant(), clientCaPem: `${other.certPem}${ca.certPem}` }]);
+    expect(lists.told.at(-1)).toEqual([acme, ['1']]);
+    lists.fetched.apply([tenant(acme, [URL_], { refreshMs: 600_000 })]);
+    await pass(0);
+    expect(lists.told.at(-1)).toEqual([acme, ['1']]);
+    // And no older one takes their place.
+    lists.gives(0);
+    await pass(600_000);
+    expect(lists.told.at(-1)).toEqual([acme, ['1']]);
+  });
+
   it('that come after their tenant has gone are nobody’s', async () => {
     let give: ((result: Result<Buffer, string>) => void) | undefined;
     lists.answer = () => new Promise((resolve) => (give = resolve));
