@@ -104,7 +104,7 @@ export class Introspector {
     if (this.#away !== undefined && turn === 'turn') return this.#unavailable(this.#away.why);
     const answer = await this.#exchange(token, now);
     if (!answer.ok) {
-      this.#away = { at: now, why: answer.error };
+      this.#away = NOT_THIS_TOKEN.test(answer.error) ? undefined : { at: now, why: answer.error };
       return this.#unavailable(answer.error);
     }
     this.#away = undefined;
@@ -152,6 +152,12 @@ export class Introspector {
     return deny({ kind: 'policy_unavailable', source: `introspection of ${this.#issuer}`, why });
   }
 }
+
+/**
+ * What a server says that is there and does not take this very request. The token is the caller's to choose: were it word of an endpoint
+ * that is away, one caller could keep everybody new out, and what was withdrawn alive.
+ */
+const NOT_THIS_TOKEN = /^status (?:400|413|414|422|431)$/;
 
 function authenticationOf({ clientSecret, method }: IntrospectionConfig): ClientAuth {
   if (clientSecret === undefined) return TlsClientAuth();

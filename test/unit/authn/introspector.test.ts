@@ -348,6 +348,20 @@ describe('an answer', () => {
   });
 });
 
+describe('an endpoint that does not take one token', () => {
+  test.each([400, 413, 414, 422, 431])('with status %i, is not away for others', async (status) => {
+    const scene = new Scene();
+    let active = true;
+    scene.answer = (token) =>
+      token === 'odd' ? err(`status ${status}`) : ok(token === 'opaque-token' && !active ? { active } : ACTIVE);
+    expect(await scene.at(0)).toBe('accepted as token:alice');
+    active = false;
+    expect(await scene.at(60, 'odd')).toContain('policy_unavailable');
+    expect(await scene.at(60, 'new')).toBe('accepted as token:alice');
+    expect(await scene.at(60.001)).toContain('token_invalid');
+  });
+});
+
 describe('an endpoint that is away', () => {
   const retry = AUTHN_LIMITS.introspectionRetryMs / 1000;
   const AWAY = 'policy_unavailable: connection refused';
