@@ -24,7 +24,9 @@ export class MessageRewrite {
   #held = false;
   #head = NOTHING;
   #headBytes = 0;
-  #output: Buffer[] = [];
+  /** What is put out: nearly always one piece, which takes no list. */
+  #first: Buffer | undefined;
+  #others: Buffer[] | undefined;
 
   constructor(mapping: NameMapping, { windowBytes = NAME_WINDOW_BYTES, standing }: RewriteOptions = {}) {
     this.edits = new NameEdits(mapping, windowBytes);
@@ -47,8 +49,8 @@ export class MessageRewrite {
   take(chunk: Buffer, from: number, start: number, end: number, last: boolean): void {
     if (!this.#held) {
       // A chunk as it came is no garbage of ours.
-      if (start === 0 && end === chunk.length) this.#output.push(chunk);
-      else if (end > start) this.#output.push(chunk.subarray(start, end));
+      if (start === 0 && end === chunk.length) this.put(chunk);
+      else if (end > start) this.put(chunk.subarray(start, end));
       return;
     }
     if (this.#headBytes === 0 && from >= 0 && (last || end - start >= this.#windowBytes)) {
@@ -61,20 +63,31 @@ export class MessageRewrite {
     const head = this.#head.subarray(0, this.#headBytes);
     this.#drop();
     this.#release(head, undefined);
-    if (stop < end) this.#output.push(chunk.subarray(stop, end));
+    if (stop < end) this.put(chunk.subarray(stop, end));
+  }
+
+  /** What may be sent on now, if that is one piece; undefined: nothing, or `takeOutput` has more. */
+  takeOnly(): Buffer | undefined {
+    if (this.#others !== undefined) return undefined;
+    const only = this.#first;
+    this.#first = undefined;
+    return only;
   }
 
   /** What may be sent on now. */
   takeOutput(): readonly Buffer[] {
-    if (this.#output.length === 0) return NONE;
-    const output = this.#output;
-    this.#output = [];
+    if (this.#first === undefined) return NONE;
+    const output = [this.#first, ...(this.#others ?? NONE)];
+    this.#first = undefined;
+    this.#others = undefined;
     return output;
   }
 
-  /** Sends on what was rewritten elsewhere. */
+  /** Sends on what was rewritten. */
   put(bytes: Buffer): void {
-    if (bytes.length > 0) this.#output.push(bytes);
+    if (bytes.length === 0) return;
+    if (this.#first === undefined) this.#first = bytes;
+    else (this.#others ??= []).push(bytes);
   }
 
   /** The message does not come to its end: what is held of it goes on as it came. */
@@ -89,7 +102,8 @@ export class MessageRewrite {
   /** The call is over. */
   close(): void {
     this.#drop();
-    this.#output = [];
+    this.#first = undefined;
+    this.#others = undefined;
   }
 
   #release(body: Buffer, framed: Buffer | undefined): void {
@@ -97,13 +111,13 @@ export class MessageRewrite {
     const growth = this.edits.close();
     const changed = this.edits.changedBytes;
     if (changed === 0 && framed !== undefined) {
-      this.#output.push(framed);
+      this.put(framed);
       return;
     }
     // A little more is copied rather than sent by itself.
     const copied = body.length - changed <= MAX_COPIED_BYTES ? body.length : changed;
-    this.#output.push(this.edits.apply(body.subarray(0, copied), frameHeader(this.#length + growth, this.#flag)));
-    if (copied < body.length) this.#output.push(body.subarray(copied));
+    this.put(this.edits.apply(body.subarray(0, copied), frameHeader(this.#length + growth, this.#flag)));
+    if (copied < body.length) this.put(body.subarray(copied));
   }
 
   #gather(chunk: Buffer, start: number, end: number): void {

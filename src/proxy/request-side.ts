@@ -185,6 +185,14 @@ export class RequestSide {
     permit: ChargedPermit | undefined,
     endStream: boolean,
   ): void {
+    const only = rewrite.takeOnly();
+    if (only !== undefined) {
+      this.#owner.requestGrew(only.length - taken);
+      const leg = this.#owner.openLeg(admission);
+      if (permit === undefined) leg?.sendPart(only);
+      else leg?.sendMessage(permit, only, endStream);
+      return;
+    }
     const pieces = rewrite.takeOutput();
     let growth = -taken;
     for (const piece of pieces) growth += piece.length;
