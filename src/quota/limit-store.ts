@@ -40,8 +40,6 @@ export class LimitStore {
   readonly salt: string;
   #shared: SharedState | undefined;
   #cells: LimitCells | undefined;
-  /** Of owners that are not configured: kept until they do not matter. */
-  #others: readonly JournalEntry[] = [];
   /** Files of which the last fsync has had this much. */
   readonly #synced = new Map<string, number>();
 
@@ -75,8 +73,7 @@ export class LimitStore {
     this.#shared = shared;
     this.#cells = new LimitCells(shared.limits);
     const entries = this.#read(now);
-    const { others, lost } = this.#place(entries, regionsByOwner(this.#cells, this.salt, regions));
-    this.#others = others;
+    const lost = this.#place(entries, regionsByOwner(this.#cells, this.salt, regions));
     const epoch = Math.max(0, ...filesOf(this.#directory).map(epochOf)) + 1;
     Atomics.store(new Int32Array(shared.limits.journalEpoch), 0, epoch);
     return lost;
@@ -138,22 +135,18 @@ export class LimitStore {
     return [...known.values()];
   }
 
-  /** Returns what belongs to none of these regions, and for how many cells there was no room. */
-  #place(
-    entries: readonly JournalEntry[],
-    regions: ReadonlyMap<string, number>,
-  ): { readonly others: readonly JournalEntry[]; readonly lost: number } {
-    const others: JournalEntry[] = [];
+  /** Returns for how many cells of these regions there was no room. */
+  #place(entries: readonly JournalEntry[], regions: ReadonlyMap<string, number>): number {
     const byCell = new Map<string, [JournalEntry, ...JournalEntry[]]>();
     for (const entry of entries) {
       const cell = byCell.get(cellOf(entry));
-      if (!regions.has(ownerOf(entry))) others.push(entry);
-      else if (cell === undefined) byCell.set(cellOf(entry), [entry]);
+      if (!regions.has(ownerOf(entry))) continue;
+      if (cell === undefined) byCell.set(cellOf(entry), [entry]);
       else cell.push(entry);
     }
     let lost = 0;
     for (const cell of byCell.values()) if (!this.#fill(cell, regions.get(ownerOf(cell[0])))) lost += 1;
-    return { others, lost };
+    return lost;
   }
 
   #fill(entries: readonly [JournalEntry, ...JournalEntry[]], region: number | undefined): boolean {
@@ -177,7 +170,8 @@ export class LimitStore {
       encode(record, entry);
       records.push(record);
     };
-    for (const [owner, region] of regionsByOwner(cells, this.salt, regions)) {
+    const present = regionsByOwner(cells, this.salt, regions);
+    for (const [owner, region] of present) {
       const [ownerHigh = 0, ownerLow = 0] = owner.split(':').map(Number);
       for (const { word, key, kind, own } of cells.used(region)) {
         const { high, low, set } = key;
@@ -185,7 +179,8 @@ export class LimitStore {
           write({ ownerHigh, ownerLow, high, low, set, kind, own, ...promised });
       }
     }
-    for (const entry of this.#others) write(entry);
+    // Of owners that are not configured, or are no longer: kept until it does not matter.
+    for (const entry of this.#read(now)) if (!present.has(ownerOf(entry))) write(entry);
     writeWhole(join(this.#directory, name), Buffer.concat(records));
   }
 

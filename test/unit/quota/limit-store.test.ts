@@ -126,6 +126,21 @@ it('is kept for a tenant that is away, and is there when it comes back', () => {
   expect(without.granted(tenant, 100, SECOND)).toBe(40);
 });
 
+it.each([0, 1, 3])(
+  'is kept for a tenant that leaves a running process, whose journal is written anew %i times',
+  (times) => {
+    const tenant = limitedTenant(1, [limitOf('tenant', day(100))]);
+    const first = new Life({ tenants: [tenant] }, 0);
+    first.granted(tenant, 60);
+    first.store.welcome({ tenants: [tenant] }, { tenants: [] }, EPOCH);
+    for (let n = 0; n < times; n++) first.store.compact({ tenants: [] }, EPOCH);
+    first.store.close({ tenants: [] }, EPOCH);
+    const left = new Life({ tenants: [tenant] }, SECOND).granted(tenant, 100);
+    expect(left).toBeLessThanOrEqual(40);
+    expect(left).toBeGreaterThanOrEqual(40 - Math.ceil(100 / AHEAD_PARTS));
+  },
+);
+
 it('is written anew when it has grown, without a file that grows for ever', async () => {
   const tenant = limitedTenant(1, [limitOf('tenant', { kind: 'total', amount: 100_000, sinceSeconds: 0 })]);
   const regions = { tenants: [tenant] };
