@@ -37,7 +37,8 @@ interface NamedRanges {
 
 /** Why nothing is fetched from an address, in words that follow it; undefined when it may be. What is no address may not. */
 export function addressFlaw(address: string, allowed: readonly AddressRange[]): string | undefined {
-  const never = nameIn(address, NEVER);
+  // Who opens a way to IPv4 (NAT64, 6to4) does not open it to what IPv4 is never asked.
+  const never = nameIn(address, NEVER) ?? nameIn(embeddedIpv4(address) ?? '', NEVER);
   if (never !== undefined) return `is ${never}`;
   if (isInRanges(address, allowed)) return undefined;
   const special = nameIn(address, SPECIAL);
@@ -72,6 +73,14 @@ function isMapped(address: string): boolean {
   return isInRanges(address, ANY_IPV4);
 }
 
+/** The IPv4 address that an address of NAT64's prefix (RFC 6052 §2.1) or of 6to4 (RFC 3056 §2) leads to; undefined: it is of neither. */
+function embeddedIpv4(address: string): string | undefined {
+  const bits = parseAddressRange(address)?.bits;
+  const way = EMBEDDING.find(({ ranges }) => isInRanges(address, ranges));
+  if (bits === undefined || way === undefined) return undefined;
+  return [24n, 16n, 8n, 0n].map((octet) => String((bits >> (way.above + octet)) & 0xffn)).join('.');
+}
+
 function rangesOf(byName: Readonly<Record<string, readonly string[]>>): readonly NamedRanges[] {
   return Object.entries(byName).map(([name, written]) => ({
     name,
@@ -84,3 +93,9 @@ function rangesOf(byName: Readonly<Record<string, readonly string[]>>): readonly
 }
 
 const ANY_IPV4: readonly AddressRange[] = rangesOf({ all: ['0.0.0.0/0'] }).flatMap(({ ranges }) => ranges);
+
+/** `above`: bits that come after the embedded address. */
+const EMBEDDING: readonly { readonly ranges: readonly AddressRange[]; readonly above: bigint }[] = [
+  { ranges: rangesOf({ NAT64: ['64:ff9b::/96'] }).flatMap(({ ranges }) => ranges), above: 0n },
+  { ranges: rangesOf({ '6to4': ['2002::/16'] }).flatMap(({ ranges }) => ranges), above: 80n },
+];

@@ -86,3 +86,14 @@ it('what is no address is never asked', () => {
   for (const text of ['', 'localhost', '10.0.0', '0x7f.1', '1.2.3.4.5'])
     expect(flaw(text, '0.0.0.0/0')).toMatch(/^is /);
 });
+
+describe('an IPv4 address by way of NAT64 or 6to4, which the operator has opened,', () => {
+  it.each(['64:ff9b::a9fe:a9fe', '64:ff9b::169.254.169.254', '2002:a9fe:a9fe::1', '64:ff9b::6464:64c8', '2002::1'])(
+    '%s is asked by no configuration, like the address that it leads to',
+    (address) => expect(flaw(address, '64:ff9b::/96', '2002::/16')).toMatch(/^is (a link-local|an) /),
+  );
+
+  it.each(['64:ff9b::808:808', '2002:808:808::1'])('%s is asked', (address) => {
+    expect(flaw(address, '64:ff9b::/96', '2002::/16')).toBeUndefined();
+  });
+});
