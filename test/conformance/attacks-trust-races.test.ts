@@ -18,18 +18,24 @@ const EXPIRED = { status: 16, reason: 'AUTHORIZATION_EXPIRED' };
 
 describe('a call whose token is being verified, over a connection that carries others to the model server,', () => {
   /** What happens to its caller before its issuer's keys have come. */
-  async function meanwhile(change: () => Partial<TenantConfig>): Promise<Answer> {
+  async function meanwhile(
+    change: () => Partial<TenantConfig>,
+    before: () => Partial<TenantConfig> = () => ({}),
+    until: () => Promise<unknown> = () => Promise.resolve(),
+    headers: () => Readonly<Record<string, string>> = () => ({}),
+  ): Promise<Answer> {
     let keys: ((answer: Result<Buffer, string>) => void) | undefined;
     ground = await HostileGround.start({ fetch: () => new Promise((resolve) => (keys = resolve)) });
     const jwks = { kind: 'url', url: 'https://keys.test/', caPem: undefined } as const;
     const issuers = ground.acme.config.issuers.map((each) => ({ ...each, jwks }));
-    ground.sidecar.apply(ground.generation({ acme: { issuers } }));
+    ground.sidecar.apply(ground.generation({ acme: { issuers, ...before() } }));
     const client = await ground.client();
     expect((await client.call(INFER, { chunks: [inferRequest()] })).status).toBe(0);
     const authorization = `Bearer ${ground.acme.issuer.token(fresh())}`;
-    const call = client.call(INFER, { headers: { authorization }, chunks: [inferRequest()] });
+    const call = client.call(INFER, { headers: { authorization, ...headers() }, chunks: [inferRequest()] });
     await eventually('the keys are asked for', () => keys !== undefined);
-    ground.sidecar.apply(ground.generation({ acme: { issuers, ...change() } }));
+    ground.sidecar.apply(ground.generation({ acme: { issuers, ...before(), ...change() } }));
+    await until();
     keys?.(ok(Buffer.from(ground.acme.issuer.jwks())));
     return call;
   }
@@ -40,6 +46,20 @@ describe('a call whose token is being verified, over a connection that carries o
     ['whose CA is replaced', () => ({ clientCaPem: createCa({ commonName: 'another CA', days: 1 }).certPem })],
   ])('%s meanwhile, ends, and nothing of it reaches the model server', async (_, change) => {
     expect(await meanwhile(change)).toMatchObject(EXPIRED);
+    expect(ground.upstream.calls).toHaveLength(1);
+  });
+
+  it('whose API key ends meanwhile, ends, and nothing of it reaches the model server', async () => {
+    const expiresAtSeconds = Math.ceil(Date.now() / 1000) + 1;
+    const answer = await meanwhile(
+      () => ({}),
+      () => ({ apiKeys: ground.acme.config.apiKeys.map((each) => ({ ...each, expiresAtSeconds })) }),
+      async () => {
+        while (Date.now() < expiresAtSeconds * 1000 + 20) await delay(20);
+      },
+      () => ({ 'x-api-key': ground.acme.apiKey }),
+    );
+    expect(answer).toMatchObject(EXPIRED);
     expect(ground.upstream.calls).toHaveLength(1);
   });
 });
