@@ -8,7 +8,7 @@ import type { Standing } from '../kernel/standing.ts';
 import type { FieldPlan } from '../protobuf/field-plan.ts';
 import { WireScanner } from '../protobuf/scanner.ts';
 import type { TextCache } from '../protobuf/text-cache.ts';
-import { FRAME_HEADER_BYTES, MessageRewrite } from './message-rewrite.ts';
+import { FRAME_HEADER_BYTES, MessageRewrite, NAME_WINDOW_BYTES } from './message-rewrite.ts';
 import type { MethodNames } from './method-names.ts';
 
 /** The longest list of all tenants' names that can be told apart. */
@@ -85,11 +85,13 @@ export class ResponseNames {
     this.#inMessage = true;
     this.#remaining = length;
     // Of a list that is too long to be held whole, what is held would go on with an entry in it that nobody has judged.
-    this.#reads = flag === 0 && !(this.#isList && length > MAX_NAME_LIST_BYTES);
+    this.#reads = flag === 0 && length <= (this.#isList ? MAX_NAME_LIST_BYTES : LONGEST_NAMED_BYTES);
     this.#scanner.begin(length);
     if (!this.#reads) this.rewrite.edits.abandon();
     this.rewrite.begin(length, flag);
   }
 }
 
+/** A frame's length has 32 bits, and on its way back an integer may take more bytes than it came in. */
+const LONGEST_NAMED_BYTES = 2 ** 32 - NAME_WINDOW_BYTES;
 const UNREADABLE = 'a list of names that cannot be read';

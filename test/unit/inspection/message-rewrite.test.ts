@@ -291,6 +291,14 @@ describe('a stream of responses', () => {
         expect(receive('ModelStreamInfer', both, [cut])).toEqual({ bytes: both, why: undefined, standing: 0 });
     }
   });
+
+  it('is cut by no number that makes a message longer than its frame can say', () => {
+    const sequence = parameter(4, 'sequence_id', { int64: 1n });
+    const head = Buffer.concat([sequence, Buffer.from('32e0ffffff0f', 'hex'), Buffer.alloc(NAME_WINDOW_BYTES)]);
+    const message = frame(head);
+    message.writeUInt32BE(0xffff_ffff, 1);
+    expect(receive('ModelInfer', message)).toEqual({ bytes: message, why: undefined, standing: 0 });
+  });
 });
 
 describe('a list of regions', () => {
