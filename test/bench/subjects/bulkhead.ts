@@ -37,7 +37,7 @@ export function bulkheadRelay({ nodeFlags }: SidecarOptions): Subject {
 }
 
 /**
- * The sidecar as it is run, with everything on: mTLS, JWT, roles, the model read out of the message, a rate per tenant and per
+ * The sidecar as it is run, with everything on: mTLS, JWT, roles with a condition, the model read out of the message, a rate per tenant and per
  * caller, a limit of concurrent calls, every call traced over OTLP, an audit record per call.
  */
 export function bulkheadEverything(options: SidecarOptions): Subject {
@@ -112,7 +112,14 @@ export function tenantFile(tenant: BenchTenant, backendPort: number, models: rea
     issuers: [
       { issuer: `https://idp.${id}.example`, audience: 'ml', jwks: { file: files.jwks }, algorithms: ['ES256'] },
     ],
-    roles: [{ name: 'predict', methods: ['ModelInfer', 'ModelReady'], models: ['digits', 'resnet*', ...models] }],
+    roles: [
+      {
+        name: 'predict',
+        methods: ['ModelInfer', 'ModelReady'],
+        models: ['digits', 'resnet*', ...models],
+        condition: `caller.issuer == "https://idp.${id}.example" && !call.model.startsWith("draft-")`,
+      },
+    ],
     bindings: [{ role: 'predict', subjects: ['bench'] }],
     quota: {
       tenant: { calls: '10000000/s' },
