@@ -5,7 +5,13 @@
  * Which of the two it is, is known when what was inflated is as long as the window for names. Until then what came waits.
  */
 import type { Standing } from '../kernel/standing.ts';
-import { frameHeader, type MessageRewrite, NAME_WINDOW_BYTES } from './message-rewrite.ts';
+import {
+  FRAME_HEADER_BYTES,
+  frameHeader,
+  type MessageRewrite,
+  NAME_WINDOW_BYTES,
+  writeFrameHeader,
+} from './message-rewrite.ts';
 
 /** The longest inflated message with names. */
 export const MAX_GATHERED_BYTES = 4 * 1024 * 1024;
@@ -52,7 +58,9 @@ export class GzipRewrite {
     const body = this.#inflated.take();
     const growth = edits.close();
     const changed = edits.changedBytes;
-    this.#rewrite.put(edits.apply(body.subarray(0, changed), frameHeader(body.length + growth)));
+    const head = edits.apply(body.subarray(0, changed), growth, FRAME_HEADER_BYTES);
+    writeFrameHeader(head, body.length + growth);
+    this.#rewrite.put(head);
     this.#rewrite.put(body.subarray(changed));
     this.close();
   }

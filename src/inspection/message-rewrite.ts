@@ -116,7 +116,10 @@ export class MessageRewrite {
     }
     // A little more is copied rather than sent by itself.
     const copied = body.length - changed <= MAX_COPIED_BYTES ? body.length : changed;
-    this.put(this.edits.apply(body.subarray(0, copied), frameHeader(this.#length + growth, this.#flag)));
+    const head = copied === body.length ? body : body.subarray(0, copied);
+    const framedHead = this.edits.apply(head, growth, FRAME_HEADER_BYTES);
+    writeFrameHeader(framedHead, this.#length + growth, this.#flag);
+    this.put(framedHead);
     if (copied < body.length) this.put(body.subarray(copied));
   }
 
@@ -143,9 +146,15 @@ export class MessageRewrite {
 
 /** Compressed-Flag and Message-Length (gRPC over HTTP/2, Length-Prefixed-Message). */
 export function frameHeader(length: number, flag = 0): Buffer {
-  const header = Buffer.from([flag, 0, 0, 0, 0]);
-  header.writeUInt32BE(length, 1);
+  const header = Buffer.allocUnsafe(FRAME_HEADER_BYTES);
+  writeFrameHeader(header, length, flag);
   return header;
+}
+
+/** The same, into the first bytes of what is there. */
+export function writeFrameHeader(into: Buffer, length: number, flag = 0): void {
+  into[0] = flag;
+  into.writeUInt32BE(length, 1);
 }
 
 const NOTHING = Buffer.alloc(0);

@@ -6,6 +6,7 @@
  * nobody can bring that about without the secret.
  */
 import { createHmac } from 'node:crypto';
+import { Arena } from '../kernel/arena.ts';
 import type { NameMapping } from '../protobuf/name-edits.ts';
 import { IdPermutation } from './id-permutation.ts';
 
@@ -23,8 +24,9 @@ export class Namespace {
     this.#tenantId = tenantId;
     this.#secret = secret;
     const prefix = Buffer.from(`${tenantId}:`);
-    this.entering = { direction: 'enter', prefix, integer: (bits) => this.#permuted.apply(bits) };
-    this.leaving = { direction: 'leave', prefix, integer: (bits) => this.#permuted.invert(bits) };
+    const arena = new Arena();
+    this.entering = { direction: 'enter', prefix, arena, integer: (bits) => this.#permuted.apply(bits) };
+    this.leaving = { direction: 'leave', prefix, arena, integer: (bits) => this.#permuted.invert(bits) };
   }
 
   /** Made when first needed: few tenants number their sequences. */

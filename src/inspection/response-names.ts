@@ -8,7 +8,7 @@ import type { Standing } from '../kernel/standing.ts';
 import type { FieldPlan } from '../protobuf/field-plan.ts';
 import { WireScanner } from '../protobuf/scanner.ts';
 import type { TextCache } from '../protobuf/text-cache.ts';
-import { FRAME_HEADER_BYTES, MessageRewrite, NAME_WINDOW_BYTES } from './message-rewrite.ts';
+import { FRAME_HEADER_BYTES, frameHeader, MessageRewrite, NAME_WINDOW_BYTES } from './message-rewrite.ts';
 import type { MethodNames } from './method-names.ts';
 
 /** The longest list of all tenants' names that can be told apart. */
@@ -19,7 +19,9 @@ export class ResponseNames {
   readonly rewrite: MessageRewrite;
   readonly #scanner: WireScanner;
   readonly #isList: boolean;
-  readonly #header = Buffer.alloc(FRAME_HEADER_BYTES);
+  /** Of the message whose header is being read. */
+  #flag = 0;
+  #length = 0;
   #headerBytes = 0;
   #inMessage = false;
   #remaining = 0;
@@ -66,19 +68,32 @@ export class ResponseNames {
   end(): string | undefined {
     if (this.#inMessage && this.#isList) return 'a list of names that ends before it is whole';
     if (this.#inMessage) this.rewrite.flush();
-    else if (this.#headerBytes > 0) this.rewrite.put(Buffer.from(this.#header.subarray(0, this.#headerBytes)));
+    else if (this.#headerBytes > 0) this.rewrite.put(this.#begunHeader());
     return undefined;
   }
 
   #readHeader(chunk: Buffer, offset: number): number {
-    const step = Math.min(FRAME_HEADER_BYTES - this.#headerBytes, chunk.length - offset);
-    chunk.copy(this.#header, this.#headerBytes, offset, offset + step);
-    this.#headerBytes += step;
+    let at = offset;
+    while (at < chunk.length && this.#headerBytes < FRAME_HEADER_BYTES) {
+      const byte = chunk[at++] ?? 0;
+      if (this.#headerBytes++ > 0) {
+        this.#length = this.#length * 0x100 + byte;
+        continue;
+      }
+      this.#flag = byte;
+      this.#length = 0;
+    }
     if (this.#headerBytes === FRAME_HEADER_BYTES) {
       this.#headerBytes = 0;
-      this.#beginMessage(this.#header[0] ?? 0, this.#header.readUInt32BE(1));
+      this.#beginMessage(this.#flag, this.#length);
     }
-    return offset + step;
+    return at;
+  }
+
+  /** What has come of a header. */
+  #begunHeader(): Buffer {
+    const missing = FRAME_HEADER_BYTES - this.#headerBytes;
+    return frameHeader(this.#length * 0x100 ** missing, this.#flag).subarray(0, this.#headerBytes);
   }
 
   #beginMessage(flag: number, length: number): void {

@@ -5,6 +5,7 @@
  * A name that grows makes every message around it grow, whose lengths stand before it. So names count only in the first
  * `windowBytes` of a message: so much of it is held back, and the rest streams on in constant memory.
  */
+import type { Arena } from '../kernel/arena.ts';
 import type { EntryScope, PlannedField } from './field-plan.ts';
 
 /** How a tenant's names are mapped, in one direction. */
@@ -12,6 +13,8 @@ export interface NameMapping {
   /** `enter`: strings get the prefix; `leave`: they lose it. */
   readonly direction: 'enter' | 'leave';
   readonly prefix: Buffer;
+  /** The tenant's, for what is written anew. */
+  readonly arena: Arena;
   /** Maps 64 bits; never asked for zero, and never gives it. */
   integer(bits: bigint): bigint;
 }
@@ -212,16 +215,21 @@ export class NameEdits {
     return end;
   }
 
-  /** After `close`: the message's first bytes, at least `changedBytes` of them, as they become, behind `before`. */
-  apply(head: Buffer, before: Buffer = NOTHING): Buffer {
-    const parts: Buffer[] = [before];
+  /** After `close`: the message's first bytes, at least `changedBytes` of them, as they become, behind `room` bytes that are to be filled. */
+  apply(head: Buffer, growth: number, room = 0): Buffer {
+    const whole = this.#mapping.arena.take(room + head.length + growth);
+    let to = room;
     let from = 0;
     for (const { at, removed, instead } of this.#replacements()) {
-      parts.push(head.subarray(from, at), instead);
+      to += head.copy(whole, to, from, at);
+      to += instead.copy(whole, to);
       from = at + removed;
     }
-    parts.push(head.subarray(from));
-    return joined(parts);
+    head.copy(whole, to, from);
+    // A call may last for long after its message.
+    this.#edits.length = 0;
+    this.#final = undefined;
+    return whole;
   }
 
   /** In an entry whose only key has come and is another one: what is in it has no namespace. */
@@ -302,12 +310,18 @@ export class NameEdits {
   /** All that changes, in order. */
   #replacements(): readonly Replacement[] {
     if (this.#final !== undefined) return this.#final;
+    const [only] = this.#edits;
+    // Most messages have one name, in none of the messages that they are made of.
+    if (only !== undefined && this.#edits.length === 1 && only.around === undefined) {
+      this.#final = [this.#replacement(only)];
+      return this.#final;
+    }
     const lengths = new Set<LengthEdit>();
-    const found: Replacement[] = this.#edits.map(({ at, removed, around, instead }) => {
-      const bytes = typeof instead === 'bigint' ? varint(this.#mapping.integer(instead)) : instead;
-      if (around !== undefined) around.growth += bytes.length - removed;
-      for (let outer = around; outer !== undefined; outer = outer.around) lengths.add(outer);
-      return { at, removed, instead: bytes };
+    const found: Replacement[] = this.#edits.map((edit) => {
+      const replacement = this.#replacement(edit);
+      if (edit.around !== undefined) edit.around.growth += replacement.instead.length - edit.removed;
+      for (let outer = edit.around; outer !== undefined; outer = outer.around) lengths.add(outer);
+      return replacement;
     });
     // From the inside out: a length that takes another byte makes what is around it longer, too.
     for (const edit of [...lengths].sort((a, b) => b.at - a.at)) {
@@ -318,6 +332,10 @@ export class NameEdits {
     }
     this.#final = found.sort((a, b) => a.at - b.at);
     return this.#final;
+  }
+
+  #replacement({ at, removed, instead }: Edit): Replacement {
+    return { at, removed, instead: typeof instead === 'bigint' ? varint(this.#mapping.integer(instead)) : instead };
   }
 }
 
@@ -354,12 +372,4 @@ function varint(value: bigint): Buffer {
   for (; rest >= 0x80n; rest >>= 7n) bytes.push(Number(rest & 0x7fn) | 0x80);
   bytes.push(Number(rest));
   return Buffer.from(bytes);
-}
-
-/** In memory of its own: the pool that small buffers come from is shared by all tenants. */
-function joined(parts: readonly Buffer[]): Buffer {
-  const whole = Buffer.allocUnsafeSlow(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) at += part.copy(whole, at);
-  return whole;
 }

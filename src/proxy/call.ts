@@ -105,10 +105,18 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
     if (unreadable !== undefined) return this.refuse(this.trail.fail('inspect', deny(unreadable)).error);
     if (this.hasNoTime) return this.refuse(this.lateness());
     this.opened();
-    if (method.names !== undefined) this.names = ResponseNames.of(method.names, method.texts, this.held);
     this.#host.leased(this.#leaseOf(admitted.value).until);
     if (how === 'waited') this.#lookAgain();
     if (this.isOpen()) this.#beginRequest(this.#admission);
+  }
+
+  protected override get namesResponse(): boolean {
+    return this.#admission?.method.names?.response !== undefined;
+  }
+
+  protected override responseNames(): ResponseNames | undefined {
+    const method = this.#admission?.method;
+    return method?.names && ResponseNames.of(method.names, method.texts, this.held);
   }
 
   /** Before anything of it goes on: what it was admitted by may have been taken back, or have ended, while its credential was verified. */
@@ -249,7 +257,7 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
       caller,
       timeoutMicros: this.leftMicros(),
       traceparent: this.trail.upstreamTraceparent(),
-      plainResponse: this.names !== undefined,
+      plainResponse: this.namesResponse,
     });
   }
 }

@@ -19,14 +19,24 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
   /** What the engine, the leg and the clock hold of this call: nothing that it throws gets past it. */
   readonly boundary = new CallBoundary(this);
 
-  /** Where the method's responses have names in them. */
-  protected names: ResponseNames | undefined;
+  /** Where the method's responses have names in them, from its first bytes on: until then it would only be in the collector's way. */
+  #names: ResponseNames | undefined;
 
   /** Takes what the client sent. False when it is no longer wanted. */
   protected abstract takeRequest(chunk: Buffer, endStream: boolean): boolean;
   /** The message that the client must go on with. */
   protected abstract unfinishedRequest(): number | undefined;
   abstract upstreamHeaders(): HeaderBlock;
+
+  /** Whether the response has names in it that are to leave their namespace. */
+  protected get namesResponse(): boolean {
+    return false;
+  }
+
+  /** Made when its first bytes have come. */
+  protected responseNames(): ResponseNames | undefined {
+    return undefined;
+  }
 
   /** Where the response's messages pay for their bytes; undefined: nowhere. */
   protected get responseToll(): ResponseToll | undefined {
@@ -91,9 +101,9 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
     this.held.holdHeaders(response.block);
     this.headersSent = true;
     if (endStream) {
-      const why = this.names?.end();
+      const why = this.#names?.end();
       if (why !== undefined) return this.#reject(notPassedOn(why, this.upstream));
-      if (this.names !== undefined && !this.#deliverRenamed(this.names, 0)) return;
+      if (this.#names !== undefined && !this.#deliverRenamed(this.#names, 0)) return;
       // A model server that ends inside a prefix has its client see it.
       if (this.responseToll !== undefined) this.#pass(this.responseToll.kept);
       return this.end(response.block, response.status);
@@ -110,7 +120,7 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
     }
     this.held.responseArrived(chunk.length);
     this.services.arrived(chunk.length);
-    const { names } = this;
+    const names = this.namesResponse ? (this.#names ??= this.responseNames()) : undefined;
     const why = names?.push(chunk);
     if (why !== undefined) return this.#reject(notPassedOn(why, this.upstream));
     const goesOn = names === undefined ? this.#deliver(chunk) : this.#deliverRenamed(names, chunk.length);
