@@ -33,7 +33,11 @@ type State =
   | { readonly at: 'flowing'; readonly admission: Admission; readonly inspector: MessageInspector }
   /** A gzip message's end is here, its verdict is not. */
   | { readonly at: 'inflating'; readonly admission: Admission; readonly inspector: MessageInspector }
+  /** All of it has gone on. What read it is let go: the answer may be long in coming. */
+  | { readonly at: 'whole' }
   | { readonly at: 'stopped' };
+
+const WHOLE: State = { at: 'whole' };
 
 export class RequestSide {
   readonly #owner: RequestSideOwner;
@@ -45,6 +49,8 @@ export class RequestSide {
   #heldEnd = false;
   #state: State = { at: 'held' };
   #inspector: MessageInspector | undefined;
+  /** When all has been inspected. */
+  #messages = 0;
 
   constructor(owner: RequestSideOwner) {
     this.#owner = owner;
@@ -52,7 +58,7 @@ export class RequestSide {
 
   /** Whole messages seen. */
   get messages(): number {
-    return this.#inspector?.messages ?? 0;
+    return this.#inspector?.messages ?? this.#messages;
   }
 
   /** Bytes of the message under way that have not come. */
@@ -80,7 +86,7 @@ export class RequestSide {
     const state = this.#state;
     if (state.at === 'stopped') return false;
     if (state.at === 'flowing') this.#inspect(state.admission, state.inspector, chunk, endStream);
-    else this.#hold(chunk, endStream);
+    else if (state.at !== 'whole') this.#hold(chunk, endStream);
     return true;
   }
 
@@ -112,8 +118,15 @@ export class RequestSide {
 
   #inspect(admission: Admission, inspector: MessageInspector, chunk: Buffer, endStream: boolean): void {
     if (chunk.length === 0 && !endStream) return;
-    if (inspector.rewrite !== undefined)
-      return this.#inspectNamed(admission, inspector, inspector.rewrite, chunk, endStream);
+    if (inspector.rewrite === undefined) this.#inspectPlain(admission, inspector, chunk, endStream);
+    else this.#inspectNamed(admission, inspector, inspector.rewrite, chunk, endStream);
+    if (!endStream || this.#state.at !== 'flowing') return;
+    this.#messages = inspector.messages;
+    this.#inspector = undefined;
+    this.#state = WHOLE;
+  }
+
+  #inspectPlain(admission: Admission, inspector: MessageInspector, chunk: Buffer, endStream: boolean): void {
     let offset = 0;
     let permit: ChargedPermit | undefined;
     while (offset < chunk.length) {
