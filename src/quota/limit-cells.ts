@@ -153,11 +153,16 @@ export class LimitCells {
       }
       if (free === -1 && this.#isEmpty(word)) free = word;
     }
-    // With none empty, one of those has to go that the configuration no longer knows: there are more cells than limits.
+    // With none empty, one of those has to go that the configuration no longer knows: there are more cells than limits. A call
+    // that is in one will count itself out of it, whosever it is by then: those go last.
+    let occupied = -1;
     for (let cell = 0; free === -1 && cell < OWN_CELLS; cell++) {
       const word = first + cell * wordsPerCell;
-      if (!others.some((other) => this.#holds(word, other))) free = word;
+      if (others.some((other) => this.#holds(word, other))) continue;
+      if (this.#hasCalls(word)) occupied = word;
+      else free = word;
     }
+    if (free === -1) free = occupied;
     if (free === -1) throw new RangeError('a region has more limits than cells');
     this.#enter(region, free, key, kind, Number.POSITIVE_INFINITY);
     return free;
@@ -277,7 +282,11 @@ export class LimitCells {
   #isIdle(word: number, now: number): boolean {
     // One that has just been entered has nothing in it yet, and is about to.
     if ((this.words[word + STALE_AFTER] ?? 0) >= now - IDLE_GRACE_MICROS) return false;
-    return this.ints[word * 2 + 2] !== CONCURRENCY || this.callsInProgress(word) === 0;
+    return !this.#hasCalls(word);
+  }
+
+  #hasCalls(word: number): boolean {
+    return this.ints[word * 2 + 2] === CONCURRENCY && this.callsInProgress(word) !== 0;
   }
 
   #enter(region: number, word: number, key: CellKey, kind: number, staleAfter: number): void {

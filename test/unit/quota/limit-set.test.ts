@@ -401,6 +401,17 @@ describe('use', () => {
       expect(refused(gateOf(limits, state), 0)).toMatchObject({ exhausted: { length: 16 } });
     }
   });
+
+  it('is not another limit’s while calls are in it, however many names have come since', () => {
+    const state = tables();
+    const gate = (n: number): QuotaGate =>
+      gateOf([limitOf('tenant', { kind: 'concurrency', calls: 1 }, `at-once-${n}`)], state);
+    const long = granted(gate(0), 0);
+    for (let n = 1; n <= 32; n++) granted(gate(n), 0).settle();
+    long.settle();
+    granted(gate(32), 0);
+    expect(refused(gate(32), 0)).toMatchObject({ kind: 'concurrency_limited', name: 'at-once-32' });
+  });
 });
 
 describe('a flood of callers', () => {
