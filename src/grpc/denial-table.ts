@@ -2,36 +2,11 @@
  * What the caller sees of each denial: one row per kind, none of them optional. The rich reason stays in the audit record;
  * a message here says what the caller may know, and the same for everything that it must not tell apart.
  */
-import type { Denial, QuotaFacts, QuotaLevel, QuotaUnit } from '../kernel/denial.ts';
-import {
-  badRequest,
-  type ErrorDetail,
-  type QuotaViolation,
-  quotaFailure,
-  quotaFailures,
-  resourceInfo,
-  retryInfo,
-} from './error-details.ts';
+import type { Denial } from '../kernel/denial.ts';
+import type { DenialTable, DenialView, Row } from './denial-row.ts';
+import { badRequest, quotaFailure, resourceInfo, retryInfo } from './error-details.ts';
+import { QUOTA_ROWS } from './quota-denials.ts';
 import { GrpcStatus, statusOfHttp, statusOfReset } from './status.ts';
-
-/** One kind's row, with the denial's data already applied. Flat header lists: name, value, name, value, … */
-export interface DenialView {
-  /** 200 unless the answer must not look like gRPC's success to another HTTP client. */
-  readonly httpStatus: 200 | 415;
-  /** What the caller gets, or makes of an answer that is not gRPC. */
-  readonly status: GrpcStatus;
-  /** `ErrorInfo.reason`. */
-  readonly reason: string;
-  readonly message: string;
-  /** `ErrorInfo.metadata`. */
-  readonly metadata: Readonly<Record<string, string>>;
-  /** Beside the ErrorInfo. */
-  readonly details: readonly ErrorDetail[];
-  /** Response metadata, in whichever header block carries the status. */
-  readonly headers: readonly string[];
-  /** RateLimit fields: never in a trailer section (draft-ietf-httpapi-ratelimit-headers). */
-  readonly rateLimitHeaders: readonly string[];
-}
 
 /** Views a denial as its caller may see it. `tenant` is the verified tenant's id, or empty. */
 export function viewDenial(denial: Denial, tenant: string): DenialView {
@@ -40,20 +15,6 @@ export function viewDenial(denial: Denial, tenant: string): DenialView {
   const status = row.statusOf?.(denial) ?? row.status;
   return { ...EMPTY, status, reason: row.reason, message: row.message, ...row.more?.(denial, tenant) };
 }
-
-type Kind = Denial['kind'];
-
-interface Row<D extends Denial> {
-  readonly status: GrpcStatus;
-  readonly reason: string;
-  readonly message: string;
-  /** Where the denial's own data decide. */
-  statusOf?(denial: D): GrpcStatus;
-  more?(denial: D, tenant: string): Partial<Omit<DenialView, 'status' | 'reason' | 'message'>>;
-}
-
-/** Total over `Denial`: a kind without a row does not compile, nor does a row without a kind. */
-export type DenialTable = { readonly [K in Kind]: Row<Extract<Denial, { kind: K }>> };
 
 const EMPTY = { httpStatus: 200, metadata: {}, details: [], headers: [], rateLimitHeaders: [] } as const;
 
@@ -193,106 +154,7 @@ export const DENIAL_TABLE: DenialTable = {
     message: 'the caller may not use this model with this method',
     more: (denial) => ({ details: [resourceInfo('model', denial.model)] }),
   },
-  rate_limited: {
-    status: GrpcStatus.RESOURCE_EXHAUSTED,
-    reason: 'RATE_LIMITED',
-    message: 'the rate limit is reached',
-    more: (denial, tenant) => {
-      const { callsPerSecond, burst } = denial.limit;
-      const policy = denial.name ?? denial.scope;
-      return {
-        metadata: {
-          limitCallsPerSecond: String(callsPerSecond),
-          burstCalls: String(burst),
-          scope: denial.scope,
-          ...named(denial.name),
-        },
-        details: [
-          quotaFailure({
-            subject: tenant === '' ? denial.scope : `tenant:${tenant}`,
-            description: `the rate limit per ${denial.scope} is reached`,
-            metric: 'bulkhead/calls',
-            id: 'calls-per-second',
-            dimensions: { scope: denial.scope, ...named(denial.name) },
-            value: callsPerSecond,
-          }),
-          retryInfo(denial.retryAfterMs),
-        ],
-        headers: retryHeaders(denial.retryAfterMs),
-        rateLimitHeaders: [
-          'ratelimit-policy',
-          `"${policy}";q=${Math.floor(burst)};w=${Math.ceil(burst / callsPerSecond)}`,
-          'ratelimit',
-          `"${policy}";r=0;t=${seconds(denial.retryAfterMs)}`,
-        ],
-      };
-    },
-  },
-  concurrency_limited: {
-    status: GrpcStatus.RESOURCE_EXHAUSTED,
-    reason: 'CONCURRENCY_LIMITED',
-    message: 'too many calls in progress',
-    more: (denial, tenant) => ({
-      metadata: { limitConcurrentCalls: String(denial.limit), ...scoped(denial.scope), ...named(denial.name) },
-      details: [
-        quotaFailure({
-          subject: tenant === '' ? 'tenant' : `tenant:${tenant}`,
-          description: 'the limit of calls in progress is reached',
-          metric: 'bulkhead/concurrent_calls',
-          id: 'concurrent-calls',
-          dimensions: { scope: denial.scope ?? 'tenant', ...named(denial.name) },
-          value: denial.limit,
-        }),
-        retryInfo(denial.retryAfterMs),
-      ],
-      headers: retryHeaders(denial.retryAfterMs),
-      rateLimitHeaders: [
-        'ratelimit-policy',
-        `"${denial.name ?? 'concurrency'}";q=${denial.limit};qu="concurrent-requests"`,
-        'ratelimit',
-        `"${denial.name ?? 'concurrency'}";r=0;t=${seconds(denial.retryAfterMs)}`,
-      ],
-    }),
-  },
-  quota_exhausted: {
-    status: GrpcStatus.RESOURCE_EXHAUSTED,
-    reason: 'QUOTA_EXHAUSTED',
-    message: 'the quota is used up',
-    more: ({ exhausted, retryAfterMs }, tenant) => {
-      const told = exhausted.slice(0, MAX_TOLD);
-      const policies = told.map(
-        ({ name, unit, amount, windowSeconds }) => `"${name}";q=${amount}${quotaUnit(unit)}${width(windowSeconds)}`,
-      );
-      const states = told.map(({ name, resetMs }) => `"${name}";r=0${reset(resetMs)}`);
-      return {
-        metadata: { quota: told.map((one) => one.name).join(' ') },
-        details: [
-          quotaFailures(told.map((one) => violationOf(one, tenant))),
-          ...(retryAfterMs === undefined ? [] : [retryInfo(retryAfterMs)]),
-        ],
-        headers: patienceHeaders(retryAfterMs),
-        rateLimitHeaders: ['ratelimit-policy', policies.join(', '), 'ratelimit', states.join(', ')],
-      };
-    },
-  },
-  // Whether it began anew or not, the stream is over: what there is to do about it is not a retry.
-  quota_exhausted_mid_stream: {
-    status: GrpcStatus.RESOURCE_EXHAUSTED,
-    reason: 'QUOTA_EXHAUSTED_MID_STREAM',
-    message: 'the quota was used up while the call ran',
-    more: ({ exhausted, requestBytes, responseBytes }, tenant) => {
-      const told = exhausted.slice(0, MAX_TOLD);
-      return {
-        metadata: {
-          quota: told.map((one) => one.name).join(' '),
-          consumedRequestBytes: String(requestBytes),
-          consumedResponseBytes: String(responseBytes),
-        },
-        details: [quotaFailures(told.map((one) => violationOf(one, tenant)))],
-        headers: ['grpc-retry-pushback-ms', '-1'],
-      };
-    },
-  },
+  ...QUOTA_ROWS,
   // The same message will be too large tomorrow: a negative pushback tells clients not to retry (gRFC A6).
   message_too_large: {
     status: GrpcStatus.RESOURCE_EXHAUSTED,
@@ -365,64 +227,4 @@ export const DENIAL_TABLE: DenialTable = {
 
 function unavailable(reason: string, message: string, retryMs: number): Row<Denial> {
   return { status: GrpcStatus.UNAVAILABLE, reason, message, more: () => ({ details: [retryInfo(retryMs)] }) };
-}
-
-function violationOf({ name, level, unit, amount, window }: QuotaFacts, tenant: string): QuotaViolation {
-  return {
-    subject: tenant === '' ? level : `tenant:${tenant}`,
-    description: `the quota per ${level} is used up`,
-    metric: METRICS[unit],
-    id: name,
-    dimensions: { scope: level, window },
-    value: amount,
-  };
-}
-
-const METRICS = {
-  calls: 'bulkhead/calls',
-  requestBytes: 'bulkhead/request_bytes',
-  responseBytes: 'bulkhead/response_bytes',
-} as const;
-
-/** Calls are what is counted when it is not said. */
-function quotaUnit(unit: QuotaUnit): string {
-  return unit === 'calls' ? '' : ';qu="content-bytes"';
-}
-
-/** The longest wait that a client is asked to sit through by itself. */
-const LONGEST_PUSHBACK_MS = 60_000;
-
-/** A window that opens much later, or a total, is no reason to try again: a negative pushback says so (gRFC A6). */
-function patienceHeaders(retryAfterMs: number | undefined): readonly string[] {
-  if (retryAfterMs === undefined) return ['grpc-retry-pushback-ms', '-1'];
-  if (retryAfterMs <= LONGEST_PUSHBACK_MS) return retryHeaders(retryAfterMs);
-  return ['retry-after', String(seconds(retryAfterMs)), 'grpc-retry-pushback-ms', '-1'];
-}
-
-function named(name: string | undefined): Readonly<Record<string, string>> {
-  return name === undefined ? {} : { quota: name };
-}
-
-function scoped(scope: QuotaLevel | undefined): Readonly<Record<string, string>> {
-  return scope === undefined ? {} : { scope };
-}
-
-function width(windowSeconds: number | undefined): string {
-  return windowSeconds === undefined ? '' : `;w=${windowSeconds}`;
-}
-
-function reset(resetMs: number | undefined): string {
-  return resetMs === undefined ? '' : `;t=${seconds(resetMs)}`;
-}
-
-/** Used up quotas that a caller is told of: more than a call is likely to meet at once, and no more than fit. */
-const MAX_TOLD = 6;
-
-/** `retry-after` must not be earlier than the time that the RateLimit field tells, nor the pushback than the delay. */
-function retryHeaders(retryAfterMs: number): readonly string[] {
-  return ['retry-after', String(seconds(retryAfterMs)), 'grpc-retry-pushback-ms', String(Math.ceil(retryAfterMs))];
-}
-
-function seconds(ms: number): number {
-  return Math.ceil(ms / 1_000);
 }

@@ -4,7 +4,8 @@
  */
 import type { Denial } from '../kernel/denial.ts';
 import { ProtobufWriter } from '../protobuf/writer.ts';
-import { type DenialView, viewDenial } from './denial-table.ts';
+import type { DenialView } from './denial-row.ts';
+import { viewDenial } from './denial-table.ts';
 import { errorInfo } from './error-details.ts';
 import { type GrpcStatus, percentEncodeMessage } from './status.ts';
 

@@ -1,0 +1,172 @@
+/**
+ * The denial table's rows of quotas: what a caller is told of a limit, and when to come back.
+ */
+import type { QuotaFacts, QuotaLevel, QuotaUnit } from '../kernel/denial.ts';
+import type { DenialTable } from './denial-row.ts';
+import { type QuotaViolation, quotaFailure, quotaFailures, retryInfo } from './error-details.ts';
+import { GrpcStatus } from './status.ts';
+
+type QuotaKind = 'rate_limited' | 'concurrency_limited' | 'quota_exhausted' | 'quota_exhausted_mid_stream';
+
+export const QUOTA_ROWS: Pick<DenialTable, QuotaKind> = {
+  rate_limited: {
+    status: GrpcStatus.RESOURCE_EXHAUSTED,
+    reason: 'RATE_LIMITED',
+    message: 'the rate limit is reached',
+    more: (denial, tenant) => {
+      const { callsPerSecond, burst } = denial.limit;
+      const policy = denial.name ?? denial.scope;
+      return {
+        metadata: {
+          limitCallsPerSecond: String(callsPerSecond),
+          burstCalls: String(burst),
+          scope: denial.scope,
+          ...named(denial.name),
+        },
+        details: [
+          quotaFailure({
+            subject: tenant === '' ? denial.scope : `tenant:${tenant}`,
+            description: `the rate limit per ${denial.scope} is reached`,
+            metric: 'bulkhead/calls',
+            id: 'calls-per-second',
+            dimensions: { scope: denial.scope, ...named(denial.name) },
+            value: callsPerSecond,
+          }),
+          retryInfo(denial.retryAfterMs),
+        ],
+        headers: retryHeaders(denial.retryAfterMs),
+        rateLimitHeaders: [
+          'ratelimit-policy',
+          `"${policy}";q=${Math.floor(burst)};w=${Math.ceil(burst / callsPerSecond)}`,
+          'ratelimit',
+          `"${policy}";r=0;t=${seconds(denial.retryAfterMs)}`,
+        ],
+      };
+    },
+  },
+  concurrency_limited: {
+    status: GrpcStatus.RESOURCE_EXHAUSTED,
+    reason: 'CONCURRENCY_LIMITED',
+    message: 'too many calls in progress',
+    more: (denial, tenant) => ({
+      metadata: { limitConcurrentCalls: String(denial.limit), ...scoped(denial.scope), ...named(denial.name) },
+      details: [
+        quotaFailure({
+          subject: tenant === '' ? 'tenant' : `tenant:${tenant}`,
+          description: 'the limit of calls in progress is reached',
+          metric: 'bulkhead/concurrent_calls',
+          id: 'concurrent-calls',
+          dimensions: { scope: denial.scope ?? 'tenant', ...named(denial.name) },
+          value: denial.limit,
+        }),
+        retryInfo(denial.retryAfterMs),
+      ],
+      headers: retryHeaders(denial.retryAfterMs),
+      rateLimitHeaders: [
+        'ratelimit-policy',
+        `"${denial.name ?? 'concurrency'}";q=${denial.limit};qu="concurrent-requests"`,
+        'ratelimit',
+        `"${denial.name ?? 'concurrency'}";r=0;t=${seconds(denial.retryAfterMs)}`,
+      ],
+    }),
+  },
+  quota_exhausted: {
+    status: GrpcStatus.RESOURCE_EXHAUSTED,
+    reason: 'QUOTA_EXHAUSTED',
+    message: 'the quota is used up',
+    more: ({ exhausted, retryAfterMs }, tenant) => {
+      const told = exhausted.slice(0, MAX_TOLD);
+      const policies = told.map(
+        ({ name, unit, amount, windowSeconds }) => `"${name}";q=${amount}${quotaUnit(unit)}${width(windowSeconds)}`,
+      );
+      const states = told.map(({ name, resetMs }) => `"${name}";r=0${reset(resetMs)}`);
+      return {
+        metadata: { quota: told.map((one) => one.name).join(' ') },
+        details: [
+          quotaFailures(told.map((one) => violationOf(one, tenant))),
+          ...(retryAfterMs === undefined ? [] : [retryInfo(retryAfterMs)]),
+        ],
+        headers: patienceHeaders(retryAfterMs),
+        rateLimitHeaders: ['ratelimit-policy', policies.join(', '), 'ratelimit', states.join(', ')],
+      };
+    },
+  },
+  // Whether it began anew or not, the stream is over: what there is to do about it is not a retry.
+  quota_exhausted_mid_stream: {
+    status: GrpcStatus.RESOURCE_EXHAUSTED,
+    reason: 'QUOTA_EXHAUSTED_MID_STREAM',
+    message: 'the quota was used up while the call ran',
+    more: ({ exhausted, requestBytes, responseBytes }, tenant) => {
+      const told = exhausted.slice(0, MAX_TOLD);
+      return {
+        metadata: {
+          quota: told.map((one) => one.name).join(' '),
+          consumedRequestBytes: String(requestBytes),
+          consumedResponseBytes: String(responseBytes),
+        },
+        details: [quotaFailures(told.map((one) => violationOf(one, tenant)))],
+        headers: ['grpc-retry-pushback-ms', '-1'],
+      };
+    },
+  },
+};
+
+function violationOf({ name, level, unit, amount, window }: QuotaFacts, tenant: string): QuotaViolation {
+  return {
+    subject: tenant === '' ? level : `tenant:${tenant}`,
+    description: `the quota per ${level} is used up`,
+    metric: METRICS[unit],
+    id: name,
+    dimensions: { scope: level, window },
+    value: amount,
+  };
+}
+
+const METRICS = {
+  calls: 'bulkhead/calls',
+  requestBytes: 'bulkhead/request_bytes',
+  responseBytes: 'bulkhead/response_bytes',
+} as const;
+
+/** Calls are what is counted when it is not said. */
+function quotaUnit(unit: QuotaUnit): string {
+  return unit === 'calls' ? '' : ';qu="content-bytes"';
+}
+
+/** The longest wait that a client is asked to sit through by itself. */
+const LONGEST_PUSHBACK_MS = 60_000;
+
+/** A window that opens much later, or a total, is no reason to try again: a negative pushback says so (gRFC A6). */
+function patienceHeaders(retryAfterMs: number | undefined): readonly string[] {
+  if (retryAfterMs === undefined) return ['grpc-retry-pushback-ms', '-1'];
+  if (retryAfterMs <= LONGEST_PUSHBACK_MS) return retryHeaders(retryAfterMs);
+  return ['retry-after', String(seconds(retryAfterMs)), 'grpc-retry-pushback-ms', '-1'];
+}
+
+function named(name: string | undefined): Readonly<Record<string, string>> {
+  return name === undefined ? {} : { quota: name };
+}
+
+function scoped(scope: QuotaLevel | undefined): Readonly<Record<string, string>> {
+  return scope === undefined ? {} : { scope };
+}
+
+function width(windowSeconds: number | undefined): string {
+  return windowSeconds === undefined ? '' : `;w=${windowSeconds}`;
+}
+
+function reset(resetMs: number | undefined): string {
+  return resetMs === undefined ? '' : `;t=${seconds(resetMs)}`;
+}
+
+/** Used up quotas that a caller is told of: more than a call is likely to meet at once, and no more than fit. */
+const MAX_TOLD = 6;
+
+/** `retry-after` must not be earlier than the time that the RateLimit field tells, nor the pushback than the delay. */
+function retryHeaders(retryAfterMs: number): readonly string[] {
+  return ['retry-after', String(seconds(retryAfterMs)), 'grpc-retry-pushback-ms', String(Math.ceil(retryAfterMs))];
+}
+
+function seconds(ms: number): number {
+  return Math.ceil(ms / 1_000);
+}
