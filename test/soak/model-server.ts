@@ -59,7 +59,10 @@ async function serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): P
   for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
     for (const message of splitter.push(chunk)) {
       const { id, tensor } = decodeRequest(message);
-      const letter = parseLetter(id);
+      // Its tenant's namespace, which nobody else's names are in.
+      if (!id.startsWith(`${tenant}:`))
+        return wrong(stream, `${id.slice(0, 200)} is not in the namespace of ${tenant}`);
+      const letter = parseLetter(id.slice(tenant.length + 1));
       if (letter === undefined) return wrong(stream, `nobody wrote ${id.slice(0, 200)}`);
       if (letter.tenant !== tenant) return wrong(stream, `${tenant} brought a letter of ${letter.tenant}`);
       if (!tensor.equals(noise.request(letter))) return wrong(stream, `${id} came with other octets`);

@@ -53,8 +53,8 @@ export class ModelUpstream {
       ServerReady: (_call: unknown, done: sendUnaryData<object>) => done(null, { ready: true }),
       ModelInfer: (call: ServerUnaryCall<InferRequest, InferResponse>, done: sendUnaryData<InferResponse>) => {
         seen.push({ model: call.request.modelName, metadata: call.metadata });
-        if (call.request.id === 'hold') held.push(() => done(null, response(call.request)));
-        else answer(call.request, done);
+        if (ownId(call.request.id, call.metadata) === 'hold') held.push(() => done(null, response(call.request)));
+        else answer(call.request, call.metadata, done);
       },
       ModelStreamInfer: (stream: ServerDuplexStream<InferRequest, StreamInferResponse>) => {
         stream.on('data', (request: InferRequest) => {
@@ -89,8 +89,14 @@ export class ModelUpstream {
   }
 }
 
-function answer(request: InferRequest, done: sendUnaryData<InferResponse>): void {
-  const [verb, argument] = (request.id ?? '').split(':');
+/** The id as its client wrote it: behind a sidecar it stands in the tenant's namespace. */
+function ownId(id: string | undefined, metadata: Metadata): string {
+  const prefix = `${String(metadata.get('x-bulkhead-tenant-id')[0] ?? '')}:`;
+  return id?.startsWith(prefix) === true ? id.slice(prefix.length) : (id ?? '');
+}
+
+function answer(request: InferRequest, metadata: Metadata, done: sendUnaryData<InferResponse>): void {
+  const [verb, argument] = ownId(request.id, metadata).split(':');
   if (verb === 'fail') done({ code: Number(argument), details: 'as asked' });
   else if (verb === 'delay') setTimeout(() => done(null, response(request)), Number(argument));
   else done(null, response(request));
