@@ -33,6 +33,7 @@ export interface Happened {
   readonly detail: string;
 }
 
+const UNAUTHENTICATED = 16;
 /** After the model server is back: its circuit may be open for so long. */
 const CIRCUIT_MS = 4_000;
 /** After a thread is back: who was cut by it may hear of it a little later. */
@@ -174,11 +175,14 @@ export class Events {
     return detail;
   }
 
-  /** The guest's calls go on while it is removed: those that run run to their end, no new one begins. */
+  /** The guest's calls go on while it is removed: those that run end with what they were admitted by, no new one begins. */
   async #removeGuest(): Promise<string> {
     const { ground } = this.#options;
     const leaving = this.#disturb('guest', {
       touches: ({ tenant }) => tenant === 'guest',
+      statuses: [UNAUTHENTICATED],
+      // What ends amid a message is reset.
+      connections: true,
       refusals: true,
       closedDoor: true,
     });
