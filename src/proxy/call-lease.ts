@@ -22,10 +22,16 @@ export interface LeaseTerms {
   readonly permitUntil: number;
 }
 
-/** The first of all ends, and which it is. */
-export function callLease({ caller, startedAt, maxMs, permitUntil }: LeaseTerms): CallLease {
+/** The first of all ends, in microseconds; Infinity: there is none. What every call needs of its lease. */
+export function leaseEnd({ caller, startedAt, maxMs, permitUntil }: LeaseTerms): number {
   const longest = maxMs === undefined ? Number.POSITIVE_INFINITY : startedAt + maxMs * 1000;
-  const until = Math.min(caller.expiresAt, longest, permitUntil);
+  return Math.min(caller.expiresAt, longest, permitUntil);
+}
+
+/** The first of all ends, and which it is. */
+export function callLease(terms: LeaseTerms): CallLease {
+  const { caller, permitUntil } = terms;
+  const until = leaseEnd(terms);
   if (until === caller.expiresAt) return { until, denial: expired('expired', caller.endsWith) };
   if (until === permitUntil) return { until, denial: expired('sign_in_too_old', 'token') };
   return { until, denial: expired('lease', caller.kind === 'api-key' ? 'api key' : caller.kind) };

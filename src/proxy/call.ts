@@ -12,7 +12,7 @@ import { type Denial, deny } from '../kernel/denial.ts';
 import type { Result } from '../kernel/result.ts';
 import type { ByteToll } from '../quota/byte-toll.ts';
 import type { ChargedPermit } from '../quota/quota-gate.ts';
-import { type CallLease, callLease } from './call-lease.ts';
+import { type CallLease, callLease, type LeaseTerms, leaseEnd } from './call-lease.ts';
 import type { CallServices } from './call-services.ts';
 import { LOST_TENANT, lostAuthorization } from './lost-authorization.ts';
 import { type Admission, admit, permitMessage, readmit } from './pipeline.ts';
@@ -105,7 +105,7 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
     if (unreadable !== undefined) return this.refuse(this.trail.fail('inspect', deny(unreadable)).error);
     if (this.hasNoTime) return this.refuse(this.lateness());
     this.opened();
-    this.#host.leased(this.#leaseOf(admitted.value).until);
+    this.#host.leased(leaseEnd(this.#leaseTerms(admitted.value)));
     if (how === 'waited') this.#lookAgain();
     if (this.isOpen()) this.#beginRequest(this.#admission);
   }
@@ -166,16 +166,16 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
   }
 
   override get lease(): CallLease | undefined {
-    return this.#admission === undefined ? undefined : this.#leaseOf(this.#admission);
+    return this.#admission === undefined ? undefined : callLease(this.#leaseTerms(this.#admission));
   }
 
-  #leaseOf({ caller, permit }: Admission): CallLease {
-    return callLease({
+  #leaseTerms({ caller, permit }: Admission): LeaseTerms {
+    return {
       caller,
       startedAt: this.trail.startedAt,
       maxMs: this.#judge.config.leaseMs,
       permitUntil: Math.min(permit.until, this.#permitUntil),
-    });
+    };
   }
 
   protected verifiedTenant(): string {
@@ -198,7 +198,7 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
     this.#admission = again.value.admission;
     this.#permitted = again.value.permitted;
     this.#permitUntil = this.#permitted?.until ?? Number.POSITIVE_INFINITY;
-    this.#host.leased(this.#leaseOf(this.#admission).until);
+    this.#host.leased(leaseEnd(this.#leaseTerms(this.#admission)));
   }
 
   // --- the request's way
