@@ -3,7 +3,8 @@
  * slow hash would only let callers slow us down.
  */
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { ApiKeyConfig, TenantConfig } from '../config/generation.ts';
+import type { ApiKeyConfig } from '../config/credentials-config.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import { ok, type Result } from '../kernel/result.ts';

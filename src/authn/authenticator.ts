@@ -5,7 +5,8 @@
  * turn. The same credential over the same certificate gives the same `Caller` object, so that later stages can remember what
  * they decided about it.
  */
-import type { CredentialKind, DeniedCredential, TenantConfig } from '../config/generation.ts';
+import type { CredentialKind, DeniedCredential } from '../config/credentials-config.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import { type DocumentFetch, DocumentFetcher } from '../fetching/document-fetch.ts';
 import type { Peer } from '../identity/peer.ts';
 import { type Denial, type Denied, deny, type LostCredential } from '../kernel/denial.ts';

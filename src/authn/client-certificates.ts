@@ -2,7 +2,8 @@
  * Whether one tenant's clients still have their certificates: what its CAs say of them, as far as the tenant asks.
  */
 import { X509Certificate } from 'node:crypto';
-import type { ClientRevocationConfig, TenantConfig } from '../config/generation.ts';
+import type { ClientRevocationConfig } from '../config/credentials-config.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import { newestLists, type RevocationLists, revocationStatus } from '../identity/client-revocation.ts';
 import type { Peer } from '../identity/peer.ts';
 import { type Denied, deny } from '../kernel/denial.ts';

@@ -2,7 +2,7 @@
  * Credentials that are refused although they are valid in themselves, looked up by what they are. Compiled once for each generation of
  * the list; asked when a caller is made, never for each call.
  */
-import type { DeniedCredential } from '../config/generation.ts';
+import type { DeniedCredential } from '../config/credentials-config.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 
 /** What of a caller's credentials a list can name. */

@@ -2,7 +2,8 @@
  * Whose credential is whose, over all tenants of a generation: how an authenticator, which knows one tenant's secrets only,
  * tells an attempt to cross from a plain mistake.
  */
-import type { ApiKeyConfig, TenantConfig } from '../config/generation.ts';
+import type { ApiKeyConfig } from '../config/credentials-config.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import type { TenantId } from '../kernel/ids.ts';
 
 export interface CredentialDirectory {

@@ -1,7 +1,7 @@
 /**
  * Holds a token to whoever presents it first (RFC 7519 §4.1.7): a copy of it is worth nothing elsewhere.
  */
-import type { TenantConfig } from '../config/generation.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import type { Peer } from '../identity/peer.ts';
 import { type Denied, deny } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';

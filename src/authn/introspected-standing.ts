@@ -2,7 +2,7 @@
  * How long an answer about a token is good (RFC 7662 §4): until it is renewed, and no longer than the configuration says.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { IntrospectionConfig } from '../config/generation.ts';
+import type { IntrospectionConfig } from '../config/credentials-config.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import type { Introspector } from './introspector.ts';
 import type { JsonObject } from './strict-json.ts';

@@ -17,7 +17,7 @@ import {
   processIntrospectionResponse,
   TlsClientAuth,
 } from 'oauth4webapi';
-import type { IntrospectionConfig } from '../config/generation.ts';
+import type { IntrospectionConfig } from '../config/credentials-config.ts';
 import type { DocumentFetch } from '../fetching/document-fetch.ts';
 import { type Denial, type Denied, deny } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';

@@ -6,7 +6,7 @@
  */
 import { createLocalJWKSet } from 'jose';
 import type { AuthorizationServer } from 'oauth4webapi';
-import type { IssuerConfig } from '../config/generation.ts';
+import type { IssuerConfig } from '../config/credentials-config.ts';
 import type { DocumentFetch } from '../fetching/document-fetch.ts';
 import { type Denial, type Denied, deny } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';

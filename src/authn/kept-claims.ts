@@ -4,7 +4,8 @@
  * Tokens are remembered by the thousand and may carry hundreds of groups each, so a token costs what the tenant's rules need and not
  * what its issuer writes: of a claim that rules match, the values that they name; of one that conditions speak of, all of it.
  */
-import type { ClaimScalar, DeclaredClaim, TenantConfig } from '../config/generation.ts';
+import type { ClaimScalar, DeclaredClaim } from '../config/policy-config.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import { claimAt, claimPathSteps } from './claim-path.ts';
 import type { JsonObject } from './strict-json.ts';
 

@@ -2,7 +2,7 @@
  * Fetches the revocation lists behind one URL, and holds them against the tenant's CAs.
  */
 import { X509Certificate } from 'node:crypto';
-import type { ClientRevocationConfig } from '../config/generation.ts';
+import type { ClientRevocationConfig } from '../config/credentials-config.ts';
 import type { DocumentFetch } from '../fetching/document-fetch.ts';
 import { MAX_CRL_BYTES, type RevocationList, readRevocationLists } from '../identity/revocation-list-reader.ts';
 import { err, type Result } from '../kernel/result.ts';

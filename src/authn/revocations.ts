@@ -2,7 +2,7 @@
  * What is revoked for all tenants of a worker, as of now. Authenticators live as long as their tenant's configuration, and what is revoked
  * changes beside it: they compare a number with the one that they last judged by.
  */
-import type { DeniedCredential } from '../config/generation.ts';
+import type { DeniedCredential } from '../config/credentials-config.ts';
 import type { RevocationList } from '../identity/revocation-list-reader.ts';
 import type { EpochMicros, TenantId } from '../kernel/ids.ts';
 import { type Deniable, DenyList } from './deny-list.ts';

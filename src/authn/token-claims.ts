@@ -1,7 +1,7 @@
 /**
  * What a token's claims must say (RFC 7519 §4.1, RFC 8725 §3), once its signature has been verified.
  */
-import type { IssuerConfig } from '../config/generation.ts';
+import type { IssuerConfig } from '../config/credentials-config.ts';
 import { type Denial, type Denied, deny } from '../kernel/denial.ts';
 import type { EpochMicros, TenantId } from '../kernel/ids.ts';
 import { ok, type Result } from '../kernel/result.ts';

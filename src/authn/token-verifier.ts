@@ -2,7 +2,8 @@
  * Verifies a token for one tenant: shape, issuer, signature (jose), claims, in this order. A token that only its issuer can read is
  * asked about, and what is said of it takes the place of its claims.
  */
-import type { IssuerConfig, TenantConfig } from '../config/generation.ts';
+import type { IssuerConfig } from '../config/credentials-config.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import { type Denial, type Denied, deny } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import { ok, type Result } from '../kernel/result.ts';

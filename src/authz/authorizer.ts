@@ -6,7 +6,7 @@
  * belong to the caller and vanish with it: a caller that asks for endless names can only push out its own.
  */
 import type { Caller } from '../authn/authenticator.ts';
-import type { TenantConfig } from '../config/generation.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import { deny } from '../kernel/denial.ts';
 import type { EpochMicros, TenantId } from '../kernel/ids.ts';
 import { DenyTable } from './deny-table.ts';

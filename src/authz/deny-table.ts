@@ -4,7 +4,8 @@
  * A rule that is narrowed to models or versions is about requests that name one. One that is left open may mean any of them, so the rule
  * is about it too: nobody gets around a refusal by saying less.
  */
-import type { DenyConfig, TenantConfig } from '../config/generation.ts';
+import type { DenyConfig } from '../config/policy-config.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import type { Peer } from '../identity/peer.ts';
 import { type AddressRange, isAddress, isInRanges, parseAddressRange } from '../kernel/address-range.ts';
 import { Glob } from './glob.ts';

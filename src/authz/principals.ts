@@ -2,7 +2,7 @@
  * Whom a rule names: tokens by subject and by what they claim, API keys, client certificates.
  */
 import type { KeptClaims } from '../authn/kept-claims.ts';
-import type { BindingConfig, ClaimMatch } from '../config/generation.ts';
+import type { BindingConfig, ClaimMatch } from '../config/policy-config.ts';
 
 /** Names that rules know callers by. */
 export interface Principal {

@@ -1,7 +1,8 @@
 /**
  * A tenant's roles and bindings, compiled: who has which role, what a role allows. Nothing is allowed by absence.
  */
-import type { BindingConfig, RoleConfig, StepUpConfig, TenantConfig } from '../config/generation.ts';
+import type { BindingConfig, RoleConfig, StepUpConfig } from '../config/policy-config.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import { ModelScope } from './model-scope.ts';
 import { type NamedBy, type Principal, Principals } from './principals.ts';
 

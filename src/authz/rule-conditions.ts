@@ -12,7 +12,7 @@ import {
   conditionsOf,
 } from '../conditions/condition.ts';
 import { timestampOf } from '../conditions/known-values.ts';
-import type { TenantConfig } from '../config/generation.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import type { Peer } from '../identity/peer.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 

@@ -3,7 +3,7 @@
  * signed in. Pure: a standing is good until the time that it says.
  */
 import type { Caller } from '../authn/authenticator.ts';
-import type { StepUpConfig } from '../config/generation.ts';
+import type { StepUpConfig } from '../config/policy-config.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import type { Grant, HeldGrant } from './role-table.ts';

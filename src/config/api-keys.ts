@@ -1,7 +1,7 @@
 /**
  * From the API keys in a tenant's file to those of its configuration.
  */
-import type { ApiKeyConfig } from './generation.ts';
+import type { ApiKeyConfig } from './credentials-config.ts';
 import type { TenantSource } from './schema-tenant.ts';
 
 /** What a key leaves away is absent. */

@@ -4,8 +4,8 @@
  */
 import type { X509Certificate } from 'node:crypto';
 import { MAX_CRL_BYTES, type RevocationList, readRevocationLists } from '../identity/revocation-list-reader.ts';
+import type { ClientRevocationConfig } from './credentials-config.ts';
 import type { FileScope } from './file-scope.ts';
-import type { ClientRevocationConfig } from './generation.ts';
 import type { ClientRevocationSource } from './schema-client-revocation.ts';
 
 /** Builds it; undefined when it cannot be used, which is reported. `authorities` are the tenant's CAs. */

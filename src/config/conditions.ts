@@ -6,7 +6,7 @@ import { canonicalClaimPath } from '../authn/claim-path.ts';
 import { type Conditions, conditionsOf } from '../conditions/condition.ts';
 import type { FileScope } from './file-scope.ts';
 import type { ValuePath } from './finding.ts';
-import type { DeclaredClaim } from './generation.ts';
+import type { DeclaredClaim } from './policy-config.ts';
 import type { TenantSource } from './schema-tenant.ts';
 
 /** The claims that conditions may speak of. */

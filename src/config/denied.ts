@@ -2,10 +2,10 @@
  * From the entries of a deny list, in a tenant's file or in one of its own, to what is compared with credentials.
  */
 import { parseSpiffeId } from '../identity/spiffe-id.ts';
+import type { DeniedCredential } from './credentials-config.ts';
 import type { YamlDocument } from './document.ts';
 import type { FileScope } from './file-scope.ts';
 import { type Finding, formatPath, type ValuePath } from './finding.ts';
-import type { DeniedCredential } from './generation.ts';
 import { checkSchema } from './schema-check.ts';
 import { DENIED_KINDS, type DeniedSource, denyListSchema } from './schema-denied.ts';
 import type { TenantSource } from './schema-tenant.ts';

@@ -7,10 +7,11 @@ import { err, ok, type Result } from '../kernel/result.ts';
 import { judgeClientUse } from './certificates.ts';
 import type { FileScope } from './file-scope.ts';
 import type { ValuePath } from './finding.ts';
-import type { EgressAddress, EgressConfig, Generation, UpstreamConfig } from './generation.ts';
+import type { EgressAddress, EgressConfig, Generation } from './generation.ts';
 import type { EgressSource } from './schema-egress.ts';
 import { buildUpstream } from './upstream.ts';
 import { type AddressFlaw, isLoopback, parseUpstreamAddress } from './upstream-address.ts';
+import type { UpstreamConfig } from './upstream-config.ts';
 
 /** An egress listener before it has its place in the shared tables. */
 export type EgressDraft = Omit<EgressConfig, 'slot'>;

@@ -3,7 +3,8 @@
  * workers as that one tenant.
  */
 import type { TenantId } from '../kernel/ids.ts';
-import type { Generation, TenantConfig } from './generation.ts';
+import type { Generation } from './generation.ts';
+import type { TenantConfig } from './tenant-config.ts';
 
 /** A generation without its tenants. */
 export type Settings = Omit<Generation, 'tenants'>;

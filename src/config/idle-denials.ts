@@ -2,8 +2,9 @@
  * Finds rules under `denyRules` that can hardly be meant: without effect, as nothing of what they refuse is allowed or another refuses all of it, or
  * with too much, as they refuse everything.
  */
-import type { DenyConfig } from './generation.ts';
+
 import type { KnownMethods } from './known-methods.ts';
+import type { DenyConfig } from './policy-config.ts';
 import type { Rules } from './roles.ts';
 
 /** Comparisons of names for one tenant, after which no further rules are compared: they are compared each with each. */

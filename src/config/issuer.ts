@@ -1,9 +1,11 @@
 /**
  * From an issuer in a tenant's file to the issuer's configuration: how its tokens are verified, and by what.
  */
+
+import type { IntrospectionConfig, IssuerConfig } from './credentials-config.ts';
 import type { FileScope } from './file-scope.ts';
 import type { ValuePath } from './finding.ts';
-import type { IntrospectionConfig, IssuerConfig, KeyPairPem } from './generation.ts';
+import type { KeyPairPem } from './generation.ts';
 import { judgeKeySet } from './key-set.ts';
 import type { TenantSource } from './schema-tenant.ts';
 

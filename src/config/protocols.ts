@@ -5,8 +5,8 @@ import { row, type ServiceRows } from '../inspection/method-row.ts';
 import { PROTOCOLS, type ProtocolName, protocolsOf } from '../inspection/protocols.ts';
 import { readProtoset } from '../inspection/protoset-reader.ts';
 import type { FileScope } from './file-scope.ts';
-import type { ProtosetConfig } from './generation.ts';
 import type { TenantSource } from './schema-tenant.ts';
+import type { ProtosetConfig } from './tenant-config.ts';
 
 /** Reports protocols that contradict what else the file says. */
 export function judgeProtocols(scope: FileScope, source: Pick<TenantSource, 'protocols' | 'model' | 'services'>): void {

@@ -4,7 +4,8 @@
 import { createHash } from 'node:crypto';
 import type { FileScope } from './file-scope.ts';
 import type { Finding, ValuePath } from './finding.ts';
-import type { Generation, LimitBound, LimitConfig, LimitLevel, OrganisationConfig, QuotaConfig } from './generation.ts';
+import type { Generation } from './generation.ts';
+import type { LimitBound, LimitConfig, LimitLevel, OrganisationConfig, QuotaConfig } from './quota-config.ts';
 import type { LimitSource, OrganisationSource } from './schema-quota.ts';
 import type { TenantSource } from './schema-tenant.ts';
 import { nearest } from './suggestion.ts';

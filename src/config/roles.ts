@@ -5,8 +5,8 @@
 import { canonicalClaimPath } from '../authn/claim-path.ts';
 import { protocolsOf } from '../inspection/protocols.ts';
 import type { FileScope } from './file-scope.ts';
-import type { BindingConfig, ClaimMatch, DenyConfig, RoleConfig, StepUpConfig } from './generation.ts';
 import type { KnownMethods } from './known-methods.ts';
+import type { BindingConfig, ClaimMatch, DenyConfig, RoleConfig, StepUpConfig } from './policy-config.ts';
 import type { TenantSource } from './schema-tenant.ts';
 import { nearest } from './suggestion.ts';
 

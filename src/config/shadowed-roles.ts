@@ -2,7 +2,7 @@
  * Finds roles that another one makes needless: whoever has the one has the other as well, which allows all of it. Narrowing such a
  * role changes nothing, and whoever narrows it believes that it did.
  */
-import type { BindingConfig, ClaimMatch, RoleConfig } from './generation.ts';
+import type { BindingConfig, ClaimMatch, RoleConfig } from './policy-config.ts';
 
 export interface ShadowedRole {
   readonly index: number;

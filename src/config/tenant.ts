@@ -11,13 +11,14 @@ import {
 } from './certificate-source.ts';
 import { buildClientRevocation } from './client-revocation.ts';
 import { declaredClaims, judgeConditions } from './conditions.ts';
+import type { CredentialKind } from './credentials-config.ts';
 import { buildDenied } from './denied.ts';
 import type { YamlDocument } from './document.ts';
 import type { FetchedAddress } from './fetched-url.ts';
 import type { FileCache } from './file-cache.ts';
 import { FileScope, type PlacedValidity } from './file-scope.ts';
 import type { Finding } from './finding.ts';
-import type { CredentialKind, TenantConfig, TenantIdentification, TenantSection } from './generation.ts';
+import type { TenantIdentification } from './generation.ts';
 import { buildIdentification } from './identification.ts';
 import { buildIssuer } from './issuer.ts';
 import { KnownMethods } from './known-methods.ts';
@@ -27,6 +28,7 @@ import { buildQuota } from './quota.ts';
 import { buildRoles } from './roles.ts';
 import { checkSchema } from './schema-check.ts';
 import { type TenantSource, tenantSchema } from './schema-tenant.ts';
+import type { TenantConfig, TenantSection } from './tenant-config.ts';
 import { buildUpstream } from './upstream.ts';
 import { type WorkloadSources, workloadSources } from './workload-sources.ts';
 

@@ -3,7 +3,7 @@
  */
 import { BlockList, isIP } from 'node:net';
 import { err, ok, type Result } from '../kernel/result.ts';
-import type { UpstreamConfig } from './generation.ts';
+import type { UpstreamConfig } from './upstream-config.ts';
 
 /** `sun_path` of a Unix socket is 108 bytes with its terminator (unix(7)). */
 const MAX_SOCKET_PATH = 107;

@@ -5,9 +5,9 @@ import { parseSpiffeId } from '../identity/spiffe-id.ts';
 import { type BuiltAuthorities, buildAuthorities, buildCertificate } from './certificate-source.ts';
 import type { FileScope } from './file-scope.ts';
 import type { ValuePath } from './finding.ts';
-import type { HealthCheckConfig, UpstreamConfig } from './generation.ts';
 import type { UpstreamSource } from './schema-tenant.ts';
 import { isLoopback, parseUpstreamAddress } from './upstream-address.ts';
+import type { HealthCheckConfig, UpstreamConfig } from './upstream-config.ts';
 
 /** Builds the upstream that stands at a path of the file; undefined when it cannot be used, which is reported. */
 export function buildUpstream(scope: FileScope, path: ValuePath, upstream: UpstreamSource): UpstreamConfig | undefined {

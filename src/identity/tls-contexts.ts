@@ -4,7 +4,8 @@
  */
 import { constants } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
-import type { KeyPairPem, ListenerConfig, TenantConfig } from '../config/generation.ts';
+import type { KeyPairPem, ListenerConfig } from '../config/generation.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import type { TenantId } from '../kernel/ids.ts';
 
 export type MinTlsVersion = ListenerConfig['minTlsVersion'];

@@ -4,7 +4,7 @@
  *
  * Pure: the time and the chance are arguments.
  */
-import type { CircuitConfig } from '../config/generation.ts';
+import type { CircuitConfig } from '../config/upstream-config.ts';
 
 type State =
   | { readonly at: 'closed'; readonly failures: number }

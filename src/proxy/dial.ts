@@ -3,7 +3,7 @@
  */
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
-import type { UpstreamConfig } from '../config/generation.ts';
+import type { UpstreamConfig } from '../config/upstream-config.ts';
 import { readCertificateFacts } from '../identity/certificate-facts.ts';
 import { parseSpiffeId } from '../identity/spiffe-id.ts';
 import { err, ok, type Result } from '../kernel/result.ts';

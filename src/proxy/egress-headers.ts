@@ -2,7 +2,7 @@
  * The request's header block as the ingress gets it: the client's own metadata with its credentials, which are meant for the
  * ingress, and without whatever would pretend to an identity. Who calls is said by the certificate alone.
  */
-import type { UpstreamConfig } from '../config/generation.ts';
+import type { UpstreamConfig } from '../config/upstream-config.ts';
 import { formatTimeout } from '../grpc/timeout.ts';
 import { markNeverIndexed } from '../http2/never-indexed.ts';
 import type { RequestHead } from './request-head.ts';

@@ -7,7 +7,7 @@
  * that the server is alive. So there is never more than one stream, and no PING that the server did not ask for (gRFC A8).
  */
 import type { Socket } from 'node:net';
-import type { HealthCheckConfig, UpstreamConfig } from '../config/generation.ts';
+import type { HealthCheckConfig, UpstreamConfig } from '../config/upstream-config.ts';
 import { formatTimeout } from '../grpc/timeout.ts';
 import { Http2Connection } from '../http2/connection.ts';
 import type {

@@ -3,7 +3,7 @@
  * thousand tenants of one server ask it once.
  */
 import { createHash } from 'node:crypto';
-import type { UpstreamConfig } from '../config/generation.ts';
+import type { UpstreamConfig } from '../config/upstream-config.ts';
 import type { OutputBuffers } from '../http2/contract.ts';
 import { OutputBufferPool } from '../http2/output-buffer-pool.ts';
 import type { Turn } from '../kernel/turn.ts';

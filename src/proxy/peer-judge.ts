@@ -4,7 +4,8 @@
  * configuration changes.
  */
 import type { X509Certificate } from 'node:crypto';
-import type { SharedListenerConfig, TenantConfig } from '../config/generation.ts';
+import type { SharedListenerConfig } from '../config/generation.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import { acceptPeer, type Peer, type PeerAddress } from '../identity/peer.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';

@@ -3,7 +3,7 @@
  * that tenant's CA (`identity/peer.ts`), makes it more. Where more than one tenant could claim a certificate, nobody does.
  */
 import type { X509Certificate } from 'node:crypto';
-import type { TenantConfig } from '../config/generation.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import { readCertificateFacts } from '../identity/certificate-facts.ts';
 import { MAX_CHAIN, signedBy } from '../identity/chain.ts';
 import { parseSpiffeId } from '../identity/spiffe-id.ts';

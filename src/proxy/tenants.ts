@@ -4,7 +4,8 @@
  */
 import type { X509Certificate } from 'node:crypto';
 import { Directory } from '../authn/directory.ts';
-import type { Generation, LimitsConfig, TenantConfig } from '../config/generation.ts';
+import type { Generation, LimitsConfig } from '../config/generation.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import { HealthProbes } from './health-probes.ts';
 import { type Found, SharedTenants } from './shared-tenants.ts';

@@ -3,7 +3,7 @@
  * its circuit is open. What a rule of ours refused has never come here, so it is no failure of the model server's. Calls that are
  * through are left alone, whatever is learned of the server meanwhile.
  */
-import type { UpstreamConfig } from '../config/generation.ts';
+import type { UpstreamConfig } from '../config/upstream-config.ts';
 import type { Connection } from '../http2/contract.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
 import { ok, type Result } from '../kernel/result.ts';

@@ -4,7 +4,7 @@
  * A server's own word that it does not serve is no guess, and counts at once. That it could not be asked may be an accident, and
  * counts when it has happened so many times in a row. Until the first verdict calls pass: a start is not to wait for it.
  */
-import type { HealthCheckConfig } from '../config/generation.ts';
+import type { HealthCheckConfig } from '../config/upstream-config.ts';
 
 /** What asking once has brought. */
 export type Observation =

@@ -13,7 +13,7 @@
  */
 import type { Socket } from 'node:net';
 import type { ByteAccount } from '../buffers/byte-account.ts';
-import type { UpstreamConfig } from '../config/generation.ts';
+import type { UpstreamConfig } from '../config/upstream-config.ts';
 import { Http2Connection } from '../http2/connection.ts';
 import type { Connection, ConnectionEnd, ConnectionOwner, OutputBuffers, StreamOwner } from '../http2/contract.ts';
 import { ErrorCode } from '../http2/error-code.ts';

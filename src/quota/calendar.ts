@@ -5,7 +5,7 @@
  * offset in force, so that a zone half an hour off has its hours where its people see them; the hour that is repeated in
  * autumn is two windows.
  */
-import type { CalendarUnit } from '../config/generation.ts';
+import type { CalendarUnit } from '../config/quota-config.ts';
 
 /** Milliseconds since the Unix epoch; `startMs <= now < endMs`. */
 export interface CalendarWindow {

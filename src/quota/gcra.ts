@@ -6,7 +6,7 @@
  * that every sum is exact while the process is younger than 2^45 µs (407 days; then to 1/128 µs). The rate in force is never
  * above what was configured, and below it by less than 4 parts in 1000 at 1,000,000 calls per second, 4 in 1,000,000 at 1000.
  */
-import type { RateConfig } from '../config/generation.ts';
+import type { RateConfig } from '../config/quota-config.ts';
 
 /** A rate limit in terms of time. */
 export interface Gcra {

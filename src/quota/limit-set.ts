@@ -6,7 +6,8 @@
  * first message that names it has been permitted. Everything here runs with the locks held that `quota-gate.ts` takes.
  */
 import { Glob } from '../authz/glob.ts';
-import type { LimitBound, LimitConfig, LimitLevel, TenantConfig } from '../config/generation.ts';
+import type { LimitBound, LimitConfig, LimitLevel } from '../config/quota-config.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import type { QuotaUnit } from '../kernel/denial.ts';
 import type { CallerKey } from './caller-buckets.ts';
 import { type CellKey, CONCURRENCY, type LimitCells } from './limit-cells.ts';

@@ -5,7 +5,7 @@
  * Times are microseconds since the process's epoch, as in `gcra.ts`. None of them reads a clock, and none grants more when another
  * thread's clock is a little behind: a window that has begun for one thread has begun for all.
  */
-import type { LimitBound } from '../config/generation.ts';
+import type { LimitBound } from '../config/quota-config.ts';
 import { calendarWindow } from './calendar.ts';
 import { gcraOf, nextArrival, underNewLimit, waitMicros } from './gcra.ts';
 import { CONCURRENCY, type LimitCells, STALE_AFTER, VALUES } from './limit-cells.ts';

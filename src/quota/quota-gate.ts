@@ -8,7 +8,8 @@
  */
 import type { Caller } from '../authn/authenticator.ts';
 import type { Permit } from '../authz/authorizer.ts';
-import type { QuotaConfig, RateConfig, TenantConfig } from '../config/generation.ts';
+import type { QuotaConfig, RateConfig } from '../config/quota-config.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import type { Denial, Denied } from '../kernel/denial.ts';
 import { deny } from '../kernel/denial.ts';
 import type { EpochMicros, TenantId } from '../kernel/ids.ts';

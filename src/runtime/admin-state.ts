@@ -2,7 +2,8 @@
  * What the admin port says of a running sidecar.
  */
 import type { AdminState } from '../admin/server.ts';
-import type { EgressConfig, Generation, TenantConfig } from '../config/generation.ts';
+import type { EgressConfig, Generation } from '../config/generation.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import { healthKeyOf } from '../proxy/health-probes.ts';
 import type { Health } from '../proxy/upstream-health.ts';
 import { attachSharedState, SUPERVISOR, tenantUsage } from '../quota/shared-state.ts';

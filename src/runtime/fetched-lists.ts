@@ -7,7 +7,7 @@
 import { X509Certificate } from 'node:crypto';
 import { fetchRevocationLists } from '../authn/revocation-list-fetch.ts';
 import { Turnstile } from '../authn/turnstile.ts';
-import type { TenantConfig } from '../config/generation.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import type { DocumentFetch } from '../fetching/document-fetch.ts';
 import { isNewer, newestLists } from '../identity/client-revocation.ts';
 import { authorityOf, type RevocationList } from '../identity/revocation-list-reader.ts';

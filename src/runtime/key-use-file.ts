@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KeyUse } from '../authn/key-uses.ts';
-import type { TenantConfig } from '../config/generation.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 
 /** Its name in the audit log's directory. */
 export const KEY_USE_FILE = 'key-uses.json';

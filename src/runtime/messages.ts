@@ -2,8 +2,9 @@
  * What the threads say to each other. Plain data; calls' bytes and records never travel here.
  */
 import type { KeyUse } from '../authn/key-uses.ts';
-import type { Generation, ListenerConfig, TenantConfig } from '../config/generation.ts';
+import type { Generation, ListenerConfig } from '../config/generation.ts';
 import type { GenerationChange } from '../config/generation-change.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 import type { RevocationList } from '../identity/revocation-list-reader.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import type { Result } from '../kernel/result.ts';

@@ -2,7 +2,8 @@
  * The memory in which workers share who used which token first: a tenant's own, for as long as its configuration asks for it.
  */
 import { newReplayMemory } from '../authn/replay-table.ts';
-import type { Generation, TenantConfig } from '../config/generation.ts';
+import type { Generation } from '../config/generation.ts';
+import type { TenantConfig } from '../config/tenant-config.ts';
 
 /** Gives the tenants of `next` that need it the memory that they had in `current`, or a new one. */
 export function withReplayMemory(current: Pick<Generation, 'tenants'> | undefined, next: Generation): Generation {

@@ -13,7 +13,7 @@ import { Authenticator } from '../../src/authn/authenticator.ts';
 import { parseCredentials } from '../../src/authn/credentials.ts';
 import { Directory } from '../../src/authn/directory.ts';
 import { Authorizer } from '../../src/authz/authorizer.ts';
-import type { TenantConfig } from '../../src/config/generation.ts';
+import type { TenantConfig } from '../../src/config/tenant-config.ts';
 import { TEST_NOW_SECONDS } from '../fakes/tokens.ts';
 import { fakeTenant, micros } from '../fakes/trust.ts';
 

@@ -8,7 +8,7 @@
 import { hash } from 'node:crypto';
 import { ApiKeys } from '../../src/authn/api-keys.ts';
 import { Directory } from '../../src/authn/directory.ts';
-import type { ApiKeyConfig } from '../../src/config/generation.ts';
+import type { ApiKeyConfig } from '../../src/config/credentials-config.ts';
 import { TEST_NOW_SECONDS } from '../fakes/tokens.ts';
 import { fakeTenant, micros } from '../fakes/trust.ts';
 

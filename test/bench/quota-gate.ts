@@ -8,7 +8,8 @@
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Caller } from '../../src/authn/authenticator.ts';
-import type { LimitConfig, OrganisationConfig, TenantConfig } from '../../src/config/generation.ts';
+import type { LimitConfig, OrganisationConfig } from '../../src/config/quota-config.ts';
+import type { TenantConfig } from '../../src/config/tenant-config.ts';
 import * as gateModule from '../../src/quota/quota-gate.ts';
 import * as stateModule from '../../src/quota/shared-state.ts';
 import { limitedTenant, limitOf, permitFor } from '../unit/quota/limits.ts';

@@ -3,7 +3,7 @@
  * wire, with two tenants whose issuers are asked.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { IssuerConfig } from '../../src/config/generation.ts';
+import type { IssuerConfig } from '../../src/config/credentials-config.ts';
 import type { DocumentFetch } from '../../src/fetching/document-fetch.ts';
 import { err, ok } from '../../src/kernel/result.ts';
 import { fresh, HostileGround, INFER, inferRequest } from '../fakes/hostile-ground.ts';

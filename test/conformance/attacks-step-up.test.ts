@@ -3,7 +3,7 @@
  * told, and that nobody else learns of it.
  */
 import { afterEach, expect, it } from 'vitest';
-import type { RoleConfig } from '../../src/config/generation.ts';
+import type { RoleConfig } from '../../src/config/policy-config.ts';
 import { fresh, HostileGround, INFER, inferRequest, openTo, STREAM_INFER } from '../fakes/hostile-ground.ts';
 import type { Answer, RawGrpcClient } from '../fakes/raw-grpc-client.ts';
 

@@ -2,7 +2,8 @@
 import { X509Certificate } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Generation, TenantConfig } from '../../src/config/generation.ts';
+import type { Generation } from '../../src/config/generation.ts';
+import type { TenantConfig } from '../../src/config/tenant-config.ts';
 import { createCa, type IssuedCertificate, issueClient } from '../../src/identity/issue.ts';
 import { type RevocationList, readRevocationLists } from '../../src/identity/revocation-list-reader.ts';
 import { ok, type Result } from '../../src/kernel/result.ts';

@@ -3,7 +3,8 @@
  */
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RoleConfig, TenantConfig } from '../../src/config/generation.ts';
+import type { RoleConfig } from '../../src/config/policy-config.ts';
+import type { TenantConfig } from '../../src/config/tenant-config.ts';
 import { FakeUpstream } from '../fakes/fake-upstream.ts';
 import { generationOf, InProcessSidecar } from '../fakes/in-process-sidecar.ts';
 import { frame, RawGrpcClient } from '../fakes/raw-grpc-client.ts';

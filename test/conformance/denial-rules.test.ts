@@ -5,7 +5,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { CallRecord } from '../../src/audit/record.ts';
-import type { DenyConfig, TenantConfig } from '../../src/config/generation.ts';
+import type { DenyConfig } from '../../src/config/policy-config.ts';
+import type { TenantConfig } from '../../src/config/tenant-config.ts';
 import { BALANCED, fresh, HostileGround, INFER, inferRequest, openTo, STREAM_INFER } from '../fakes/hostile-ground.ts';
 import type { Answer, RawGrpcClient } from '../fakes/raw-grpc-client.ts';
 import { RunningStream } from '../fakes/running-stream.ts';

@@ -6,7 +6,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { TenantConfig } from '../../src/config/generation.ts';
+import type { TenantConfig } from '../../src/config/tenant-config.ts';
 import { FrameType } from '../../src/http2/frame.ts';
 import { dataFrame, FrameClient, headerFrame } from '../fakes/frame-client.ts';
 import {

@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { afterEach, expect, it } from 'vitest';
 import { newSecret } from '../../src/authn/api-key-secret.ts';
-import type { ApiKeyConfig } from '../../src/config/generation.ts';
+import type { ApiKeyConfig } from '../../src/config/credentials-config.ts';
 import { HostileGround, INFER, inferRequest } from '../fakes/hostile-ground.ts';
 import type { Answer, RawGrpcClient } from '../fakes/raw-grpc-client.ts';
 

@@ -1,7 +1,7 @@
 /** A stream lives as long as the weakest of what it was admitted by, and ends then, after the last whole message. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { TenantConfig } from '../../src/config/generation.ts';
+import type { TenantConfig } from '../../src/config/tenant-config.ts';
 import { issueClient } from '../../src/identity/issue.ts';
 import { LAPSE_GRACE_MS } from '../../src/proxy/deadlines.ts';
 import { BALANCED, eventually, fresh, HostileGround, openTo } from '../fakes/hostile-ground.ts';

@@ -4,7 +4,7 @@
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { LimitConfig, QuotaConfig } from '../../src/config/generation.ts';
+import type { LimitConfig, QuotaConfig } from '../../src/config/quota-config.ts';
 import { BALANCED, HostileGround, INFER, inferRequest, STREAM_INFER } from '../fakes/hostile-ground.ts';
 import { type Answer, frame, type RawGrpcClient } from '../fakes/raw-grpc-client.ts';
 

@@ -3,7 +3,8 @@
  * its client and the record are told which limit it was. Each has its counter-proof: the same calls where the limit is one higher.
  */
 import { afterEach, describe, expect, it } from 'vitest';
-import type { LimitConfig, OrganisationConfig, QuotaConfig, TenantConfig } from '../../src/config/generation.ts';
+import type { LimitConfig, OrganisationConfig, QuotaConfig } from '../../src/config/quota-config.ts';
+import type { TenantConfig } from '../../src/config/tenant-config.ts';
 import {
   BALANCED,
   HostileGround,

@@ -2,8 +2,10 @@
 import { X509Certificate } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { DeniedCredential } from '../../src/config/credentials-config.ts';
 import { normalSerial } from '../../src/config/denied.ts';
-import type { DeniedCredential, Generation, TenantConfig } from '../../src/config/generation.ts';
+import type { Generation } from '../../src/config/generation.ts';
+import type { TenantConfig } from '../../src/config/tenant-config.ts';
 import { createCa, issueClient } from '../../src/identity/issue.ts';
 import { readRevocationLists } from '../../src/identity/revocation-list-reader.ts';
 import { ok, type Result } from '../../src/kernel/result.ts';

@@ -5,7 +5,8 @@
 import { X509Certificate } from 'node:crypto';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { ListenerConfig, TenantConfig, TenantIdentification } from '../../src/config/generation.ts';
+import type { ListenerConfig, TenantIdentification } from '../../src/config/generation.ts';
+import type { TenantConfig } from '../../src/config/tenant-config.ts';
 import { createCa, type IssuedCertificate, issueClient, issueServer } from '../../src/identity/issue.ts';
 import { craftClient, signedByOpenssl } from '../fakes/crafted-certificates.ts';
 import { eventually, type GroundOptions, HostileGround, INFER, inferRequest } from '../fakes/hostile-ground.ts';

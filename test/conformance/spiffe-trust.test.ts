@@ -3,7 +3,7 @@
  * has its counter-proof: what is let in when the one thing is taken away that keeps it out.
  */
 import { afterEach, describe, expect, it } from 'vitest';
-import type { TenantConfig } from '../../src/config/generation.ts';
+import type { TenantConfig } from '../../src/config/tenant-config.ts';
 import { bundleName } from '../../src/config/workload-material.ts';
 import { createCa, issueClient } from '../../src/identity/issue.ts';
 import { WorkloadIdentities } from '../../src/identity/workload-identities.ts';

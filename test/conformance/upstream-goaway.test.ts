@@ -6,7 +6,7 @@ import { createServer, type Http2Session, type ServerHttp2Stream } from 'node:ht
 import { setTimeout as delay } from 'node:timers/promises';
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { TenantConfig } from '../../src/config/generation.ts';
+import type { TenantConfig } from '../../src/config/tenant-config.ts';
 import { type InferRequest, type InferResponse, loadInferenceService } from '../../src/demo/inference-protocol.ts';
 import { respond } from '../fakes/fake-upstream.ts';
 import { BALANCED, HostileGround, INFER, inferRequest } from '../fakes/hostile-ground.ts';

@@ -4,7 +4,8 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { HealthCheckConfig, TenantConfig } from '../../src/config/generation.ts';
+import type { TenantConfig } from '../../src/config/tenant-config.ts';
+import type { HealthCheckConfig } from '../../src/config/upstream-config.ts';
 import type { Health } from '../../src/proxy/upstream-health.ts';
 import { FakeUpstream, respond } from '../fakes/fake-upstream.ts';
 import { HealthService, NOT_SERVING, SERVING, wordOf } from '../fakes/health-service.ts';

@@ -1,5 +1,5 @@
 /** Questions, roles and bindings for tests of explanations. */
-import type { BindingConfig, RoleConfig } from '../../src/config/generation.ts';
+import type { BindingConfig, RoleConfig } from '../../src/config/policy-config.ts';
 import type { EpochMicros } from '../../src/kernel/ids.ts';
 import type { Credentials, Question } from '../../src/proxy/explain/question.ts';
 import { micros } from './trust.ts';

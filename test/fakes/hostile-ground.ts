@@ -5,7 +5,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CallRecord } from '../../src/audit/record.ts';
 import type { SegmentFiles } from '../../src/audit/segment-files.ts';
-import type { Generation, LimitsConfig, ListenerConfig, TenantConfig } from '../../src/config/generation.ts';
+import type { Generation, LimitsConfig, ListenerConfig } from '../../src/config/generation.ts';
+import type { TenantConfig } from '../../src/config/tenant-config.ts';
 import type { DocumentFetch } from '../../src/fetching/document-fetch.ts';
 import type { ConnectionLimits } from '../../src/http2/limits.ts';
 import { INFERENCE_SERVICE } from '../../src/inspection/inference-methods.ts';

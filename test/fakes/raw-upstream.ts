@@ -2,7 +2,7 @@
  * A model server made of frames: over TCP it says whatever a test wants, in any order, also what no server may say.
  */
 import { createServer, type Server, type Socket } from 'node:net';
-import type { TenantConfig } from '../../src/config/generation.ts';
+import type { TenantConfig } from '../../src/config/tenant-config.ts';
 import { Flag, FRAME_HEADER_BYTES, FrameType, PREFACE, putFrameHeader, putUint32 } from '../../src/http2/frame.ts';
 import { HpackEncoder } from '../../src/http2/hpack-encoder.ts';
 

@@ -2,7 +2,7 @@
  * A tenant with everything that trust needs: its PKI, an issuer, an API key, its configuration, and peers of its clients.
  */
 import { createHash, X509Certificate } from 'node:crypto';
-import type { TenantConfig } from '../../src/config/generation.ts';
+import type { TenantConfig } from '../../src/config/tenant-config.ts';
 import type { IssuedCertificate } from '../../src/identity/issue.ts';
 import { acceptPeer, type Peer } from '../../src/identity/peer.ts';
 import { type EpochMicros, parseTenantId, type TenantId } from '../../src/kernel/ids.ts';

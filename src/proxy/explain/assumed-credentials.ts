@@ -8,7 +8,8 @@
 import { createHash, generateKeyPairSync, randomBytes, randomUUID, sign, X509Certificate } from 'node:crypto';
 import { canonicalClaimPath, claimPathSteps } from '../../authn/claim-path.ts';
 import { isJsonObject } from '../../authn/strict-json.ts';
-import type { IssuerConfig, TenantConfig } from '../../config/generation.ts';
+import type { IssuerConfig } from '../../config/credentials-config.ts';
+import type { TenantConfig } from '../../config/tenant-config.ts';
 import { newKeyPair, randomSerial, signCa, signLeaf } from '../../identity/issue.ts';
 import type { EpochMicros } from '../../kernel/ids.ts';
 import type { KeyCredential, TokenCredential } from './question.ts';

@@ -4,7 +4,8 @@
 import type { GateName } from '../../audit/record.ts';
 import type { Caller } from '../../authn/authenticator.ts';
 import type { Permit } from '../../authz/authorizer.ts';
-import type { LimitConfig, TenantConfig } from '../../config/generation.ts';
+import type { LimitConfig } from '../../config/quota-config.ts';
+import type { TenantConfig } from '../../config/tenant-config.ts';
 import type { Peer } from '../../identity/peer.ts';
 import type { Denial } from '../../kernel/denial.ts';
 import type { Result } from '../../kernel/result.ts';

@@ -1,7 +1,7 @@
 /**
  * What an explanation is asked: who would call what, and by which credentials.
  */
-import type { TenantConfig } from '../../config/generation.ts';
+import type { TenantConfig } from '../../config/tenant-config.ts';
 import { servicesOf } from '../../inspection/protocols.ts';
 import type { EpochMicros } from '../../kernel/ids.ts';
 

@@ -4,7 +4,8 @@
  * A record holds no credentials, only who had shown valid ones; so they are assumed to be valid now.
  */
 import type { CallRecord, GateName } from '../../audit/record.ts';
-import type { Generation, TenantConfig } from '../../config/generation.ts';
+import type { Generation } from '../../config/generation.ts';
+import type { TenantConfig } from '../../config/tenant-config.ts';
 import type { EpochMicros } from '../../kernel/ids.ts';
 import { err, ok, type Result } from '../../kernel/result.ts';
 import { type Explanation, explain } from './explanation.ts';

@@ -4,7 +4,8 @@
  */
 import type { Caller } from '../../authn/authenticator.ts';
 import { Role, RoleTable } from '../../authz/role-table.ts';
-import type { RoleConfig, TenantConfig } from '../../config/generation.ts';
+import type { RoleConfig } from '../../config/policy-config.ts';
+import type { TenantConfig } from '../../config/tenant-config.ts';
 import type { MethodEntry } from '../../inspection/method-table.ts';
 import type { Denial } from '../../kernel/denial.ts';
 import { describe } from '../describe-denial.ts';

@@ -3,7 +3,8 @@
  * neighbour; and an issuer that nobody has configured.
  */
 import { createHash } from 'node:crypto';
-import type { BindingConfig, RoleConfig, TenantConfig } from '../../../src/config/generation.ts';
+import type { BindingConfig, RoleConfig } from '../../../src/config/policy-config.ts';
+import type { TenantConfig } from '../../../src/config/tenant-config.ts';
 import { type IssuedCertificate, issueClient } from '../../../src/identity/issue.ts';
 import { type Claims, FakeIssuer } from '../../fakes/tokens.ts';
 import { type FakeTenant, fakeTenant } from '../../fakes/trust.ts';

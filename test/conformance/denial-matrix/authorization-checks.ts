@@ -4,7 +4,9 @@
  * Each row is about bob, who has a role that lacks something, and alice, who has it. Roles are bound to the credential of the
  * row's kind alone.
  */
-import type { ApiKeyConfig, RoleConfig, StepUpConfig, TenantConfig } from '../../../src/config/generation.ts';
+import type { ApiKeyConfig } from '../../../src/config/credentials-config.ts';
+import type { RoleConfig, StepUpConfig } from '../../../src/config/policy-config.ts';
+import type { TenantConfig } from '../../../src/config/tenant-config.ts';
 import { respond } from '../../fakes/fake-upstream.ts';
 import type { Claims } from '../../fakes/tokens.ts';
 import { type Actors, attemptAs, bearer, bindingOf, type Caller, roleOfAll } from './actors.ts';

@@ -1,7 +1,7 @@
 /**
  * What one row of the denial matrix is made of, and the axes that rows lie on.
  */
-import type { TenantConfig } from '../../../src/config/generation.ts';
+import type { TenantConfig } from '../../../src/config/tenant-config.ts';
 import type { Access } from '../../fakes/raw-grpc-client.ts';
 import type { MatrixGround } from './ground.ts';
 import type { MatrixMethod } from './methods.ts';

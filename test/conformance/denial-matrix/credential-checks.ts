@@ -1,7 +1,7 @@
 /**
  * What is wrong with the credential itself: kinds × {no, wrong, expired, revoked, weak, foreign}.
  */
-import type { ApiKeyConfig, IssuerConfig } from '../../../src/config/generation.ts';
+import type { ApiKeyConfig, IssuerConfig } from '../../../src/config/credentials-config.ts';
 import { boundTo, FakeIssuer } from '../../fakes/tokens.ts';
 import { type Actors, bearer } from './actors.ts';
 import { certificateChecks } from './certificate-checks.ts';

@@ -2,7 +2,7 @@
  * One sidecar for one row of the matrix under one configuration, and few connections, over which every method is called.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { TenantConfig } from '../../../src/config/generation.ts';
+import type { TenantConfig } from '../../../src/config/tenant-config.ts';
 import type { FakeUpstream } from '../../fakes/fake-upstream.ts';
 import { generationOf, InProcessSidecar } from '../../fakes/in-process-sidecar.ts';
 import { type Access, RawGrpcClient } from '../../fakes/raw-grpc-client.ts';

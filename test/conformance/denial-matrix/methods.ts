@@ -11,7 +11,7 @@ import {
   toBinary,
 } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
-import type { TenantConfig } from '../../../src/config/generation.ts';
+import type { TenantConfig } from '../../../src/config/tenant-config.ts';
 import { PROTOCOL_NAMES, type ProtocolName } from '../../../src/inspection/protocols.ts';
 import { type DescribedService, SERVICES } from '../../fakes/protocol-protos.ts';
 import { frame } from '../../fakes/raw-grpc-client.ts';

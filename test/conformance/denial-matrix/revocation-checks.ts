@@ -2,8 +2,8 @@
  * Credentials that are good in themselves and were taken back: by a deny list, or by the CA's own revocation list.
  */
 import { X509Certificate } from 'node:crypto';
+import type { DeniedCredential } from '../../../src/config/credentials-config.ts';
 import { normalSerial } from '../../../src/config/denied.ts';
-import type { DeniedCredential } from '../../../src/config/generation.ts';
 import { readRevocationLists } from '../../../src/identity/revocation-list-reader.ts';
 import { type ListOptions, revocationList } from '../../fakes/revocation-lists.ts';
 import { type Actors, attemptAs } from './actors.ts';

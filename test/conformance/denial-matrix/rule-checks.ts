@@ -1,7 +1,7 @@
 /**
  * Deny rules and conditions: what a rule takes away from who has a role, and what a role gives only to calls that meet it.
  */
-import type { DenyConfig } from '../../../src/config/generation.ts';
+import type { DenyConfig } from '../../../src/config/policy-config.ts';
 import { type Actors, attemptAs, bindingOf } from './actors.ts';
 import { DENIED, roles } from './authorization-checks.ts';
 import { type Check, KINDS, type Kind, type Tenants } from './check.ts';

@@ -5,7 +5,7 @@ import { ApiKeys } from '../../../src/authn/api-keys.ts';
 import { Authenticator } from '../../../src/authn/authenticator.ts';
 import { parseCredentials } from '../../../src/authn/credentials.ts';
 import { Directory } from '../../../src/authn/directory.ts';
-import type { ApiKeyConfig } from '../../../src/config/generation.ts';
+import type { ApiKeyConfig } from '../../../src/config/credentials-config.ts';
 import { trailersOnly } from '../../../src/grpc/status-reply.ts';
 import { acceptPeer, type Peer } from '../../../src/identity/peer.ts';
 import type { Denial } from '../../../src/kernel/denial.ts';

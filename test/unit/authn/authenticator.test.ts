@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Authenticator, type AuthenticatorDeps, type Caller } from '../../../src/authn/authenticator.ts';
 import { type Presented, parseCredentials } from '../../../src/authn/credentials.ts';
 import { Directory } from '../../../src/authn/directory.ts';
-import type { TenantConfig } from '../../../src/config/generation.ts';
+import type { TenantConfig } from '../../../src/config/tenant-config.ts';
 import { issueClient } from '../../../src/identity/issue.ts';
 import type { Peer } from '../../../src/identity/peer.ts';
 import type { Denial } from '../../../src/kernel/denial.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Deniable, DenyList } from '../../../src/authn/deny-list.ts';
 import { Revocations } from '../../../src/authn/revocations.ts';
-import type { DeniedCredential } from '../../../src/config/generation.ts';
+import type { DeniedCredential } from '../../../src/config/credentials-config.ts';
 import { micros } from '../../fakes/trust.ts';
 
 const certificate = { serial: '1A2B', issuer: 'C=DE, O=Acme, CN=Acme CA', spiffeId: 'spiffe://acme.example/batch' };

@@ -3,7 +3,7 @@ import { Authenticator } from '../../../src/authn/authenticator.ts';
 import { parseCredentials } from '../../../src/authn/credentials.ts';
 import { Directory } from '../../../src/authn/directory.ts';
 import { AUTHN_LIMITS, type AuthnLimits } from '../../../src/authn/limits.ts';
-import type { IntrospectionConfig, IssuerConfig } from '../../../src/config/generation.ts';
+import type { IntrospectionConfig, IssuerConfig } from '../../../src/config/credentials-config.ts';
 import type { DocumentRequest } from '../../../src/fetching/document-fetch.ts';
 import { err, ok, type Result } from '../../../src/kernel/result.ts';
 import { boundTo, type Claims, FakeIssuer, TEST_NOW_SECONDS } from '../../fakes/tokens.ts';

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { IssuerMetadata } from '../../../src/authn/issuer-metadata.ts';
 import { JwksSource } from '../../../src/authn/jwks-source.ts';
 import { AUTHN_LIMITS } from '../../../src/authn/limits.ts';
-import type { IssuerConfig } from '../../../src/config/generation.ts';
+import type { IssuerConfig } from '../../../src/config/credentials-config.ts';
 import type { DocumentRequest } from '../../../src/fetching/document-fetch.ts';
 import { err, ok, type Result } from '../../../src/kernel/result.ts';
 import { FakeIssuer, TEST_NOW_SECONDS } from '../../fakes/tokens.ts';

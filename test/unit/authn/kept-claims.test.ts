@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { ClaimSelection, NO_CLAIMS } from '../../../src/authn/kept-claims.ts';
-import type { ClaimMatch } from '../../../src/config/generation.ts';
+import type { ClaimMatch } from '../../../src/config/policy-config.ts';
 import { binding } from '../../fakes/explain.ts';
 
 const selection = (...claims: readonly ClaimMatch[]): ClaimSelection =>

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { checkClaims } from '../../../src/authn/token-claims.ts';
-import type { IssuerConfig } from '../../../src/config/generation.ts';
+import type { IssuerConfig } from '../../../src/config/credentials-config.ts';
 import { micros, tenantId } from '../../fakes/trust.ts';
 
 const NOW = 1_767_225_600;

@@ -3,7 +3,8 @@ import { Authenticator, type Caller } from '../../../src/authn/authenticator.ts'
 import { parseCredentials } from '../../../src/authn/credentials.ts';
 import { Directory } from '../../../src/authn/directory.ts';
 import { Authorizer, type MethodPermit, type Permit, withoutModel } from '../../../src/authz/authorizer.ts';
-import type { BindingConfig, RoleConfig, TenantConfig } from '../../../src/config/generation.ts';
+import type { BindingConfig, RoleConfig } from '../../../src/config/policy-config.ts';
+import type { TenantConfig } from '../../../src/config/tenant-config.ts';
 import { issueClient } from '../../../src/identity/issue.ts';
 import { TEST_NOW_SECONDS } from '../../fakes/tokens.ts';
 import { type FakeTenant, fakeTenant, micros } from '../../fakes/trust.ts';

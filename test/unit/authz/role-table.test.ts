@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { NO_CLAIMS } from '../../../src/authn/kept-claims.ts';
 import type { Principal } from '../../../src/authz/principals.ts';
 import { RoleTable } from '../../../src/authz/role-table.ts';
-import type { ClaimScalar } from '../../../src/config/generation.ts';
+import type { ClaimScalar } from '../../../src/config/policy-config.ts';
 import { binding, role } from '../../fakes/explain.ts';
 
 const NOBODY: Principal = {

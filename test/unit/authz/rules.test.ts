@@ -6,7 +6,8 @@ import { Authenticator, type Caller } from '../../../src/authn/authenticator.ts'
 import { parseCredentials } from '../../../src/authn/credentials.ts';
 import { Directory } from '../../../src/authn/directory.ts';
 import { type AuthorizableMethod, Authorizer, type CallFacts, withoutModel } from '../../../src/authz/authorizer.ts';
-import type { DenyConfig, TenantConfig } from '../../../src/config/generation.ts';
+import type { DenyConfig } from '../../../src/config/policy-config.ts';
+import type { TenantConfig } from '../../../src/config/tenant-config.ts';
 import type { Peer } from '../../../src/identity/peer.ts';
 import { binding, role } from '../../fakes/explain.ts';
 import { type Claims, TEST_NOW_SECONDS } from '../../fakes/tokens.ts';

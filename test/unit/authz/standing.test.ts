@@ -3,7 +3,7 @@ import { Authenticator, type Caller } from '../../../src/authn/authenticator.ts'
 import { parseCredentials } from '../../../src/authn/credentials.ts';
 import { Directory } from '../../../src/authn/directory.ts';
 import { Authorizer, type MethodPermit } from '../../../src/authz/authorizer.ts';
-import type { BindingConfig, RoleConfig, StepUpConfig } from '../../../src/config/generation.ts';
+import type { BindingConfig, RoleConfig, StepUpConfig } from '../../../src/config/policy-config.ts';
 import type { Denial } from '../../../src/kernel/denial.ts';
 import { type Claims, TEST_NOW_SECONDS } from '../../fakes/tokens.ts';
 import { fakeTenant, micros } from '../../fakes/trust.ts';

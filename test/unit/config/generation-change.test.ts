@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
-import type { Generation, TenantConfig } from '../../../src/config/generation.ts';
+import type { Generation } from '../../../src/config/generation.ts';
 import { changeOf } from '../../../src/config/generation-change.ts';
+import type { TenantConfig } from '../../../src/config/tenant-config.ts';
 import { generationOf } from '../../fakes/in-process-sidecar.ts';
 import { fakeTenant } from '../../fakes/trust.ts';
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import type { DenyConfig } from '../../../src/config/generation.ts';
 import { idleDenials } from '../../../src/config/idle-denials.ts';
 import { KnownMethods } from '../../../src/config/known-methods.ts';
+import type { DenyConfig } from '../../../src/config/policy-config.ts';
 import { binding, INFER, LIVE, LOAD, role } from '../../fakes/explain.ts';
 
 const known = new KnownMethods(['triton']);

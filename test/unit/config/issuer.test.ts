@@ -4,7 +4,7 @@
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { IssuerConfig } from '../../../src/config/generation.ts';
+import type { IssuerConfig } from '../../../src/config/credentials-config.ts';
 import { ConfigurationLoader } from '../../../src/config/load.ts';
 import { findingsOf } from '../../fakes/config-findings.ts';
 import { edit, emptyDirectory, write, writeSmall } from '../../fakes/configuration.ts';

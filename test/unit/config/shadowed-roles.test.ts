@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { BindingConfig } from '../../../src/config/generation.ts';
+import type { BindingConfig } from '../../../src/config/policy-config.ts';
 import { shadowedRoles } from '../../../src/config/shadowed-roles.ts';
 import { binding, role } from '../../fakes/explain.ts';
 

@@ -6,8 +6,9 @@ import { join, relative } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Finding } from '../../../src/config/finding.ts';
-import type { Generation, TenantConfig } from '../../../src/config/generation.ts';
+import type { Generation } from '../../../src/config/generation.ts';
 import { ConfigurationLoader } from '../../../src/config/load.ts';
+import type { TenantConfig } from '../../../src/config/tenant-config.ts';
 import {
   addSmallTenant,
   edit,

@@ -4,8 +4,9 @@
 import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
-import type { Generation, TenantConfig } from '../../../src/config/generation.ts';
+import type { Generation } from '../../../src/config/generation.ts';
 import { ConfigurationLoader } from '../../../src/config/load.ts';
+import type { TenantConfig } from '../../../src/config/tenant-config.ts';
 import { parseEndpoint } from '../../../src/config/workload-api.ts';
 import { bundleName, displayName, svidName } from '../../../src/config/workload-material.ts';
 import { err, ok, type Result } from '../../../src/kernel/result.ts';

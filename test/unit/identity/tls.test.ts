@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect as connectTcp } from 'node:net';
 import { type ConnectionOptions, connect, createServer, type Server, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { TenantConfig } from '../../../src/config/generation.ts';
+import type { TenantConfig } from '../../../src/config/tenant-config.ts';
 import { createCa, issueClient } from '../../../src/identity/issue.ts';
 import { establishedProblem, handshakeRefusal, listenerTlsOptions } from '../../../src/identity/listener-tls.ts';
 import { acceptPeer } from '../../../src/identity/peer.ts';

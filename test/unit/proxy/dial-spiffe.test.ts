@@ -4,7 +4,7 @@
 import type { Socket } from 'node:net';
 import { createServer, type Server } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { UpstreamConfig } from '../../../src/config/generation.ts';
+import type { UpstreamConfig } from '../../../src/config/upstream-config.ts';
 import { createCa, type IssuedCertificate } from '../../../src/identity/issue.ts';
 import type { Result } from '../../../src/kernel/result.ts';
 import { dial } from '../../../src/proxy/dial.ts';

@@ -4,7 +4,7 @@ import { createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { UpstreamConfig } from '../../../src/config/generation.ts';
+import type { UpstreamConfig } from '../../../src/config/upstream-config.ts';
 import { createCa, issueClient, issueServer } from '../../../src/identity/issue.ts';
 import type { Result } from '../../../src/kernel/result.ts';
 import { dial } from '../../../src/proxy/dial.ts';

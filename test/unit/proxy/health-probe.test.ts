@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { HealthCheckConfig, UpstreamConfig } from '../../../src/config/generation.ts';
+import type { HealthCheckConfig, UpstreamConfig } from '../../../src/config/upstream-config.ts';
 import { Flag, FrameType } from '../../../src/http2/frame.ts';
 import { OutputBufferPool } from '../../../src/http2/output-buffer-pool.ts';
 import { systemClock } from '../../../src/kernel/clock.ts';

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { UpstreamConfig } from '../../../src/config/generation.ts';
+import type { UpstreamConfig } from '../../../src/config/upstream-config.ts';
 import { systemClock } from '../../../src/kernel/clock.ts';
 import { Turn } from '../../../src/kernel/turn.ts';
 import { HealthProbes, healthKeyOf } from '../../../src/proxy/health-probes.ts';

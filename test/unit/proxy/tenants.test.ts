@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { SlabReserve } from '../../../src/buffers/slabs.ts';
-import type { TenantConfig } from '../../../src/config/generation.ts';
+import type { TenantConfig } from '../../../src/config/tenant-config.ts';
 import { systemClock } from '../../../src/kernel/clock.ts';
 import { Turn } from '../../../src/kernel/turn.ts';
 import { Tenants } from '../../../src/proxy/tenants.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { UpstreamConfig } from '../../../src/config/generation.ts';
+import type { UpstreamConfig } from '../../../src/config/upstream-config.ts';
 import type { Connection } from '../../../src/http2/contract.ts';
 import { type Passage, UpstreamGuard } from '../../../src/proxy/upstream-guard.ts';
 import type { Health } from '../../../src/proxy/upstream-health.ts';

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { CalendarUnit } from '../../../src/config/generation.ts';
+import type { CalendarUnit } from '../../../src/config/quota-config.ts';
 import { calendarWindow } from '../../../src/quota/calendar.ts';
 
 const HOUR = 3_600_000;

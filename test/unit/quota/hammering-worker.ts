@@ -1,6 +1,6 @@
 /** A thread that reserves as fast as it can. Posts how many calls it was granted. */
 import { parentPort, workerData } from 'node:worker_threads';
-import type { TenantConfig } from '../../../src/config/generation.ts';
+import type { TenantConfig } from '../../../src/config/tenant-config.ts';
 import { QuotaGate } from '../../../src/quota/quota-gate.ts';
 import type { SharedState } from '../../../src/quota/shared-state.ts';
 import { attachSharedState } from '../../../src/quota/shared-state.ts';

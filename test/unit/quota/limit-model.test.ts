@@ -4,7 +4,7 @@
  */
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { LimitBound, LimitConfig, OrganisationConfig } from '../../../src/config/generation.ts';
+import type { LimitBound, LimitConfig, OrganisationConfig } from '../../../src/config/quota-config.ts';
 import type { EpochMicros } from '../../../src/kernel/ids.ts';
 import { type Lease, QuotaGate } from '../../../src/quota/quota-gate.ts';
 import { attachSharedState, createSharedState } from '../../../src/quota/shared-state.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { LimitConfig, OrganisationConfig } from '../../../src/config/generation.ts';
+import type { LimitConfig, OrganisationConfig } from '../../../src/config/quota-config.ts';
 import type { Lease } from '../../../src/quota/quota-gate.ts';
 import { QuotaGate } from '../../../src/quota/quota-gate.ts';
 import {

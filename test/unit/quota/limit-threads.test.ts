@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
-import type { LimitConfig, OrganisationConfig } from '../../../src/config/generation.ts';
+import type { LimitConfig, OrganisationConfig } from '../../../src/config/quota-config.ts';
 import { QuotaGate } from '../../../src/quota/quota-gate.ts';
 import { attachSharedState, createSharedState, isSlotInUse, releaseWorker } from '../../../src/quota/shared-state.ts';
 import type { Hammering } from './hammering-worker.ts';

@@ -1,12 +1,7 @@
 /** What tests of limits share: limits, tenants that have them, and permits for models. */
 import type { Permit } from '../../../src/authz/authorizer.ts';
-import type {
-  LimitBound,
-  LimitConfig,
-  LimitLevel,
-  OrganisationConfig,
-  TenantConfig,
-} from '../../../src/config/generation.ts';
+import type { LimitBound, LimitConfig, LimitLevel, OrganisationConfig } from '../../../src/config/quota-config.ts';
+import type { TenantConfig } from '../../../src/config/tenant-config.ts';
 import type { Denial } from '../../../src/kernel/denial.ts';
 import { ok, type Result } from '../../../src/kernel/result.ts';
 import { tenantWith } from './tenants.ts';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
-import type { QuotaConfig } from '../../../src/config/generation.ts';
+import type { QuotaConfig } from '../../../src/config/quota-config.ts';
 import type { SharedState } from '../../../src/quota/shared-state.ts';
 import {
   attachSharedState,

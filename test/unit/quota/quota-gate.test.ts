@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { QuotaConfig } from '../../../src/config/generation.ts';
+import type { QuotaConfig } from '../../../src/config/quota-config.ts';
 import type { Lease } from '../../../src/quota/quota-gate.ts';
 import { QuotaGate } from '../../../src/quota/quota-gate.ts';
 import { attachSharedState, createSharedState, SUPERVISOR } from '../../../src/quota/shared-state.ts';

@@ -1,5 +1,6 @@
 import type { Caller } from '../../../src/authn/authenticator.ts';
-import type { QuotaConfig, TenantConfig } from '../../../src/config/generation.ts';
+import type { QuotaConfig } from '../../../src/config/quota-config.ts';
+import type { TenantConfig } from '../../../src/config/tenant-config.ts';
 import type { EpochMicros, TenantId } from '../../../src/kernel/ids.ts';
 
 export const EPOCH = 1_800_000_000_000_000 as EpochMicros;

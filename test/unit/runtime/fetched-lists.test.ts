@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { ClientRevocationConfig } from '../../../src/config/generation.ts';
+import type { ClientRevocationConfig } from '../../../src/config/credentials-config.ts';
 import type { DocumentRequest } from '../../../src/fetching/document-fetch.ts';
 import { createCa } from '../../../src/identity/issue.ts';
 import type { TenantId } from '../../../src/kernel/ids.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { TenantConfig } from '../../../src/config/generation.ts';
+import type { TenantConfig } from '../../../src/config/tenant-config.ts';
 import { createSharedState } from '../../../src/quota/shared-state.ts';
 import { isSameAddress } from '../../../src/runtime/bound-address.ts';
 import { enforceable, whatDoesNotFit } from '../../../src/runtime/live-change.ts';

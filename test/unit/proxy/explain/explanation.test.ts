@@ -4,7 +4,7 @@ import { Authenticator } from '../../../../src/authn/authenticator.ts';
 import { parseCredentials } from '../../../../src/authn/credentials.ts';
 import { Directory } from '../../../../src/authn/directory.ts';
 import { Authorizer, withoutModel } from '../../../../src/authz/authorizer.ts';
-import type { TenantConfig } from '../../../../src/config/generation.ts';
+import type { TenantConfig } from '../../../../src/config/tenant-config.ts';
 import { createCa, issueClient } from '../../../../src/identity/issue.ts';
 import type { Peer } from '../../../../src/identity/peer.ts';
 import { MethodTable } from '../../../../src/inspection/method-table.ts';

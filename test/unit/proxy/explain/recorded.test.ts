@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { CallRecord } from '../../../../src/audit/record.ts';
-import type { TenantConfig } from '../../../../src/config/generation.ts';
+import type { TenantConfig } from '../../../../src/config/tenant-config.ts';
 import type { CertificateCredential } from '../../../../src/proxy/explain/question.ts';
 import { decisionOf, explainRecord, type RecordedExplanation } from '../../../../src/proxy/explain/recorded.ts';
 import { callRecord } from '../../../fakes/audit-records.ts';

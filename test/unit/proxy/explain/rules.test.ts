@@ -1,7 +1,8 @@
 /** What an explanation says of deny rules, conditions and shadow mode. */
 import { describe, expect, test } from 'vitest';
 import { explanationText } from '../../../../src/cli/explanation-text.ts';
-import type { DenyConfig, TenantConfig } from '../../../../src/config/generation.ts';
+import type { DenyConfig } from '../../../../src/config/policy-config.ts';
+import type { TenantConfig } from '../../../../src/config/tenant-config.ts';
 import { type Explanation, explain } from '../../../../src/proxy/explain/explanation.ts';
 import type { Question } from '../../../../src/proxy/explain/question.ts';
 import { binding, credentials, question, role } from '../../../fakes/explain.ts';

@@ -1,0 +1,53 @@
+/**
+ * How much may be called, parsed.
+ */
+import type { QuotaLevel, QuotaUnit } from '../kernel/denial.ts';
+
+export interface QuotaConfig {
+  readonly perTenant: RateConfig | undefined;
+  readonly perCaller: RateConfig | undefined;
+  /** Calls of this tenant in progress at once, over all threads. */
+  readonly maxConcurrentCalls: number | undefined;
+  /** Further limits, all of which a call must fit into; absent: none. */
+  readonly limits?: readonly LimitConfig[];
+  /** The organisation whose limits hold besides; absent: none. */
+  readonly organisation?: string;
+}
+
+export interface RateConfig {
+  readonly callsPerSecond: number;
+  readonly burst: number;
+}
+
+/** A group of tenants, and what all of them together may use. */
+export interface OrganisationConfig {
+  readonly name: string;
+  /** Index of its cells in the shared tables. */
+  readonly slot: number;
+  readonly limits: readonly LimitConfig[];
+}
+
+export type LimitLevel = QuotaLevel;
+
+export interface LimitConfig {
+  /** Unique within its tenant or organisation: what was used is kept under it. */
+  readonly name: string;
+  readonly level: LimitLevel;
+  /** Absent: calls. Bytes are those of whole messages, with their framing. */
+  readonly unit?: QuotaUnit;
+  /** Globs over the models that a limit per model is for; absent: all. */
+  readonly models?: readonly string[];
+  readonly bound: LimitBound;
+}
+
+export type CalendarUnit = 'minute' | 'hour' | 'day' | 'month';
+
+export type LimitBound =
+  | { readonly kind: 'rate'; readonly callsPerSecond: number; readonly burst: number }
+  | { readonly kind: 'concurrency'; readonly calls: number }
+  /** Within a minute, hour, day or month of a time zone (IANA). */
+  | { readonly kind: 'calendar'; readonly amount: number; readonly unit: CalendarUnit; readonly zone: string }
+  /** Within any stretch of time of this length. */
+  | { readonly kind: 'sliding'; readonly amount: number; readonly lengthMs: number }
+  /** Until a `sinceSeconds` (Unix) that is later and has come. */
+  | { readonly kind: 'total'; readonly amount: number; readonly sinceSeconds: number };
