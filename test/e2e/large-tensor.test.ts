@@ -3,12 +3,12 @@
  * less than 32 MB.
  */
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, type OutgoingHttpHeaders } from 'node:http2';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Child } from './harness/child.ts';
 import { peerSource } from './harness/peer-file.ts';
 import { Sidecar } from './harness/sidecar.ts';
 import { inferMessageHead, RAW_INPUT_CONTENTS } from './harness/tensor-message.ts';
+import { discardTensor, writeTensor } from './harness/tensor-stream.ts';
 
 const MIB = 1024 ** 2;
 const TENSOR_BYTES = 600 * MIB;
@@ -79,34 +79,12 @@ async function transfer(
   stream.on('response', (block) => {
     if (block['grpc-status'] !== undefined) trailers = block;
   });
-  const sending = send(stream, sendBytes);
-  const received = await read(stream, readBytesPerSecond);
+  stream.write(inferMessageHead('sink', sendBytes, RAW_INPUT_CONTENTS));
+  const sending = writeTensor(stream, sendBytes, Buffer.alloc(CHUNK_BYTES, 3));
+  const received = await discardTensor(stream, readBytesPerSecond);
   await sending;
   session.close();
   return { status: String(trailers['grpc-status']), sinkReceived: Number(trailers['x-sink-received']), received };
-}
-
-async function send(stream: ClientHttp2Stream, bytes: number): Promise<void> {
-  const chunk = Buffer.alloc(CHUNK_BYTES, 3);
-  stream.write(inferMessageHead('sink', bytes, RAW_INPUT_CONTENTS));
-  for (let left = bytes; left > 0 && !stream.destroyed; left -= CHUNK_BYTES) {
-    const piece = left < CHUNK_BYTES ? chunk.subarray(0, left) : chunk;
-    if (!stream.write(piece))
-      await new Promise<void>((resolve) => stream.once('drain', resolve).once('close', resolve));
-  }
-  stream.end();
-}
-
-async function read(stream: ClientHttp2Stream, rate: number): Promise<number> {
-  const startedAt = performance.now();
-  let received = 0;
-  for await (const data of stream) {
-    // Boundary: a stream without encoding yields Buffers.
-    received += (data as Buffer).length;
-    const ahead = (received / rate) * 1_000 - (performance.now() - startedAt);
-    if (ahead > 5) await sleep(ahead);
-  }
-  return received;
 }
 
 /** Runs it and says how far the sidecar's resident memory rose above where it stood before. */

@@ -1,6 +1,7 @@
 /**
  * What a soak comes to, for people and for machines.
  */
+import { STATUS_NAMES } from '../../src/telemetry/names.ts';
 import type { Happened } from './events.ts';
 import type { Check } from './judge.ts';
 import type { Ledger, SoakCall } from './ledger.ts';
@@ -112,26 +113,6 @@ function endName({ end }: SoakCall): string {
       return end.kind;
   }
 }
-
-const STATUS_NAMES = [
-  'OK',
-  'CANCELLED',
-  'UNKNOWN',
-  'INVALID_ARGUMENT',
-  'DEADLINE_EXCEEDED',
-  'NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED',
-  'FAILED_PRECONDITION',
-  'ABORTED',
-  'OUT_OF_RANGE',
-  'UNIMPLEMENTED',
-  'INTERNAL',
-  'UNAVAILABLE',
-  'DATA_LOSS',
-  'UNAUTHENTICATED',
-] as const;
 
 function quantile(sorted: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;

@@ -6,8 +6,8 @@
  * The trailer `x-sink-received` says how many bytes of DATA came. Prints its port when it listens.
  */
 import { createServer, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { inferMessageHead } from '../harness/tensor-message.ts';
+import { discardTensor, writeTensor } from '../harness/tensor-stream.ts';
 
 const CHUNK_BYTES = 64 * 1024;
 const chunk = Buffer.alloc(CHUNK_BYTES, 7);
@@ -26,28 +26,10 @@ server.listen(0, '127.0.0.1', () => {
 });
 
 async function serve(stream: ServerHttp2Stream, rate: number, answerBytes: number): Promise<void> {
-  const received = await discard(stream, rate);
+  const received = await discardTensor(stream, rate);
   stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
   stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0', 'x-sink-received': `${received}` }));
   // The answer's first field is the model's name as well, and its tensors' field is number 6.
   stream.write(inferMessageHead('sink', answerBytes, 6));
-  for (let left = answerBytes; left > 0 && !stream.destroyed; left -= CHUNK_BYTES) {
-    const piece = left < CHUNK_BYTES ? chunk.subarray(0, left) : chunk;
-    if (!stream.write(piece))
-      await new Promise<void>((resolve) => stream.once('drain', resolve).once('close', resolve));
-  }
-  stream.end();
-}
-
-/** Reads to the end, no faster than the rate; returns the bytes. */
-async function discard(stream: ServerHttp2Stream, rate: number): Promise<number> {
-  const startedAt = performance.now();
-  let received = 0;
-  for await (const data of stream) {
-    // Boundary: a stream without encoding yields Buffers.
-    received += (data as Buffer).length;
-    const ahead = (received / rate) * 1_000 - (performance.now() - startedAt);
-    if (ahead > 5) await sleep(ahead);
-  }
-  return received;
+  await writeTensor(stream, answerBytes, chunk);
 }
