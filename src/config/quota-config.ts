@@ -12,6 +12,8 @@ export interface QuotaConfig {
   readonly limits?: readonly LimitConfig[];
   /** The organisation whose limits hold besides; absent: none. */
   readonly organisation?: string;
+  /** By which fields clients are told of their limits with each answer; absent: only who is refused is told. */
+  readonly announce?: readonly ('ratelimit' | 'x-ratelimit')[];
 }
 
 export interface RateConfig {

@@ -23,6 +23,7 @@ export function buildQuota(scope: FileScope, { quota }: TenantSource): QuotaConf
     maxConcurrentCalls: quota.concurrentCalls,
     ...(limits.length === 0 ? {} : { limits }),
     ...(quota.organisation === undefined ? {} : { organisation: quota.organisation }),
+    ...(quota.announce.length === 0 ? {} : { announce: quota.announce }),
   };
 }
 

@@ -139,6 +139,11 @@ export const quotaSchema = z
     caller: rateLimit('each caller').optional(),
     concurrentCalls: count('Calls in progress at once, of all callers together.', 1, 1_000_000).optional(),
     organisation: organisationName.optional(),
+    announce: list(
+      z.enum(['ratelimit', 'x-ratelimit']),
+      'How clients are told with each answer which limits they have and what is left of them: `ratelimit` (the fields ratelimit and ratelimit-policy), `x-ratelimit` (x-ratelimit-limit, -remaining and -reset, for clients that know those). Default: only who is refused is told.',
+      2,
+    ).default([]),
     limits: list(limit, 'Further limits; a call must fit into all of them.', MAX_LIMITS).default([]),
   })
   .meta({ description: 'How much this tenant may call. What is left away is not limited.' });

@@ -1,9 +1,17 @@
 /**
  * The denial table's rows of quotas: what a caller is told of a limit, and when to come back.
  */
-import type { QuotaFacts, QuotaLevel, QuotaUnit } from '../kernel/denial.ts';
+import type { Announced, QuotaFacts, QuotaLevel } from '../kernel/denial.ts';
 import type { DenialTable } from './denial-row.ts';
 import { type QuotaViolation, quotaFailure, quotaFailures, retryInfo } from './error-details.ts';
+import {
+  type LimitFacts,
+  type LimitState,
+  olderFields,
+  rateLimitFields,
+  seconds,
+  ToldLimit,
+} from './rate-limit-fields.ts';
 import { GrpcStatus } from './status.ts';
 
 type QuotaKind = 'rate_limited' | 'concurrency_limited' | 'quota_exhausted' | 'quota_exhausted_mid_stream';
@@ -15,7 +23,6 @@ export const QUOTA_ROWS: Pick<DenialTable, QuotaKind> = {
     message: 'the rate limit is reached',
     more: (denial, tenant) => {
       const { callsPerSecond, burst } = denial.limit;
-      const policy = denial.name ?? denial.scope;
       return {
         metadata: {
           limitCallsPerSecond: String(callsPerSecond),
@@ -35,12 +42,18 @@ export const QUOTA_ROWS: Pick<DenialTable, QuotaKind> = {
           retryInfo(denial.retryAfterMs),
         ],
         headers: retryHeaders(denial.retryAfterMs),
-        rateLimitHeaders: [
-          'ratelimit-policy',
-          `"${policy}";q=${Math.floor(burst)};w=${Math.ceil(burst / callsPerSecond)}`,
-          'ratelimit',
-          `"${policy}";r=0;t=${seconds(denial.retryAfterMs)}`,
-        ],
+        rateLimitHeaders: fieldsOf(
+          [
+            usedUp(denial.retryAfterMs, {
+              name: denial.name ?? denial.scope,
+              unit: 'calls',
+              amount: Math.floor(burst),
+              windowSeconds: Math.ceil(burst / callsPerSecond),
+              partition: denial.partition,
+            }),
+          ],
+          denial,
+        ),
       };
     },
   },
@@ -62,24 +75,28 @@ export const QUOTA_ROWS: Pick<DenialTable, QuotaKind> = {
         retryInfo(denial.retryAfterMs),
       ],
       headers: retryHeaders(denial.retryAfterMs),
-      rateLimitHeaders: [
-        'ratelimit-policy',
-        `"${denial.name ?? 'concurrency'}";q=${denial.limit};qu="concurrent-requests"`,
-        'ratelimit',
-        `"${denial.name ?? 'concurrency'}";r=0;t=${seconds(denial.retryAfterMs)}`,
-      ],
+      rateLimitHeaders: fieldsOf(
+        [
+          usedUp(denial.retryAfterMs, {
+            name: denial.name ?? 'concurrency',
+            unit: 'concurrent calls',
+            amount: denial.limit,
+            windowSeconds: undefined,
+            partition: denial.partition,
+          }),
+        ],
+        denial,
+      ),
     }),
   },
   quota_exhausted: {
     status: GrpcStatus.RESOURCE_EXHAUSTED,
     reason: 'QUOTA_EXHAUSTED',
     message: 'the quota is used up',
-    more: ({ exhausted, retryAfterMs }, tenant) => {
+    more: (denial, tenant) => {
+      const { exhausted, retryAfterMs } = denial;
       const told = exhausted.slice(0, MAX_TOLD);
-      const policies = told.map(
-        ({ name, unit, amount, windowSeconds }) => `"${name}";q=${amount}${quotaUnit(unit)}${width(windowSeconds)}`,
-      );
-      const states = told.map(({ name, resetMs }) => `"${name}";r=0${reset(resetMs)}`);
+      const states = told.map(({ resetMs, partition, ...limit }) => usedUp(resetMs, { ...limit, partition }));
       return {
         metadata: { quota: told.map((one) => one.name).join(' ') },
         details: [
@@ -87,7 +104,7 @@ export const QUOTA_ROWS: Pick<DenialTable, QuotaKind> = {
           ...(retryAfterMs === undefined ? [] : [retryInfo(retryAfterMs)]),
         ],
         headers: patienceHeaders(retryAfterMs),
-        rateLimitHeaders: ['ratelimit-policy', policies.join(', '), 'ratelimit', states.join(', ')],
+        rateLimitHeaders: fieldsOf(states, denial),
       };
     },
   },
@@ -128,9 +145,12 @@ const METRICS = {
   responseBytes: 'bulkhead/response_bytes',
 } as const;
 
-/** Calls are what is counted when it is not said. */
-function quotaUnit(unit: QuotaUnit): string {
-  return unit === 'calls' ? '' : ';qu="content-bytes"';
+function usedUp(resetMs: number | undefined, facts: LimitFacts): LimitState {
+  return { limit: new ToldLimit(facts), remaining: 0, resetMs };
+}
+
+function fieldsOf(states: readonly LimitState[], { older }: Announced): readonly string[] {
+  return older === true ? [...rateLimitFields(states), ...olderFields(states)] : rateLimitFields(states);
 }
 
 /** The longest wait that a client is asked to sit through by itself. */
@@ -151,22 +171,10 @@ function scoped(scope: QuotaLevel | undefined): Readonly<Record<string, string>>
   return scope === undefined ? {} : { scope };
 }
 
-function width(windowSeconds: number | undefined): string {
-  return windowSeconds === undefined ? '' : `;w=${windowSeconds}`;
-}
-
-function reset(resetMs: number | undefined): string {
-  return resetMs === undefined ? '' : `;t=${seconds(resetMs)}`;
-}
-
 /** Used up quotas that a caller is told of: more than a call is likely to meet at once, and no more than fit. */
 const MAX_TOLD = 6;
 
 /** `retry-after` must not be earlier than the time that the RateLimit field tells, nor the pushback than the delay. */
 function retryHeaders(retryAfterMs: number): readonly string[] {
   return ['retry-after', String(seconds(retryAfterMs)), 'grpc-retry-pushback-ms', String(Math.ceil(retryAfterMs))];
-}
-
-function seconds(ms: number): number {
-  return Math.ceil(ms / 1_000);
 }

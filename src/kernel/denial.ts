@@ -75,29 +75,31 @@ export type Denial =
       /** The roles have it, and the API key that was presented is for others; absent: the roles do not. */
       readonly by?: 'api key';
     } & RuleFacts)
-  | {
+  | ({
       readonly kind: 'rate_limited';
       readonly scope: QuotaLevel;
       readonly limit: RateLimitFacts;
       readonly retryAfterMs: number;
       /** Absent: the tenant's or the caller's rate, which has none. */
       readonly name?: string;
-    }
-  | {
+    } & Partitioned &
+      Announced)
+  | ({
       readonly kind: 'concurrency_limited';
       readonly limit: number;
       readonly retryAfterMs: number;
       /** Absent: the tenant's. */
       readonly scope?: QuotaLevel;
       readonly name?: string;
-    }
+    } & Partitioned &
+      Announced)
   /** Windows or totals are used up: all that the call does not fit into. */
-  | {
+  | ({
       readonly kind: 'quota_exhausted';
       readonly exhausted: readonly QuotaFacts[];
       /** Until there is room in all of them; undefined: not by time. */
       readonly retryAfterMs: number | undefined;
-    }
+    } & Announced)
   /** They ran out while the call ran: there is no room for its next message. */
   | {
       readonly kind: 'quota_exhausted_mid_stream';
@@ -161,7 +163,7 @@ export type QuotaLevel = 'organisation' | 'tenant' | 'caller' | 'model';
 export type QuotaUnit = 'calls' | 'requestBytes' | 'responseBytes';
 
 /** A window or a total as configured, for the record and for the details that a refused caller is told. */
-export interface QuotaFacts {
+export interface QuotaFacts extends Partitioned {
   readonly name: string;
   readonly level: QuotaLevel;
   readonly unit: QuotaUnit;
@@ -172,6 +174,17 @@ export interface QuotaFacts {
   readonly windowSeconds: number | undefined;
   /** Until there is room; undefined: not by time. */
   readonly resetMs: number | undefined;
+}
+
+/** Whose share of a limit it is, for RateLimit fields: a name that says nothing of its owner. Absent: it is not told. */
+export interface Partitioned {
+  readonly partition?: string;
+}
+
+/** How limits are told. */
+export interface Announced {
+  /** Also by the fields of older drafts. */
+  readonly older?: true;
 }
 
 /** What of the tenant's rules refused it. */

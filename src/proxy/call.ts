@@ -12,6 +12,7 @@ import { type Denial, deny } from '../kernel/denial.ts';
 import type { Result } from '../kernel/result.ts';
 import type { ByteToll } from '../quota/byte-toll.ts';
 import type { ChargedPermit } from '../quota/quota-gate.ts';
+import { withAnnouncement } from './announcement.ts';
 import { type CallLease, callLease, type LeaseTerms, leaseEnd } from './call-lease.ts';
 import type { CallServices } from './call-services.ts';
 import { LOST_TENANT, lostAuthorization } from './lost-authorization.ts';
@@ -143,6 +144,13 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
         return denial === undefined ? undefined : this.trail.fail('reserve', deny(denial)).error;
       },
     };
+  }
+
+  protected override announced(block: HeaderBlock): HeaderBlock {
+    const { announce } = this.#tenant.gates;
+    const admission = this.#admission;
+    if (announce === undefined || admission === undefined) return block;
+    return withAnnouncement(block, announce(admission.lease, admission.caller, this.services.now()));
   }
 
   protected override get responseToll(): ResponseToll | undefined {

@@ -29,6 +29,8 @@ export interface Gates {
   authorize(caller: Caller, method: MethodEntry, now: EpochMicros, facts: CallFacts | undefined): Verdict<MethodPermit>;
   model(permit: MethodPermit, model: string, version: string): Verdict<Permit>;
   reserve(caller: Caller, now: EpochMicros): Result<Lease, Denial>;
+  /** What a call's client is told of its limits: names and values in turn; undefined: nothing, in no call. */
+  readonly announce: ((lease: Lease, caller: Caller, now: EpochMicros) => readonly string[]) | undefined;
   toll(lease: Lease, unit: 'requestBytes' | 'responseBytes'): ByteToll | undefined;
   charge(lease: Lease, permit: Result<Permit, Denial>, now: EpochMicros): Result<ChargedPermit, Denial>;
 }

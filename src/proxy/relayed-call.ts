@@ -43,6 +43,11 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
     return undefined;
   }
 
+  /** The answer's first block, with what its client is to be told besides. */
+  protected announced(block: HeaderBlock): HeaderBlock {
+    return block;
+  }
+
   /** Who is not asked for credentials loses none. */
   get lease(): CallLease | undefined {
     return undefined;
@@ -98,7 +103,8 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
     const response = readResponse(block, endStream, this.headersSent, this.upstream);
     if (response.kind === 'informational') return;
     if (response.kind === 'invalid') return this.#reject(response.denial);
-    this.held.holdHeaders(response.block);
+    const told = this.headersSent ? response.block : this.announced(response.block);
+    this.held.holdHeaders(told);
     this.headersSent = true;
     if (endStream) {
       const why = this.#names?.end();
@@ -106,9 +112,9 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
       if (this.#names !== undefined && !this.#deliverRenamed(this.#names, 0)) return;
       // A model server that ends inside a prefix has its client see it.
       if (this.responseToll !== undefined) this.#pass(this.responseToll.kept);
-      return this.end(response.block, response.status);
+      return this.end(told, response.status);
     }
-    this.stream.sendHeaders(response.block, false);
+    this.stream.sendHeaders(told, false);
   }
 
   onResponseData(chunk: Buffer, endStream: boolean): void {

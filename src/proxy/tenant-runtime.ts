@@ -183,6 +183,7 @@ export function gatesOf(
     model: (permit, model, version) => authorizer.model(permit, model, version),
     reserve: (caller, now) => quota.reserve(caller, now),
     charge: (lease, permit, now) => quota.charge(lease, permit, now),
+    announce: quota.announces ? (lease, caller, now) => quota.announce(lease, caller, now) : undefined,
     toll: (lease, unit) => quota.toll(lease, unit),
   };
 }

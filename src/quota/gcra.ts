@@ -32,6 +32,11 @@ export function waitMicros(gcra: Gcra, next: number, now: number): number {
   return next - now - gcra.toleranceMicros;
 }
 
+/** How many calls could come at once. */
+export function callsIn(gcra: Gcra, arrival: number, now: number): number {
+  return Math.max(0, Math.floor((gcra.toleranceMicros - Math.max(0, arrival - now)) / gcra.intervalMicros));
+}
+
 /**
  * An arrival time written under another limit, as this limit sees it: the debt stays, but is at most one empty bucket.
  * Without it, a tenant whose limit is raised from 1 call per hour would still wait the hours.

@@ -47,6 +47,9 @@ export interface Holding {
   readonly models: string[];
 }
 
+/** Hears of a limit how much is left and for how many microseconds, or Infinity; `model`: that has it to itself. */
+export type LimitListener = (limit: LimitConfig, model: string | undefined, left: number, micros: number) => void;
+
 /** A call that names more models than this pays again for those that it named first: what is remembered of a call is bounded. */
 const MAX_REMEMBERED_MODELS = 64;
 /** Keys of models that are kept, so that they need not be hashed for each call. */
@@ -217,6 +220,28 @@ export class LimitSet {
     if (holding.models.length >= MAX_REMEMBERED_MODELS) holding.models.shift();
     holding.models.push(model);
     return undefined;
+  }
+
+  /**
+   * Tells each limit of a call that its client is to know of, with what is left: its tenant's, its caller's, and those of the model that
+   * it named last. Not the organisation's: what other tenants use is none of its business.
+   */
+  tell({ caller, models }: Pick<Holding, 'caller' | 'models'>, now: number, listener: LimitListener): void {
+    const own = [...this.#callLimits, ...this.#callerLimits, ...BYTE_UNITS.flatMap((unit) => this.#byteLimits[unit])];
+    for (const limit of own) {
+      if (limit.config.level === 'organisation') continue;
+      const word = this.#ofCaller(limit, caller, now);
+      listener(limit.config, undefined, limit.meter.left(word, now), limit.meter.renews(word, now));
+    }
+    const model = models.at(-1);
+    if (model === undefined) return;
+    const keys = this.#modelKeys(model);
+    for (const [index, limit] of this.#modelLimits.entries()) {
+      const key = keys[index];
+      if (key === undefined) continue;
+      const word = this.#subject(limit, key, now);
+      listener(limit.config, model, limit.meter.left(word, now), limit.meter.renews(word, now));
+    }
   }
 
   /** Gives back what the headers of a call took that was refused before anything of it went on. Rates are not given back. */

@@ -7,7 +7,7 @@
  */
 import type { LimitBound } from '../config/quota-config.ts';
 import { calendarWindow } from './calendar.ts';
-import { gcraOf, nextArrival, underNewLimit, waitMicros } from './gcra.ts';
+import { callsIn, gcraOf, nextArrival, underNewLimit, waitMicros } from './gcra.ts';
 import { CONCURRENCY, type LimitCells, STALE_AFTER, VALUES } from './limit-cells.ts';
 import { AHEAD_PARTS, SHORTEST_JOURNALED_MS } from './limit-journal.ts';
 
@@ -19,6 +19,10 @@ export interface Meter {
   readonly signature: string;
   /** How long until `amount` more fits: 0 or less, it does now; Infinity: no time helps by itself. */
   wait(word: number, amount: number, now: number): number;
+  /** How much would fit now, at least 0. */
+  left(word: number, now: number): number;
+  /** Until more fits again, or for a rate all of it; Infinity: no time helps by itself. */
+  renews(word: number, now: number): number;
   /** Writes down what `wait` had room for. */
   take(word: number, amount: number, now: number): void;
   /**
@@ -117,6 +121,14 @@ class RateMeter extends Unjournaled implements Meter {
     this.#words[word + ARRIVAL] = next;
   }
 
+  left(word: number, now: number): number {
+    return callsIn(this.#gcra, this.#words[word + ARRIVAL] ?? now, now);
+  }
+
+  renews(word: number, now: number): number {
+    return Math.max(0, (this.#words[word + ARRIVAL] ?? now) - now);
+  }
+
   /** Not at all: what is given back after the bucket has refilled would be granted twice. */
   giveBack(): void {}
 
@@ -146,6 +158,14 @@ class ConcurrencyMeter extends Unjournaled implements Meter {
   take(word: number, amount: number, now: number): void {
     this.#cells.words[word + STALE_AFTER] = now;
     this.#count(word, amount);
+  }
+
+  left(word: number): number {
+    return Math.max(0, this.#calls - this.#cells.callsInProgress(word));
+  }
+
+  renews(): number {
+    return Number.POSITIVE_INFINITY;
   }
 
   /** Needs no lock: the count is this worker's own. */
@@ -185,6 +205,15 @@ class CalendarMeter implements Meter {
     const used = this.#words[word + USED] ?? 0;
     if (used + amount <= this.#bound.amount) return 0;
     if (amount > this.#bound.amount) return Number.POSITIVE_INFINITY;
+    return Math.max(1, (this.#words[word + WINDOW_END] ?? now) - now);
+  }
+
+  left(word: number, now: number): number {
+    this.#roll(word, now);
+    return Math.max(0, this.#bound.amount - (this.#words[word + USED] ?? 0));
+  }
+
+  renews(word: number, now: number): number {
     return Math.max(1, (this.#words[word + WINDOW_END] ?? now) - now);
   }
 
@@ -273,6 +302,20 @@ class SlidingMeter implements Meter {
     this.#words[word + STALE_AFTER] = (newest + SLIDING_PARTS + 1) * this.#partMicros - this.#epoch;
   }
 
+  left(word: number, now: number): number {
+    this.#roll(word, now);
+    return Math.max(0, this.#amount - this.#sum(word));
+  }
+
+  /** When the oldest part that has something in it is left behind. */
+  renews(word: number, now: number): number {
+    const newest = this.#roll(word, now);
+    for (let part = newest - SLIDING_PARTS; part <= newest; part++)
+      if ((this.#words[word + PARTS + (part % (SLIDING_PARTS + 1))] ?? 0) > 0)
+        return Math.max(1, (part + SLIDING_PARTS + 1) * this.#partMicros - this.#epoch - now);
+    return Number.POSITIVE_INFINITY;
+  }
+
   /** Of each part by itself. */
   promise(word: number, amount: number): Promised | undefined {
     if (!this.#journaled) return undefined;
@@ -345,6 +388,16 @@ class TotalMeter implements Meter {
     if ((this.#words[word + USED] ?? 0) + amount <= this.#amount) return 0;
     const begins = this.#since - this.#epoch;
     return begins > now && amount <= this.#amount ? begins - now : Number.POSITIVE_INFINITY;
+  }
+
+  left(word: number, now: number): number {
+    this.#roll(word, now);
+    return Math.max(0, this.#amount - (this.#words[word + USED] ?? 0));
+  }
+
+  renews(_word: number, now: number): number {
+    const begins = this.#since - this.#epoch;
+    return begins > now ? begins - now : Number.POSITIVE_INFINITY;
   }
 
   take(word: number, amount: number, now: number): void {

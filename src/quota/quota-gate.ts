@@ -10,15 +10,17 @@ import type { Caller } from '../authn/authenticator.ts';
 import type { Permit } from '../authz/authorizer.ts';
 import type { QuotaConfig, RateConfig } from '../config/quota-config.ts';
 import type { TenantConfig } from '../config/tenant-config.ts';
+import type { LimitState } from '../grpc/rate-limit-fields.ts';
 import type { Denial, Denied } from '../kernel/denial.ts';
 import { deny } from '../kernel/denial.ts';
 import type { EpochMicros, TenantId } from '../kernel/ids.ts';
 import type { Result } from '../kernel/result.ts';
 import { ok } from '../kernel/result.ts';
+import { Announcer } from './announcer.ts';
 import { ByteToll } from './byte-toll.ts';
-import { CallerBuckets, OVERFLOW, type Place } from './caller-buckets.ts';
+import { CallerBuckets, type CallerKey, OVERFLOW, type Place } from './caller-buckets.ts';
 import type { Gcra } from './gcra.ts';
-import { gcraOf, nextArrival, underNewLimit, waitMicros } from './gcra.ts';
+import { callsIn, gcraOf, nextArrival, underNewLimit, waitMicros } from './gcra.ts';
 import { type Exhausted, type Holding, LimitSet, type Unwritten } from './limit-set.ts';
 import { CONCURRENCY_RETRY_MICROS } from './meter.ts';
 import { refusalOf } from './refusal.ts';
@@ -44,6 +46,8 @@ export class QuotaGate {
   readonly #callers: CallerBuckets;
   /** undefined: there are none beyond those three. */
   readonly #limits: LimitSet | undefined;
+  /** undefined: nothing is told but to who is refused. */
+  readonly #announcer: Announcer | undefined;
   readonly #organisationLock: { readonly ints: Int32Array; readonly at: number } | undefined;
   readonly #unlimited: boolean;
   readonly #ints: number;
@@ -61,6 +65,7 @@ export class QuotaGate {
     this.#maxConcurrentCalls = maxConcurrentCalls ?? Number.POSITIVE_INFINITY;
     this.#callers = new CallerBuckets(tables, tenant.slot);
     this.#limits = LimitSet.of(tables, tenant);
+    this.#announcer = Announcer.of(tables.state.salt, tenant);
     const region = this.#limits?.organisationRegion;
     this.#organisationLock = region === undefined ? undefined : tables.limits.lockOf(region);
     this.#unlimited =
@@ -96,7 +101,49 @@ export class QuotaGate {
     } finally {
       this.#unlock();
     }
-    return refusal === undefined ? ok(new LeaseEvidence(ints, this.#own, holding)) : this.#refuse(refusal);
+    return refusal === undefined ? ok(new LeaseEvidence(ints, this.#own, holding)) : this.#refuse(refusal, caller);
+  }
+
+  /** Whether clients are told of their limits when they are not refused. */
+  get announces(): boolean {
+    return this.#announcer !== undefined && !this.#unlimited;
+  }
+
+  /** What a call's client is told of its limits and what is left of them: names and values in turn. Empty without the lock in time. */
+  announce(lease: Lease, caller: Caller, now: EpochMicros): readonly string[] {
+    const announcer = this.#announcer;
+    if (announcer === undefined || !this.#lock()) return NO_FIELDS;
+    const states: LimitState[] = [];
+    try {
+      const since = now - this.#tables.state.epoch;
+      this.#tell(announcer, caller, since, states);
+      const holding = LeaseEvidence.holdingOf(lease);
+      this.#limits?.tell(holding ?? { caller, models: [] }, since, (config, model, remaining, micros) => {
+        states.push({ limit: announcer.limit(config, caller, model), remaining, resetMs: millis(micros) });
+      });
+    } finally {
+      this.#unlock();
+    }
+    return announcer.fields(states);
+  }
+
+  /** The tenant's calls in progress and the two rates. */
+  #tell(announcer: Announcer, caller: Caller, now: number, states: LimitState[]): void {
+    if (this.#maxConcurrentCalls !== Number.POSITIVE_INFINITY) {
+      const remaining = Math.max(0, this.#maxConcurrentCalls - this.#tables.callsInProgress(this.#tenant.slot));
+      states.push({ limit: announcer.concurrency(), remaining, resetMs: undefined });
+    }
+    const { times } = this.#tables;
+    const tenant = this.#perTenant;
+    if (tenant !== undefined) {
+      const arrival = times[this.#times + TENANT_ARRIVAL] ?? now;
+      states.push(stateOf(announcer.rate('tenant', caller, tenant.rate), tenant.gcra, arrival, now));
+    }
+    const each = this.#perCaller;
+    if (each === undefined) return;
+    const found = this.#callers.find(this.#callers.placeOf(caller), now);
+    const arrival = found === OVERFLOW ? times[this.#times + OVERFLOW_ARRIVAL] : this.#tables.callerTimes[found];
+    states.push(stateOf(announcer.rate('caller', caller, each.rate), each.gcra, arrival ?? now, now));
   }
 
   /**
@@ -121,7 +168,7 @@ export class QuotaGate {
     } finally {
       this.#unlock();
     }
-    return lack === undefined ? charged : { ok: false, error: refusalOf(lack) };
+    return lack === undefined ? charged : { ok: false, error: this.#told(refusalOf(lack), holding.caller, model) };
   }
 
   /** Where a call's messages pay for their bytes; undefined: nothing counts them. */
@@ -135,7 +182,7 @@ export class QuotaGate {
         if (!this.#lock()) return LOCK_TIMED_OUT.error;
         try {
           const lack = limits.takeBytes(holding, unit, bytes, now - epoch);
-          return lack === undefined ? undefined : refusalOf(lack);
+          return lack === undefined ? undefined : this.#told(refusalOf(lack), holding.caller);
         } finally {
           this.#unlock();
         }
@@ -214,20 +261,27 @@ export class QuotaGate {
     }
   }
 
-  #refuse(refusal: Refusal): Denied {
-    if (refusal.scope === 'limits') return { ok: false, error: refusalOf(refusal.lack) };
+  #refuse(refusal: Refusal, caller: CallerKey): Denied {
+    return deny(this.#told(this.#denialOf(refusal), caller));
+  }
+
+  #told(denial: Denial, caller: CallerKey, model?: string): Denial {
+    return this.#announcer === undefined ? denial : this.#announcer.refusal(denial, caller, model);
+  }
+
+  #denialOf(refusal: Refusal): Denial {
+    if (refusal.scope === 'limits') return refusalOf(refusal.lack);
     if (refusal.scope === 'concurrency') {
-      return deny({
+      return {
         kind: 'concurrency_limited',
         limit: this.#maxConcurrentCalls,
         retryAfterMs: CONCURRENCY_RETRY_MICROS / 1_000,
-      });
+      };
     }
     const limit = refusal.scope === 'tenant' ? this.#perTenant : this.#perCaller;
-    if (limit === undefined)
-      return deny({ kind: 'internal', cause: new Error('refused by a limit that does not exist') });
+    if (limit === undefined) return { kind: 'internal', cause: new Error('refused by a limit that does not exist') };
     const facts = { callsPerSecond: limit.rate.callsPerSecond, burst: limit.rate.burst };
-    return deny({ kind: 'rate_limited', scope: refusal.scope, limit: facts, retryAfterMs: refusal.micros / 1_000 });
+    return { kind: 'rate_limited', scope: refusal.scope, limit: facts, retryAfterMs: refusal.micros / 1_000 };
   }
 }
 
@@ -268,6 +322,7 @@ declare const charged: unique symbol;
 export type ChargedPermit = Permit & { readonly [charged]: true };
 
 const NONE: Holding['counts'] = [];
+const NO_FIELDS: readonly string[] = [];
 const LOCK_TIMED_OUT = deny({ kind: 'overloaded', why: 'tenant lock not available' });
 
 type Refusal =
@@ -284,6 +339,14 @@ interface Limit {
 
 function limitOf(rate: RateConfig | undefined): Limit | undefined {
   return rate === undefined ? undefined : { rate, gcra: gcraOf(rate) };
+}
+
+function stateOf(limit: LimitState['limit'], gcra: Gcra, arrival: number, now: number): LimitState {
+  return { limit, remaining: callsIn(gcra, arrival, now), resetMs: Math.max(0, arrival - now) / 1_000 };
+}
+
+function millis(micros: number): number | undefined {
+  return micros === Number.POSITIVE_INFINITY ? undefined : micros / 1_000;
 }
 
 function next(limit: Limit | undefined, arrival: number | undefined, now: number): number {

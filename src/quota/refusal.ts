@@ -2,6 +2,7 @@
  * What is said of limits without room for a call: all of them when one is a window or a total, since then no wait for the others
  * helps; else the calls in progress, else the rate that takes longest.
  */
+import type { LimitBound } from '../config/quota-config.ts';
 import type { Denial, QuotaFacts } from '../kernel/denial.ts';
 import type { Exhausted, Unwritten } from './limit-set.ts';
 
@@ -38,27 +39,24 @@ export function refusalOf(lack: readonly Exhausted[] | Unwritten): Denial {
 
 function factsOf({ name, level, unit, bound, micros }: Exhausted): QuotaFacts {
   const resetMs = micros === Number.POSITIVE_INFINITY ? undefined : micros / 1_000;
+  return { name, level, unit, ...measureOf(bound), resetMs };
+}
+
+/** How much, and within which time, as it is told. */
+export function measureOf(bound: LimitBound): Pick<QuotaFacts, 'amount' | 'window' | 'windowSeconds'> {
   switch (bound.kind) {
     case 'calendar':
-      return {
-        name,
-        level,
-        unit,
-        amount: bound.amount,
-        window: bound.unit,
-        windowSeconds: SECONDS[bound.unit],
-        resetMs,
-      };
+      return { amount: bound.amount, window: bound.unit, windowSeconds: SECONDS[bound.unit] };
     case 'sliding': {
       const windowSeconds = Math.ceil(bound.lengthMs / 1_000);
-      return { name, level, unit, amount: bound.amount, window: `${windowSeconds}s`, windowSeconds, resetMs };
+      return { amount: bound.amount, window: `${windowSeconds}s`, windowSeconds };
     }
     case 'total':
-      return { name, level, unit, amount: bound.amount, window: 'total', windowSeconds: undefined, resetMs };
+      return { amount: bound.amount, window: 'total', windowSeconds: undefined };
     case 'rate':
-      return { name, level, unit, amount: bound.burst, window: 'rate', windowSeconds: 1, resetMs };
+      return { amount: bound.burst, window: 'rate', windowSeconds: 1 };
     case 'concurrency':
-      return { name, level, unit, amount: bound.calls, window: 'now', windowSeconds: undefined, resetMs };
+      return { amount: bound.calls, window: 'now', windowSeconds: undefined };
   }
 }
 
