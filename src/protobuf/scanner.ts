@@ -58,6 +58,13 @@ export class WireScanner extends Nesting {
     this.#varintBytes = 0;
   }
 
+  /** Forgets the last message, and what was gathered of it. */
+  clear(): void {
+    this.begin(0);
+    this.#captured = undefined;
+    this.#field = UNKNOWN;
+  }
+
   /** Scans `chunk[start, end)`, the next bytes of the message. False: refused, and stays so until `begin`. */
   push(chunk: Buffer, start: number, end: number): boolean {
     let at = start;

@@ -395,7 +395,7 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     ],
   },
   {
-    file: 'src/inspection/response-names.ts',
+    file: 'src/inspection/method-names.ts',
     name: 'MAX_NAME_LIST_BYTES',
     attack: 'Regions without end, whose list is held for each who asks for his own',
     test: ['unit/inspection/message-rewrite.test.ts', 'may be as long as the limit and not one byte longer'],
