@@ -37,8 +37,11 @@ export interface LimitConfig {
   readonly level: LimitLevel;
   /** Absent: calls. Bytes are those of whole messages, with their framing. */
   readonly unit?: QuotaUnit;
-  /** Globs over the models that a limit per model is for; absent: all. */
+  /** Globs over the methods (`package.Service/Method`) that it is for; absent: all. */
+  readonly methods?: readonly string[];
+  /** Globs over the models that it is for, and their versions as requests name them; absent: all, and what is about no model. */
   readonly models?: readonly string[];
+  readonly versions?: readonly string[];
   readonly bound: LimitBound;
 }
 

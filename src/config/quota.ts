@@ -96,7 +96,7 @@ export function inOrganisations(
   });
 }
 
-type BoundSource = Omit<LimitSource, 'per' | 'models'> & Partial<Pick<LimitSource, 'per' | 'models'>>;
+type BoundSource = Omit<LimitSource, 'per'> & Partial<Pick<LimitSource, 'per'>>;
 
 function buildLimits<S extends BoundSource>(
   scope: FileScope,
@@ -112,15 +112,7 @@ function buildLimits<S extends BoundSource>(
       scope.report({ path: [...here, 'name'] }, `${source.name} stands twice`, 'give each limit a name of its own');
     names.add(source.name);
     const level = levelOf(source);
-    if (source.models !== undefined && level !== 'model')
-      scope.report({ path: [...here, 'models'] }, 'has no meaning for this limit', 'add per: model, or remove it');
     const unit = UNITS.find((key) => source[key] !== undefined) ?? 'calls';
-    if (unit !== 'calls' && level === 'model')
-      scope.report(
-        { path: [...here, unit], at: 'key' },
-        'are not counted per model',
-        'count calls, or write per: caller',
-      );
     const bound = boundOf(scope, here, source);
     if (bound === undefined) continue;
     limits.push({
@@ -128,15 +120,17 @@ function buildLimits<S extends BoundSource>(
       level,
       ...(unit === 'calls' ? {} : { unit }),
       bound,
+      ...(source.methods === undefined ? {} : { methods: source.methods }),
       ...(source.models === undefined ? {} : { models: source.models }),
+      ...(source.versions === undefined ? {} : { versions: source.versions }),
     });
   }
   return limits;
 }
 
-const AMOUNTS = ['rate', 'concurrentCalls', 'calls', 'requestBytes', 'responseBytes'] as const;
 /** What is counted within a window. */
-const UNITS = ['calls', 'requestBytes', 'responseBytes'] as const;
+const UNITS = ['calls', 'requestBytes', 'responseBytes', 'tensorElements'] as const;
+const AMOUNTS = ['rate', 'concurrentCalls', ...UNITS] as const;
 
 function boundOf(scope: FileScope, path: ValuePath, source: BoundSource): LimitBound | undefined {
   const amounts = AMOUNTS.filter((key) => source[key] !== undefined);
@@ -145,7 +139,7 @@ function boundOf(scope: FileScope, path: ValuePath, source: BoundSource): LimitB
     const message = only === undefined ? 'limits nothing' : `has ${amounts.join(' and ')}: one limit bounds one thing`;
     const fix =
       only === undefined
-        ? 'add rate, concurrentCalls, or calls, requestBytes or responseBytes with window'
+        ? `add rate, concurrentCalls, or one of ${UNITS.join(', ')} with window`
         : 'make each a limit of its own';
     scope.report({ path }, message, fix);
     return undefined;
@@ -155,7 +149,7 @@ function boundOf(scope: FileScope, path: ValuePath, source: BoundSource): LimitB
   const amount = unit === undefined ? undefined : source[unit];
   const foreign = [
     only !== 'rate' && burst !== undefined ? (['burst', 'rate'] as const) : undefined,
-    unit === undefined && window !== undefined ? (['window', 'calls or bytes'] as const) : undefined,
+    unit === undefined && window !== undefined ? (['window', 'something that is counted'] as const) : undefined,
     window?.kind !== 'calendar' && source.zone !== undefined ? (['zone', 'a calendar window'] as const) : undefined,
     window?.kind !== 'total' && source.since !== undefined ? (['since', 'window: total'] as const) : undefined,
   ].filter((one) => one !== undefined);

@@ -41,7 +41,7 @@ const windowOf = z
   })
   .meta({
     description:
-      'Time that calls or bytes are counted in: `minute`, `hour`, `day` or `month` by the calendar of `zone`; a duration (`1s` to `32d`), of which any stretch counts, to a tenth; or `total`: until `since` says otherwise.',
+      'Time that something is counted in: `minute`, `hour`, `day` or `month` by the calendar of `zone`; a duration (`1s` to `32d`), of which any stretch counts, to a tenth; or `total`: until `since` says otherwise.',
     examples: ['day'],
   })
   .transform((text, context): WindowSource => {
@@ -96,12 +96,33 @@ const bound = {
   calls: count('Calls within `window`.', 1, 1_000_000_000_000).optional(),
   requestBytes: size('Bytes of request messages within `window`.', '10GiB', '1B', '524288GiB').optional(),
   responseBytes: size('Bytes of response messages within `window`.', '10GiB', '1B', '524288GiB').optional(),
+  tensorElements: count(
+    'Elements of the input tensors of requests within `window`.',
+    1,
+    1_000_000_000_000_000,
+  ).optional(),
   window: windowOf.optional(),
   zone: zone.optional(),
   since: timestamp
     .optional()
     .meta({ description: 'For `window: total`: a later time, once it has come, begins the count anew.' }),
+  methods: only(
+    name('a pattern', 'Methods, as `package.Service/Method` (`*` within either).').regex(/^[\w.*]+\/[\w*]+$/, {
+      error: (issue) =>
+        problem(`${quote(issue.input)} is not a method`, 'write package.Service/Method, package.Service/* or */Method'),
+    }),
+    'methods',
+  ),
+  models: only(name('a pattern', 'Models (`*` within a name).'), 'models'),
+  versions: only(name('a pattern', 'Versions, as requests name them (`*` within a version).'), 'versions of a model'),
 };
+
+/** What a limit is narrowed to. */
+function only(pattern: z.ZodString, of: string) {
+  return list(pattern, `The ${of} that it is for. Default: all.`, 64)
+    .min(1, problem('is empty', 'name at least one, or remove the key for all'))
+    .optional();
+}
 
 const limit = z
   .strictObject({
@@ -110,17 +131,10 @@ const limit = z
       .enum(['tenant', 'caller', 'model'])
       .default('tenant')
       .meta({ description: 'Who has it to itself: all of the tenant together, each caller, or each model.' }),
-    models: list(
-      name('a pattern', 'Models (`*` within a name).'),
-      'For `per: model`: the models that it is for. Default: all.',
-      64,
-    )
-      .min(1, problem('is empty', 'name at least one, or remove the key for all'))
-      .optional(),
   })
   .meta({
     description:
-      'One limit: `rate`, `concurrentCalls`, or `calls`, `requestBytes` or `responseBytes` within a `window`.',
+      'One limit: `rate`, `concurrentCalls`, or `calls`, `requestBytes`, `responseBytes` or `tensorElements` within a `window`.',
   });
 
 /** A tenant's limit as the schema leaves it. */

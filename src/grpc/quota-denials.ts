@@ -143,6 +143,10 @@ const METRICS = {
   calls: 'bulkhead/calls',
   requestBytes: 'bulkhead/request_bytes',
   responseBytes: 'bulkhead/response_bytes',
+  tensorElements: 'bulkhead/tensor_elements',
+  inputTokens: 'bulkhead/input_tokens',
+  outputTokens: 'bulkhead/output_tokens',
+  computeSeconds: 'bulkhead/compute_seconds',
 } as const;
 
 function usedUp(resetMs: number | undefined, facts: LimitFacts): LimitState {

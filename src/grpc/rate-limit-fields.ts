@@ -35,11 +35,15 @@ export class ToldLimit {
   }
 }
 
-/** Calls are what is counted when it is not said. */
+/** Calls are what is counted when it is not said. What has no registered unit has a parameter of ours. */
 const QUOTA_UNITS: Readonly<Record<LimitFacts['unit'], string>> = {
   calls: '',
   requestBytes: ';qu="content-bytes"',
   responseBytes: ';qu="content-bytes"',
+  tensorElements: ';bulkhead-unit="tensor-elements"',
+  inputTokens: ';bulkhead-unit="input-tokens"',
+  outputTokens: ';bulkhead-unit="output-tokens"',
+  computeSeconds: ';bulkhead-unit="compute-seconds"',
   'concurrent calls': ';qu="concurrent-requests"',
 };
 

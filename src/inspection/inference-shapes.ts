@@ -3,6 +3,7 @@
  * wire type against the proto.
  */
 import { type FieldShape, type MessageShape, planFields } from '../protobuf/field-plan.ts';
+import { DIMENSIONS, tensor } from './measured-fields.ts';
 import {
   captured,
   entry,
@@ -56,14 +57,17 @@ const TENSOR_CONTENTS: MessageShape = {
   8: PAYLOAD,
 };
 
-/** InferInputTensor, and InferOutputTensor of a response. */
-const TENSOR: MessageShape = {
+/** InferOutputTensor of a response. */
+const OUTPUT_TENSOR: MessageShape = {
   1: PAYLOAD,
   2: PAYLOAD,
   3: numbers(VARINT),
   4: TENSOR_PARAMETERS,
   5: message(TENSOR_CONTENTS),
 };
+
+/** InferInputTensor. */
+const INPUT_TENSOR: MessageShape = { ...OUTPUT_TENSOR, 3: DIMENSIONS };
 
 const REQUESTED_OUTPUT: MessageShape = { 1: PAYLOAD, 2: TENSOR_PARAMETERS };
 
@@ -75,7 +79,7 @@ export const INFER = planFields({
   2: captured(VERSION_SLOT, 'model_version'),
   3: scoped('id'),
   4: PARAMETERS,
-  5: message(TENSOR),
+  5: tensor(INPUT_TENSOR),
   6: message(REQUESTED_OUTPUT),
   7: PAYLOAD,
 });
@@ -85,7 +89,7 @@ const INFER_RESPONSE_SHAPE: MessageShape = {
   2: PAYLOAD,
   3: scoped('id'),
   4: PARAMETERS,
-  5: message(TENSOR),
+  5: message(OUTPUT_TENSOR),
   6: PAYLOAD,
 };
 

@@ -6,11 +6,11 @@
  */
 import type { Denial } from '../kernel/denial.ts';
 import type { Standing } from '../kernel/standing.ts';
-import type { WireScanner } from '../protobuf/scanner.ts';
+import type { Measures } from '../protobuf/measures.ts';
+import { WireScanner } from '../protobuf/scanner.ts';
 import { GzipMessage } from './gzip-message.ts';
 import { GzipRewrite } from './gzip-rewrite.ts';
-import type { MessageReader } from './message-reader.ts';
-import type { MessageRewrite } from './message-rewrite.ts';
+import { MessageRewrite } from './message-rewrite.ts';
 import type { MethodEntry } from './method-table.ts';
 import { KEY_SLOT, MODEL_SLOT, VERSION_SLOT } from './shape.ts';
 
@@ -36,6 +36,8 @@ export interface ModelTarget {
 /** All that a request asks for: the first, and what it names besides. */
 export interface RequestedModels extends ModelTarget {
   readonly further: readonly ModelTarget[];
+  /** Of the message with its prefix, as it came; absent: there was none. */
+  readonly bytes?: number;
 }
 
 export interface InspectionLimits {
@@ -49,6 +51,8 @@ export interface InspectionLimits {
 export interface MessageToll {
   /** `bytes`: of the message with its prefix. Says why it may not. */
   pay(bytes: number): Denial | undefined;
+  /** Gathers what a message's content costs; absent: nobody asks. */
+  readonly measures?: Measures | undefined;
 }
 
 /** One call's inspector, and after `message` what that asks for. No more than one chunk is referred to at a time, and nothing is allocated per chunk. */
@@ -58,9 +62,9 @@ export class MessageInspector implements RequestedModels {
   readonly #limits: InspectionLimits;
   readonly #standing: Standing | undefined;
   readonly #toll: MessageToll | undefined;
-  /** From the first message on; none where the method's messages are not read. */
-  #reader: MessageReader | undefined;
-  #closed = false;
+  readonly #scanner: WireScanner | undefined;
+  /** Where the method's messages have names in them: what goes on is what it puts out, and not the chunk. */
+  readonly rewrite: MessageRewrite | undefined;
   #headerBytes = 0;
   #compressed = false;
   #length = 0;
@@ -92,16 +96,11 @@ export class MessageInspector implements RequestedModels {
     this.#toll = toll;
     this.#encoding = encoding;
     this.#limits = limits;
-  }
-
-  /** Whether the method's messages have names in them: then what goes on is what `rewrite` puts out, and not the chunk. */
-  get rewrites(): boolean {
-    return this.#entry.names !== undefined && this.#entry.requests !== undefined;
-  }
-
-  /** While a message is under way, and until the next. */
-  get rewrite(): MessageRewrite | undefined {
-    return this.#reader?.rewrite;
+    this.rewrite = entry.names === undefined ? undefined : new MessageRewrite(entry.names.entering, { standing });
+    this.#scanner =
+      entry.plan === undefined
+        ? undefined
+        : new WireScanner(entry.plan, entry.texts, this.rewrite?.edits, toll?.measures);
   }
 
   /** After `message`: where in the chunk it ends, exclusive. */
@@ -122,6 +121,11 @@ export class MessageInspector implements RequestedModels {
   /** After `message`: what it asks for besides; a message may name several models. */
   get further(): readonly ModelTarget[] {
     return this.#further;
+  }
+
+  /** After `message`: what it was long, with its prefix. */
+  get bytes(): number {
+    return this.#length + FRAME_HEADER_BYTES;
   }
 
   /** After `reject`. */
@@ -151,7 +155,6 @@ export class MessageInspector implements RequestedModels {
 
   /** Continues at `offset` of `chunk`, the stream's next bytes. */
   scan(chunk: Buffer, offset: number): ScanOutcome {
-    if (this.#closed) this.#denial ??= { kind: 'internal', cause: 'a message behind the end of its request' };
     if (this.#denial !== undefined) return 'reject';
     let at = offset;
     const from = this.#inMessage || this.#headerBytes > 0 ? -1 : offset;
@@ -162,10 +165,9 @@ export class MessageInspector implements RequestedModels {
     }
     if (this.#gzip !== undefined) return this.#scanCompressed(this.#gzip, chunk, offset, at);
     const stop = Math.min(at + this.#remaining, chunk.length);
-    const reader = this.#reader;
-    if (reader !== undefined && !reader.scanner.push(chunk, at, stop)) return this.#rejectScan(reader.scanner);
+    if (this.#scanner !== undefined && !this.#scanner.push(chunk, at, stop)) return this.#rejectScan(this.#scanner);
     this.#remaining -= stop - at;
-    reader?.rewrite?.take(chunk, from, at, stop, this.#remaining === 0);
+    this.rewrite?.take(chunk, from, at, stop, this.#remaining === 0);
     return this.#remaining === 0 ? this.#endMessage(stop) : 'more';
   }
 
@@ -178,18 +180,11 @@ export class MessageInspector implements RequestedModels {
     return this.#denial;
   }
 
-  /** Frees what a message in progress holds: the call is over, or its request has gone on whole. */
+  /** Frees what a message in progress holds: the call is over. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
     this.#gzip?.close();
     this.#gzipRewrite?.close();
-    const reader = this.#reader;
-    this.#reader = undefined;
-    if (reader === undefined) return;
-    // One that something may still write to is left to the collector.
-    if (this.#inMessage || this.#denial !== undefined) reader.rewrite?.close();
-    else this.#entry.requests?.give(reader);
+    this.rewrite?.close();
   }
 
   /** Reads flag and length, which may come in pieces too. Returns where the message's body begins. */
@@ -225,19 +220,18 @@ export class MessageInspector implements RequestedModels {
     } else {
       this.#denial = this.#toll?.pay(this.#length + FRAME_HEADER_BYTES);
     }
-    if (this.#denial !== undefined) return false;
-    const reader = (this.#reader ??= this.#entry.requests?.take(this.#standing));
-    if (reader === undefined) return true;
-    if (this.#compressed) this.#beginCompressed(reader, maxInflatedBytes);
-    else {
-      reader.scanner.begin(this.#length);
-      reader.rewrite?.begin(this.#length);
+    if (this.#denial === undefined && this.#scanner !== undefined) {
+      if (this.#compressed) this.#beginCompressed(this.#scanner, maxInflatedBytes);
+      else {
+        this.#scanner.begin(this.#length);
+        this.rewrite?.begin(this.#length);
+      }
     }
-    return true;
+    return this.#denial === undefined;
   }
 
-  #beginCompressed({ scanner, rewrite }: MessageReader, maxInflatedBytes: number): void {
-    if (rewrite !== undefined) this.#gzipRewrite = new GzipRewrite(rewrite, this.#length, this.#standing);
+  #beginCompressed(scanner: WireScanner, maxInflatedBytes: number): void {
+    if (this.rewrite !== undefined) this.#gzipRewrite = new GzipRewrite(this.rewrite, this.#length, this.#standing);
     this.#gzip = new GzipMessage(scanner, this.#length, maxInflatedBytes, this.#standing, this.#gzipRewrite);
   }
 
@@ -265,7 +259,7 @@ export class MessageInspector implements RequestedModels {
   }
 
   #endMessage(end: number): ScanOutcome {
-    const scanner = this.#reader?.scanner;
+    const scanner = this.#scanner;
     if (scanner !== undefined) {
       if (!scanner.finish()) return this.#rejectScan(scanner);
       if (!this.#judgeNames(scanner)) return 'reject';

@@ -3,6 +3,7 @@
  * holds numbers and wire types against the protos.
  */
 import { type MessageShape, planFields } from '../protobuf/field-plan.ts';
+import { DIMENSIONS, tensor } from './measured-fields.ts';
 import { type MethodRow, row } from './method-row.ts';
 import {
   captured,
@@ -37,7 +38,7 @@ const INFER = planFields({
   2: captured(VERSION_SLOT, 'model_version'),
   3: PAYLOAD,
   4: entry(PARAMETER),
-  5: message({ 1: PAYLOAD, 2: PAYLOAD, 3: numbers(VARINT), 4: entry(PARAMETER), 5: message(CONTENTS) }),
+  5: tensor({ 1: PAYLOAD, 2: PAYLOAD, 3: DIMENSIONS, 4: entry(PARAMETER), 5: message(CONTENTS) }),
   6: message({ 1: PAYLOAD, 2: entry(PARAMETER) }),
   7: PAYLOAD,
 });

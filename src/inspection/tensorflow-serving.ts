@@ -4,7 +4,9 @@
  * The model stands in a ModelSpec. Its version is a number or a label of the server's configuration, which the server resolves:
  * the label `prod` is the version `label:prod`, so that no label passes for a number.
  */
+import { VERSION_LABEL_PREFIX } from '../kernel/version-label.ts';
 import { type FieldShape, type MessageShape, planFields } from '../protobuf/field-plan.ts';
+import { DIMENSION_SIZE, tensor } from './measured-fields.ts';
 import { row, type ServiceRows } from './method-row.ts';
 import {
   captured,
@@ -21,9 +23,6 @@ import {
 } from './shape.ts';
 
 export const TENSORFLOW_SERVING_PACKAGE = 'tensorflow.serving';
-
-/** What stands before a version label. */
-export const VERSION_LABEL_PREFIX = 'label:';
 
 /** Claims of a request's fields: its ModelSpec, and the version in that. */
 const SPEC = 0;
@@ -62,6 +61,12 @@ const INPUT: MessageShape = {
 
 const TENSOR_SHAPE: MessageShape = { 2: message({ 1: number(VARINT), 2: PAYLOAD }), 3: number(VARINT) };
 
+/** Of a tensor: its dimensions are counted, and not those that a handle in it tells of something else. */
+const COUNTED_SHAPE: MessageShape = {
+  2: { ...message({ 1: DIMENSION_SIZE, 2: PAYLOAD }), measure: { kind: 'factor' } },
+  3: number(VARINT),
+};
+
 const RESOURCE_HANDLE: MessageShape = {
   1: PAYLOAD,
   2: PAYLOAD,
@@ -76,7 +81,7 @@ const VARIANT: { [number: number]: FieldShape } = { 1: PAYLOAD, 2: PAYLOAD };
 
 const TENSOR: MessageShape = {
   1: number(VARINT),
-  2: message(TENSOR_SHAPE),
+  2: message(COUNTED_SHAPE),
   3: number(VARINT),
   4: PAYLOAD,
   5: numbers(FIXED32),
@@ -93,7 +98,7 @@ const TENSOR: MessageShape = {
   16: numbers(VARINT),
   17: numbers(VARINT),
 };
-VARIANT[3] = message(TENSOR);
+VARIANT[3] = tensor(TENSOR);
 
 const REQUEST_OPTIONS: MessageShape = {
   1: PAYLOAD,
@@ -124,7 +129,7 @@ const EXAMPLES = planFields({ 1: SPEC_FIELD, 2: message(INPUT) });
 
 const PREDICT = planFields({
   1: SPEC_FIELD,
-  2: entry(TENSOR),
+  2: message({ 1: PAYLOAD, 2: tensor(TENSOR) }),
   3: PAYLOAD,
   5: message({ 1: number(VARINT), 2: message({ 1: PAYLOAD, 2: number(VARINT) }), 3: number(VARINT) }),
   6: PAYLOAD,
@@ -142,7 +147,7 @@ const STATUS = planFields({ 1: SPEC_FIELD });
 
 const SESSION_RUN = planFields({
   1: SPEC_FIELD,
-  2: message({ 1: PAYLOAD, 2: message(TENSOR) }),
+  2: message({ 1: PAYLOAD, 2: tensor(TENSOR) }),
   3: PAYLOAD,
   4: PAYLOAD,
   5: message(RUN_OPTIONS),

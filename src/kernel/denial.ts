@@ -14,13 +14,7 @@ export type Denial =
   /** Not gRPC at all: answered as plain HTTP with 415 (wire-conventions 4.7). */
   | { readonly kind: 'content_type_unsupported'; readonly contentType: string }
   /** The client certificate chains to the tenant's CA, and still cannot identify a caller. */
-  | {
-      readonly kind: 'certificate_unacceptable';
-      readonly why: string;
-      readonly revokedBy?: string;
-      /** Nobody says whether its CA has taken it back. */
-      readonly statusUnknown?: true;
-    }
+  | { readonly kind: 'certificate_unacceptable'; readonly why: string; readonly revokedBy?: string }
   | { readonly kind: 'credentials_missing'; readonly accepted: readonly string[] }
   | { readonly kind: 'token_invalid'; readonly why: string; readonly revokedBy?: string }
   | { readonly kind: 'token_expired'; readonly expiredAtSeconds: number }
@@ -166,7 +160,16 @@ export type LostCredential =
 /** Who has a limit to itself. */
 export type QuotaLevel = 'organisation' | 'tenant' | 'caller' | 'model';
 
-export type QuotaUnit = 'calls' | 'requestBytes' | 'responseBytes';
+export type QuotaUnit =
+  | 'calls'
+  | 'requestBytes'
+  | 'responseBytes'
+  /** Of a request's input tensors. */
+  | 'tensorElements'
+  | 'inputTokens'
+  | 'outputTokens'
+  /** Of the model server, times the model's weight. */
+  | 'computeSeconds';
 
 /** A window or a total as configured, for the record and for the details that a refused caller is told. */
 export interface QuotaFacts extends Partitioned {

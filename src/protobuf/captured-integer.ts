@@ -31,6 +31,13 @@ export class CapturedInteger {
     return this.#fits ? (BigInt(this.#high) << 32n) | BigInt(this.#low) : undefined;
   }
 
+  /** As an int64, exact up to 2^53; NaN when there are more bits. */
+  get number(): number {
+    if (!this.#fits) return Number.NaN;
+    const high = this.#high >= 2 ** 31 ? this.#high - 2 ** 32 : this.#high;
+    return high * 2 ** 32 + this.#low;
+  }
+
   /** In decimal; undefined when the type cannot hold it: parsers drop the bits that are too many, or refuse. */
   text(form: IntegerForm): string | undefined {
     return this.#fits ? integerText(form, this.#low, this.#high) : undefined;

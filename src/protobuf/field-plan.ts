@@ -57,6 +57,8 @@ export type FieldShape =
   | { readonly kind: 'scoped-integer'; readonly name: string; readonly claim?: Claim }
   /** The key of a map's entry whose field has a `scope`. */
   | { readonly kind: 'key'; readonly claim?: Claim }
+  /** An integer (a varint), or a list of them, that is a number like any other unless somebody counts: then it goes into a slot of the measures. */
+  | MeasuredField
   /** A string or bytes field that is stepped over unseen. */
   | { readonly kind: 'payload'; readonly claim?: Claim }
   /**
@@ -70,6 +72,7 @@ export type FieldShape =
       readonly repeats?: 'each' | 'fresh';
       readonly present?: { readonly slot: number; readonly text: string };
       readonly scope?: EntryScope;
+      readonly measure?: Measure;
     }
   /** A group (proto2), or a message field with delimited encoding (editions). */
   | { readonly kind: 'group'; readonly shape: MessageShape; readonly claim?: Claim }
@@ -80,6 +83,24 @@ export type FieldShape =
       readonly repeated: boolean;
       readonly claim?: Claim;
     };
+
+/** An integer field that `Measures` takes. */
+export interface MeasuredField {
+  readonly kind: 'measured';
+  readonly name: string;
+  /** Slot, for `value` and `length`. */
+  readonly into: number;
+  /**
+   * `value`: the last one is the slot's. `length`: how many there are is added to the slot. `factor`: each multiplies the product around
+   * it. `size`: the last one is what the message that it stands in, a `factor`, multiplies by; 0 when there is none.
+   */
+  readonly how: 'value' | 'length' | 'factor' | 'size';
+  readonly repeated: boolean;
+  readonly claim?: Claim;
+}
+
+/** What a message is to the measures: `product`: the product of all factors in it, which is added to a slot; or one of those. */
+export type Measure = { readonly kind: 'product'; readonly into: number } | { readonly kind: 'factor' };
 
 /** What the key of a map's entry says of the scoped fields in it. Such an entry has no other inside of it. */
 export type EntryScope =
@@ -124,6 +145,7 @@ export interface PlannedMessage {
   readonly inside: readonly Claim[];
   readonly present?: { readonly slot: number; readonly text: string };
   readonly scope?: EntryScope;
+  readonly measure?: Measure;
 }
 
 /** Compiles a plan. Throws a RangeError when the shape contradicts itself: plans are written by us. */

@@ -7,8 +7,9 @@
  * from a repeated field, every element is a target with values of its own.
  */
 import { CapturedInteger } from './captured-integer.ts';
-import type { FieldPlan, PlannedField, PlannedMessage } from './field-plan.ts';
+import type { FieldPlan, MeasuredField, PlannedField, PlannedMessage } from './field-plan.ts';
 import { nameOf } from './findings.ts';
+import type { Measures } from './measures.ts';
 import type { NameEdits } from './name-edits.ts';
 import { Nesting } from './nesting.ts';
 import type { TextCache } from './text-cache.ts';
@@ -21,6 +22,7 @@ export const MAX_CAPTURED_BYTES = 1_024;
 export class WireScanner extends Nesting {
   readonly #texts: TextCache;
   readonly #names: NameEdits | undefined;
+  readonly #measures: Measures | undefined;
   /** Whether the innermost message is inside an element that is a target, and how deep that is. */
   #targetDepth = NO_TARGET;
   #state: State = State.Tag;
@@ -39,11 +41,12 @@ export class WireScanner extends Nesting {
   #tagAt = 0;
   #integerAt = 0;
 
-  /** `names` hears of the fields of the plan that are scoped; without it they are stepped over. */
-  constructor(plan: FieldPlan, texts: TextCache, names?: NameEdits) {
+  /** `names` hears of the fields of the plan that are scoped, `measures` of those that are measured; without them they are stepped over. */
+  constructor(plan: FieldPlan, texts: TextCache, names?: NameEdits, measures?: Measures) {
     super(plan);
     this.#texts = texts;
     this.#names = names;
+    this.#measures = measures;
   }
 
   /** Begins a message of `bytes` bytes; Infinity when only its end will tell. */
@@ -51,18 +54,12 @@ export class WireScanner extends Nesting {
     this.forget();
     this.outermost(bytes);
     this.#names?.begin();
+    this.#measures?.begin();
     this.#targetDepth = NO_TARGET;
     this.#state = State.Tag;
     this.#consumed = 0;
     this.#varint = 0;
     this.#varintBytes = 0;
-  }
-
-  /** Forgets the last message, and what was gathered of it. */
-  clear(): void {
-    this.begin(0);
-    this.#captured = undefined;
-    this.#field = UNKNOWN;
   }
 
   /** Scans `chunk[start, end)`, the next bytes of the message. False: refused, and stays so until `begin`. */
@@ -153,8 +150,7 @@ export class WireScanner extends Nesting {
     this.#tagAt = position - width;
     switch (wireType) {
       case WireType.Varint:
-        if (field.kind === 'integer' || (field.kind === 'scoped-integer' && this.#names !== undefined))
-          this.#beginInteger(field, position);
+        if (this.#reads(field)) this.#beginInteger(field, position);
         else this.#state = State.Integer;
         return;
       case WireType.Fixed64:
@@ -165,6 +161,7 @@ export class WireScanner extends Nesting {
         return;
       case WireType.GroupStart:
         this.#names?.enter(0, 0, 0);
+        this.#measures?.enter(undefined);
         return this.enter(field.kind === 'group' ? field.node : undefined, this.limit, number);
       case WireType.GroupEnd:
         if (this.group === number) this.#leave(position);
@@ -204,6 +201,10 @@ export class WireScanner extends Nesting {
         else this.#beginPayload(State.Capture, bytes, position);
         if (bytes === 0 && this.refusal === undefined) this.#keepText(field, '');
         return;
+      case 'measured':
+        if (this.#measures === undefined || bytes === 0) this.#beginPayload(State.Integers, bytes, position);
+        else this.#beginMeasured(bytes, position);
+        return;
       case 'number':
         // A packed list that ends inside an element: some parsers read that element to its end, behind the list's.
         if (bytes % elementBytes(field.wireType) !== 0) this.refuse('message', UNEVEN);
@@ -223,6 +224,7 @@ export class WireScanner extends Nesting {
     const last = this.#remaining === 0;
     if (this.#state === State.Capture) this.#capture(chunk, start, stop, last);
     else if (this.#state === State.Scoped) this.#onScoped(chunk, start, stop, last);
+    else if (this.#state === State.Measured) this.#onMeasured(chunk, start, stop, last);
     else if (last && this.#state === State.Integers && (chunk[stop - 1] ?? 0) >= 0x80) this.refuse('message', UNEVEN);
     if (last) this.#state = State.Tag;
     return stop;
@@ -265,6 +267,62 @@ export class WireScanner extends Nesting {
     if (why !== undefined) this.refuse(nameOf(this.#field), why);
   }
 
+  /** Whether somebody wants to know the integer. */
+  #reads(field: PlannedField): boolean {
+    switch (field.kind) {
+      case 'integer':
+        return true;
+      case 'scoped-integer':
+        return this.#names !== undefined;
+      case 'measured':
+        return this.#measures !== undefined;
+      default:
+        return false;
+    }
+  }
+
+  #beginMeasured(bytes: number, position: number): void {
+    this.#integer ??= new CapturedInteger();
+    this.#integer.begin();
+    this.#beginPayload(State.Measured, bytes, position);
+  }
+
+  /** A packed list of integers that are measured. */
+  #onMeasured(chunk: Buffer, start: number, stop: number, last: boolean): void {
+    const field = this.#field;
+    if (field.kind !== 'measured') return;
+    if (field.how === 'length') this.#countIntegers(field, chunk, start, stop);
+    else this.#takeIntegers(field, chunk, start, stop);
+    if (!last) return;
+    if ((chunk[stop - 1] ?? 0) >= 0x80) this.refuse('message', UNEVEN);
+    this.#varintBytes = 0;
+  }
+
+  #countIntegers(field: MeasuredField, chunk: Buffer, start: number, stop: number): void {
+    let integers = 0;
+    for (let at = start; at < stop; at++) if ((chunk[at] ?? 0) < 0x80) integers += 1;
+    const why = this.#measures?.takeLength(field, integers);
+    if (why !== undefined) this.refuse(field.name, why);
+  }
+
+  #takeIntegers(field: MeasuredField, chunk: Buffer, start: number, stop: number): void {
+    for (let at = start; at < stop && this.refusal === undefined; at++) {
+      const byte = chunk[at] ?? 0;
+      const index = this.#varintBytes++;
+      this.#integer?.add(byte, index);
+      if (byte < 0x80) {
+        this.#measure(field);
+        this.#integer?.begin();
+        this.#varintBytes = 0;
+      } else if (index === MAX_INTEGER_BYTES - 1) this.refuse('message', 'an integer is longer than 10 bytes');
+    }
+  }
+
+  #measure(field: MeasuredField): void {
+    const why = this.#measures?.take(field, this.#integer?.number ?? Number.NaN);
+    if (why !== undefined) this.refuse(field.name, why);
+  }
+
   #beginInteger(field: PlannedField, position: number): void {
     this.#integerAt = position;
     this.#integer ??= new CapturedInteger();
@@ -276,6 +334,7 @@ export class WireScanner extends Nesting {
   #keepInteger(position: number): void {
     const field = this.#field;
     if (field.kind === 'scoped-integer') return this.#keepScopedInteger(field.name, position);
+    if (field.kind === 'measured') return this.#measure(field);
     if (field.kind !== 'integer') return;
     const text = this.#integer?.text(field.form);
     if (text === undefined) this.refuse(field.name, NO_FIT);
@@ -291,6 +350,7 @@ export class WireScanner extends Nesting {
   #enterMessage(field: PlannedMessage, position: number, bytes: number, width: number): void {
     if (field.repeats !== undefined) for (const claim of field.inside) this.claims[claim] = 0;
     this.#names?.enter(position - width, width, bytes, field.scope, this.#tagAt);
+    this.#measures?.enter(field.measure);
     this.enter(field.node, position + bytes, 0);
     if (field.repeats === 'each') {
       this.clearValues();
@@ -308,7 +368,7 @@ export class WireScanner extends Nesting {
   }
 
   #leave(position: number): void {
-    const why = this.#names?.leave(position);
+    const why = this.#names?.leave(position) ?? this.#measures?.leave();
     if (why !== undefined) this.refuse('message', why);
     if (this.depth === this.#targetDepth) {
       this.endTarget();
@@ -328,6 +388,8 @@ const State = {
   Integers: 5,
   Capture: 6,
   Scoped: 7,
+  /** A packed list whose integers are read. */
+  Measured: 8,
 } as const;
 type State = (typeof State)[keyof typeof State];
 

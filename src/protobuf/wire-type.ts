@@ -12,6 +12,8 @@ export function allows(field: PlannedField, wireType: number): boolean {
       return wireType === WireType.Varint;
     case 'group':
       return wireType === WireType.GroupStart;
+    case 'measured':
+      return wireType === WireType.Varint || (wireType === WireType.Length && field.repeated);
     case 'number':
       return wireType === field.wireType || (wireType === WireType.Length && field.repeated);
     default:

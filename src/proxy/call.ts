@@ -6,13 +6,14 @@
 import type { Permit } from '../authz/authorizer.ts';
 import type { HeaderBlock, Stream } from '../http2/contract.ts';
 import type { Peer } from '../identity/peer.ts';
-import type { MessageToll, RequestedModels } from '../inspection/message-inspector.ts';
+import type { RequestedModels } from '../inspection/message-inspector.ts';
 import { ResponseNames } from '../inspection/response-names.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
+import type { EpochMicros } from '../kernel/ids.ts';
 import type { Result } from '../kernel/result.ts';
-import type { ByteToll } from '../quota/byte-toll.ts';
 import type { ChargedPermit } from '../quota/quota-gate.ts';
 import { withAnnouncement } from './announcement.ts';
+import { type BillOwner, CallBill } from './call-bill.ts';
 import { type CallLease, callLease, type LeaseTerms, leaseEnd } from './call-lease.ts';
 import type { CallServices } from './call-services.ts';
 import { LOST_TENANT, lostAuthorization } from './lost-authorization.ts';
@@ -20,7 +21,7 @@ import { type Admission, admit, permitMessage, readmit } from './pipeline.ts';
 import { RelayedCall } from './relayed-call.ts';
 import { whyUnreadable } from './request-head.ts';
 import { RequestSide, type RequestSideOwner } from './request-side.ts';
-import { ResponseToll } from './response-toll.ts';
+import type { ResponseToll } from './response-toll.ts';
 import type { TenantRuntime } from './tenant-runtime.ts';
 import { Trail } from './trail.ts';
 import { upstreamHeaders } from './upstream-headers.ts';
@@ -38,7 +39,7 @@ export interface CallHost {
   ended(): void;
 }
 
-export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
+export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, BillOwner {
   readonly #tenant: TenantRuntime;
   readonly #peer: Peer;
   readonly #host: CallHost;
@@ -46,8 +47,8 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
   #admission: Admission | undefined;
   /** A message of it has been permitted. */
   #underWay = false;
-  #requestToll: ByteToll | undefined;
-  #responseToll: ResponseToll | undefined;
+  /** What limits count of it beside itself. */
+  #bill: CallBill | undefined;
   /** What its last message was allowed. */
   #permitted: Permit | undefined;
   /** Until when the roles that its messages needed may be used. */
@@ -112,12 +113,12 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
   }
 
   protected override get namesResponse(): boolean {
-    return this.#admission?.method.responses !== undefined;
+    return this.#admission?.method.names?.response !== undefined;
   }
 
   protected override responseNames(): ResponseNames | undefined {
     const method = this.#admission?.method;
-    return method && ResponseNames.of(method, this.held);
+    return method?.names && ResponseNames.of(method.names, method.texts, this.held);
   }
 
   /** Before anything of it goes on: what it was admitted by may have been taken back, or have ended, while its credential was verified. */
@@ -129,21 +130,16 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
 
   /** Its bytes are counted where it was reserved. */
   #beginRequest(admission: Admission): void {
-    const { gates } = this.#tenant;
-    this.#requestToll = gates.toll(admission.lease, 'requestBytes');
-    const request = this.#requestToll && this.#payer(this.#requestToll);
-    const response = gates.toll(admission.lease, 'responseBytes');
-    if (response !== undefined) this.#responseToll = new ResponseToll(response, this.#payer(response));
-    this.#request.begin(admission, this.services.limits, this.held, request);
+    this.#bill = CallBill.of(this.#tenant.gates, admission.lease, this);
+    this.#request.begin(admission, this.services.limits, this.held, this.#bill?.requestToll);
   }
 
-  #payer(toll: ByteToll): MessageToll {
-    return {
-      pay: (bytes) => {
-        const denial = toll.pay(bytes, this.services.now());
-        return denial === undefined ? undefined : this.trail.fail('reserve', deny(denial)).error;
-      },
-    };
+  now(): EpochMicros {
+    return this.services.now();
+  }
+
+  unpaid(denial: Denial): Denial {
+    return this.trail.fail('reserve', deny(denial)).error;
   }
 
   protected override announced(block: HeaderBlock): HeaderBlock {
@@ -154,7 +150,7 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
   }
 
   protected override get responseToll(): ResponseToll | undefined {
-    return this.#responseToll;
+    return this.#bill?.responseToll;
   }
 
   /** A call that has got somewhere does not end amid a message for want of quota, and is told what it has used. */
@@ -167,8 +163,7 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
   }
 
   protected settle(): void {
-    this.#requestToll?.settle(this.#request.missingBytes);
-    this.#responseToll?.settle();
+    this.#bill?.settle(this.#request.missingBytes);
     this.#admission?.lease.settle();
     this.#host.ended();
   }
@@ -228,7 +223,8 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner {
   }
 
   permit(admission: Admission, message: RequestedModels): Result<ChargedPermit, Denial> {
-    const verdict = permitMessage(this.#admission ?? admission, message, this.#judge.gates, this.trail);
+    const demands = this.#bill?.message(message);
+    const verdict = permitMessage(this.#admission ?? admission, message, this.#judge.gates, this.trail, demands);
     if (!verdict.ok) return verdict;
     this.#permitted = verdict.value;
     this.#underWay = true;

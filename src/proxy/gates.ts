@@ -3,7 +3,6 @@
  * through gives the pipeline the gates of a laxer configuration; it cannot forge the evidence.
  */
 import type { Caller } from '../authn/authenticator.ts';
-import type { StatusHold } from '../authn/client-statuses.ts';
 import type { Presented } from '../authn/credentials.ts';
 import type { CallFacts, MethodPermit, Permit, Verdict } from '../authz/authorizer.ts';
 import type { Peer } from '../identity/peer.ts';
@@ -12,7 +11,8 @@ import type { Denial, Denied } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import type { Result } from '../kernel/result.ts';
 import type { ByteToll } from '../quota/byte-toll.ts';
-import type { ChargedPermit, Lease } from '../quota/quota-gate.ts';
+import type { MeteredUnit } from '../quota/limit.ts';
+import type { ChargedPermit, Lease, MessageCost } from '../quota/quota-gate.ts';
 
 export interface Gates {
   authenticate(
@@ -22,8 +22,6 @@ export interface Gates {
   ): Result<Caller, Denial> | Promise<Result<Caller, Denial>>;
   /** Who makes a call that runs, as of now. */
   reauthenticate(caller: Caller, peer: Peer, presented: Presented, now: EpochMicros): Result<Caller, Denial>;
-  /** Asks whoever has to be asked about a certificate, until it is let go; undefined: nobody has. */
-  hold(peer: Peer): StatusHold | undefined;
   /** Why a certificate may not be used any more, whatever comes with it; undefined: it may. */
   revoked(peer: Peer, now: EpochMicros): Denied | undefined;
   method(path: string): MethodEntry | undefined;
@@ -31,9 +29,17 @@ export interface Gates {
   readonly asksCalls: boolean;
   authorize(caller: Caller, method: MethodEntry, now: EpochMicros, facts: CallFacts | undefined): Verdict<MethodPermit>;
   model(permit: MethodPermit, model: string, version: string): Verdict<Permit>;
-  reserve(caller: Caller, now: EpochMicros): Result<Lease, Denial>;
+  /** `method`: `package.Service/Method`. */
+  reserve(caller: Caller, now: EpochMicros, method: string): Result<Lease, Denial>;
+  /** What limits count of the call beside itself; undefined: nothing. */
+  units(lease: Lease): ReadonlySet<MeteredUnit> | undefined;
   /** What a call's client is told of its limits: names and values in turn; undefined: nothing, in no call. */
   readonly announce: ((lease: Lease, caller: Caller, now: EpochMicros) => readonly string[]) | undefined;
   toll(lease: Lease, unit: 'requestBytes' | 'responseBytes'): ByteToll | undefined;
-  charge(lease: Lease, permit: Result<Permit, Denial>, now: EpochMicros): Result<ChargedPermit, Denial>;
+  charge(
+    lease: Lease,
+    permit: Result<Permit, Denial>,
+    now: EpochMicros,
+    cost: MessageCost | undefined,
+  ): Result<ChargedPermit, Denial>;
 }

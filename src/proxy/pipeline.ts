@@ -16,7 +16,8 @@ import type { MethodEntry } from '../inspection/method-table.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import { ok, type Result } from '../kernel/result.ts';
-import type { ChargedPermit, Lease } from '../quota/quota-gate.ts';
+import type { Demand } from '../quota/holding.ts';
+import type { ChargedPermit, Lease, MessageCost } from '../quota/quota-gate.ts';
 import type { Gates } from './gates.ts';
 import { parseRequestHead, type RequestHead } from './request-head.ts';
 import type { Trail } from './trail.ts';
@@ -86,7 +87,7 @@ function admitCaller(
   trail.pass('authorize');
 
   // Quota last: a call that may not be made costs its tenant nothing. The lease is settled by whoever holds the admission.
-  const lease = gates.reserve(caller.value, now);
+  const lease = gates.reserve(caller.value, now, method.fullName);
   if (!lease.ok) return trail.fail('reserve', lease);
   trail.pass('reserve');
   return ok({ head, caller: caller.value, method, permit: permit.value, lease: lease.value });
@@ -118,30 +119,32 @@ export function readmit(
 }
 
 /**
- * Decides on one request message, whose models the inspector has read from its whole length, before its last byte moves on.
+ * Decides on one request message, whose models the inspector has read from its whole length, before its last byte moves on. `demands`:
+ * what it costs beside the calls that models count.
  */
 export function permitMessage(
   admission: Admission,
   message: RequestedModels,
   gates: Gates,
   trail: Trail,
+  demands: readonly Demand[] = NO_DEMANDS,
 ): Result<ChargedPermit, Denial> {
-  const { permit, method } = admission;
-  if (!method.readsModel) return gates.charge(admission.lease, withoutModel(permit), trail.now());
+  const { permit, method, lease } = admission;
+  const cost = message.further.length === 0 && demands.length === 0 ? undefined : { further: message.further, demands };
+  if (!method.readsModel) return charge(lease, withoutModel(permit), cost, gates, trail);
   // All that it names must be allowed. The first goes last: it is what the record says of a message that may pass.
   for (const target of message.further) {
     const verdict = permitTarget(admission, target, gates, trail);
     if (!verdict.ok) return verdict;
   }
-  return permitTarget(admission, message, gates, trail);
+  const verdict = permitTarget(admission, message, gates, trail);
+  // Models have limits of their own, and what a message costs is known now: once, for all that it names.
+  return verdict.ok ? charge(lease, verdict, cost, gates, trail) : verdict;
 }
 
-function permitTarget(
-  admission: Admission,
-  target: ModelTarget,
-  gates: Gates,
-  trail: Trail,
-): Result<ChargedPermit, Denial> {
+const NO_DEMANDS: readonly Demand[] = [];
+
+function permitTarget(admission: Admission, target: ModelTarget, gates: Gates, trail: Trail): Result<Permit, Denial> {
   trail.model = target.model;
   trail.modelVersion = target.version;
   const verdict = gates.model(admission.permit, target.model, target.version);
@@ -149,7 +152,16 @@ function permitTarget(
   trail.rule = verdict.value.rule;
   trail.shadow ??= verdict.value.shadow;
   trail.passOnce('inspect');
-  // A model has limits of its own, which can be asked only now.
-  const charged = gates.charge(admission.lease, verdict, trail.now());
+  return verdict;
+}
+
+function charge(
+  lease: Lease,
+  permit: Result<Permit, Denial>,
+  cost: MessageCost | undefined,
+  gates: Gates,
+  trail: Trail,
+): Result<ChargedPermit, Denial> {
+  const charged = gates.charge(lease, permit, trail.now(), cost);
   return charged.ok ? charged : trail.fail('reserve', charged);
 }

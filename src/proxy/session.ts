@@ -1,7 +1,6 @@
 /**
  * One client connection, after its handshake: a verified peer of one tenant, and the calls that it makes.
  */
-import type { StatusHold } from '../authn/client-statuses.ts';
 import type { Holding } from '../buffers/ceiling.ts';
 import type {
   Connection,
@@ -38,7 +37,6 @@ export class Session implements ConnectionOwner, Holding {
   readonly serverName: string;
   readonly occupancy: Occupancy;
   readonly #host: SessionHost;
-  readonly #status: StatusHold | undefined;
   #calls = 0;
   #connection: Connection | undefined;
   #age: ConnectionAge | undefined;
@@ -61,10 +59,8 @@ export class Session implements ConnectionOwner, Holding {
     () => this.#running(),
   );
 
-  /** `status`: what its certificate is known by; let go with the connection. */
-  constructor(host: SessionHost, peer: Peer, serverName: string, occupancy: Occupancy, status?: StatusHold) {
+  constructor(host: SessionHost, peer: Peer, serverName: string, occupancy: Occupancy) {
     this.#host = host;
-    this.#status = status;
     this.peer = peer;
     this.serverName = serverName;
     this.occupancy = occupancy;
@@ -167,7 +163,6 @@ export class Session implements ConnectionOwner, Holding {
   onEnd(_connection: Connection, end: ConnectionEnd): void {
     this.#age?.stop();
     this.#leases.stop();
-    this.#status?.release();
     if (end.kind === 'protocol') {
       this.#refused(end.limit === undefined ? 'HTTP2_PROTOCOL_ERROR' : `HTTP2_LIMIT_${end.limit}`, end.why);
     }

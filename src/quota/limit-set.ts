@@ -2,59 +2,33 @@
  * The limits of one tenant beyond its two rates and its concurrency: its organisation's, its own, its callers' and its models',
  * as one worker sees them under one generation.
  *
- * All that a call's headers decide (organisation, tenant, caller) are looked at together and taken from together; a model's when the
- * first message that names it has been permitted. Everything here runs with the locks held that `quota-gate.ts` takes.
+ * All that a call's headers decide (organisation, tenant, caller) are looked at together and taken from together; what a message
+ * decides (its model, and what it costs) when that has been permitted. Everything here runs with the locks held that `quota-gate.ts`
+ * takes.
  */
-import { Glob } from '../authz/glob.ts';
-import type { LimitBound, LimitConfig, LimitLevel } from '../config/quota-config.ts';
+import type { LimitConfig } from '../config/quota-config.ts';
 import type { TenantConfig } from '../config/tenant-config.ts';
-import type { QuotaUnit } from '../kernel/denial.ts';
 import type { CallerKey } from './caller-buckets.ts';
+import {
+  type Account,
+  accountOf,
+  type Demand,
+  type Holding,
+  isNamed,
+  type NamedModel,
+  type Target,
+} from './holding.ts';
+import { type Exhausted, type Limit, lookAt, type MeteredUnit, makeLimit, stepsOf, type Unwritten } from './limit.ts';
 import { type CellKey, CONCURRENCY, type LimitCells } from './limit-cells.ts';
-import type { JournalEntry } from './limit-journal.ts';
-import { type Meter, meterOf } from './meter.ts';
+import { LimitsByMethod, type MethodLimits } from './method-limits.ts';
 import type { SharedTables } from './shared-state.ts';
-
-/** A limit without room for the call. */
-export interface Exhausted {
-  readonly name: string;
-  readonly level: LimitLevel;
-  readonly unit: QuotaUnit;
-  readonly bound: LimitBound;
-  /** Until there is room; Infinity: not by time. */
-  readonly micros: number;
-}
-
-/** The journal cannot be written: nothing may be taken that would be forgotten. */
-export interface Unwritten {
-  readonly unwritten: string;
-}
-
-/** What a message is counted in. */
-export type ByteUnit = Exclude<QuotaUnit, 'calls'>;
-
-const BYTE_UNITS = ['requestBytes', 'responseBytes'] as const;
-
-/** What a call has taken, for as long as it runs. */
-export interface Holding {
-  /** That it took from. */
-  readonly limits: LimitSet;
-  readonly caller: CallerKey;
-  readonly takenAt: number;
-  /** Counts of concurrency that it is in: meter and cell, in turn. */
-  readonly counts: (readonly [Meter, number])[];
-  /** Models that it has been charged for. */
-  readonly models: string[];
-}
 
 /** Hears of a limit how much is left and for how many microseconds, or Infinity; `model`: that has it to itself. */
 export type LimitListener = (limit: LimitConfig, model: string | undefined, left: number, micros: number) => void;
 
 /** A call that names more models than this pays again for those that it named first: what is remembered of a call is bounded. */
 const MAX_REMEMBERED_MODELS = 64;
-/** Keys of models that are kept, so that they need not be hashed for each call. */
-const MAX_KNOWN_MODELS = 256;
-/** Call, or byte. */
+/** Call, or the least of another unit. */
 const ONE = 1;
 
 export class LimitSet {
@@ -62,17 +36,17 @@ export class LimitSet {
   readonly organisationRegion: number | undefined;
   readonly #cells: LimitCells;
   readonly #salt: string;
-  readonly #callLimits: readonly Limit[];
-  readonly #callerLimits: readonly Limit[];
-  readonly #modelLimits: readonly Limit[];
-  /** Of all levels. */
-  readonly #byteLimits: Readonly<Record<ByteUnit, readonly Limit[]>>;
+  readonly #methods: LimitsByMethod;
   /** Own cells of each region that the configuration knows. */
   readonly #ownKeys: ReadonlyMap<number, readonly CellKey[]>;
-  readonly #callers = new WeakMap<CallerKey, ReadonlyMap<Limit, CellKey>>();
-  readonly #models = new Map<string, readonly (CellKey | undefined)[]>();
-  /** Cells that were looked at, so that they need not be found again to take from them. */
-  readonly #found: number[] = [];
+  readonly #callers = new WeakMap<CallerKey, Map<Limit, CellKey>>();
+  /** What was looked at, so that it need not be found again to take from it: limits, cells and amounts, in turn. */
+  readonly #limits: Limit[] = [];
+  readonly #words: number[] = [];
+  readonly #amounts: number[] = [];
+  /** With what others are to take from the same cell: those that found no place of their own share one. */
+  readonly #sums: number[] = [];
+  #looked = 0;
 
   /** undefined: the tenant has no such limits, and is to cost nothing for them. */
   static of(tables: SharedTables, tenant: TenantConfig): LimitSet | undefined {
@@ -86,7 +60,7 @@ export class LimitSet {
     this.#cells = tables.limits;
     this.#salt = tables.state.salt;
     const ownRegion = this.#cells.tenantRegion(tenant.slot);
-    const make = (owner: string, region: number) => (config: LimitConfig) => this.#limit(tables, owner, region, config);
+    const make = (owner: string, region: number) => (config: LimitConfig) => makeLimit(tables, owner, region, config);
     const own = (tenant.quota.limits ?? []).map(make(tenantOwner(tenant.id), ownRegion));
     this.organisationRegion =
       organisation === undefined ? undefined : this.#cells.organisationRegion(organisation.slot);
@@ -94,15 +68,7 @@ export class LimitSet {
       organisation === undefined || this.organisationRegion === undefined
         ? []
         : organisation.limits.map(make(organisationOwner(organisation.name), this.organisationRegion));
-    const all = [...shared, ...own];
-    const calls = all.filter(({ unit }) => unit === 'calls');
-    this.#byteLimits = {
-      requestBytes: all.filter(({ unit }) => unit === 'requestBytes'),
-      responseBytes: all.filter(({ unit }) => unit === 'responseBytes'),
-    };
-    this.#callLimits = calls.filter(({ config: { level } }) => level === 'organisation' || level === 'tenant');
-    this.#callerLimits = calls.filter(({ config }) => config.level === 'caller');
-    this.#modelLimits = calls.filter(({ config }) => config.level === 'model');
+    this.#methods = new LimitsByMethod([...shared, ...own]);
     this.#ownKeys = new Map([
       [ownRegion, own.map(({ key }) => key)],
       ...(this.organisationRegion === undefined
@@ -111,71 +77,147 @@ export class LimitSet {
     ]);
   }
 
-  get chargesModels(): boolean {
-    return this.#modelLimits.length > 0;
-  }
-
-  counts(unit: ByteUnit): boolean {
-    return this.#byteLimits[unit].length > 0;
+  /** Those that are about calls of a method (`package.Service/Method`). */
+  of(method: string): MethodLimits {
+    return this.#methods.of(method);
   }
 
   /** Looks at all that the headers decide. Returns those without room, or undefined when the call fits into all of them. */
-  look(caller: CallerKey, now: number): Exhausted[] | undefined {
+  look({ calls, callers, metered }: MethodLimits, caller: CallerKey, now: number): Exhausted[] | undefined {
+    this.#looked = 0;
     let exhausted: Exhausted[] | undefined;
-    let at = 0;
-    for (const limit of this.#callLimits) {
-      const word = this.#own(limit);
-      this.#found[at++] = word;
-      exhausted = lookAt(limit, word, ONE, now, exhausted);
-    }
-    for (const limit of this.#callerLimits) {
-      const word = this.#ofCaller(limit, caller, now);
-      this.#found[at++] = word;
-      exhausted = lookAt(limit, word, ONE, now, exhausted);
-    }
-    // How many bytes there will be nobody knows yet; where there is no room for one, it is not worth beginning.
-    for (const unit of BYTE_UNITS)
-      for (const limit of this.#byteLimits[unit])
-        exhausted = lookAt(limit, this.#ofCaller(limit, caller, now), ONE, now, exhausted);
+    for (const limit of calls) exhausted = this.#look(limit, undefined, ONE, now, exhausted);
+    for (const limit of callers) exhausted = this.#look(limit, this.#keyOf(limit, caller), ONE, now, exhausted);
+    // How much there will be nobody knows yet; where there is no room for the least, it is not worth beginning.
+    for (const limit of metered)
+      exhausted = lookAt(limit, this.#word(limit, this.#keyOf(limit, caller), now), ONE, now, exhausted);
     return exhausted;
   }
 
-  /** Takes a message's bytes from all limits that count them, or from none. Returns those without room. */
-  takeBytes({ caller }: Holding, unit: ByteUnit, bytes: number, now: number): Exhausted[] | Unwritten | undefined {
-    const limits = this.#byteLimits[unit];
-    let exhausted: Exhausted[] | undefined;
-    for (const [index, limit] of limits.entries()) {
-      const word = this.#ofCaller(limit, caller, now);
-      this.#found[index] = word;
-      exhausted = lookAt(limit, word, bytes, now, exhausted);
+  /** Takes one call from all that were just looked at. */
+  take(limits: MethodLimits, caller: CallerKey, now: number): Holding {
+    const counts: Holding['counts'] = [];
+    for (let at = 0; at < this.#looked; at++) {
+      const [limit, word] = [this.#limits[at], this.#words[at]];
+      if (limit !== undefined && word !== undefined) takeCall(limit, word, now, counts);
     }
-    if (exhausted !== undefined) return exhausted;
-    const unwritten = this.#promise(limits, 0, bytes);
-    if (unwritten !== undefined) return unwritten;
-    for (const [index, { meter }] of limits.entries()) meter.take(this.#found[index] ?? 0, bytes, now);
+    const { metered } = limits;
+    const accounts =
+      metered.length === 0 ? NO_ACCOUNTS : metered.map((limit) => accountOf(limit, this.#keyOf(limit, caller)));
+    return { limits, caller, takenAt: now, counts, accounts, models: [], begun: false };
+  }
+
+  /**
+   * Takes what a call needs from all limits that count it, or from none. Returns those without room. `known`: bytes that are paid for
+   * before the message's model is known, so that limits which depend on that are left out.
+   */
+  pay(
+    holding: Holding,
+    demands: readonly Demand[],
+    now: number,
+    known?: 'headers only',
+  ): Exhausted[] | Unwritten | undefined {
+    const accounts = known === undefined ? accountsOf(holding, holding.models) : holding.accounts;
+    this.#looked = 0;
+    const claims: Claim[] = [];
+    const lack = this.#claim(accounts, demands, now, claims, undefined) ?? this.promise();
+    if (lack === undefined) this.#takeFor(claims, now);
+    return lack;
+  }
+
+  /** Writes down what was used and cannot be undone, whether there is room for it or not. */
+  overdraw(holding: Holding, demands: readonly Demand[], now: number): void {
+    this.#looked = 0;
+    const claims: Claim[] = [];
+    this.#claim(accountsOf(holding, holding.models), demands, now, claims, undefined);
+    // Of what the journal does not take it is known at least until the process ends.
+    this.promise();
+    this.#takeFor(claims, now);
+  }
+
+  /**
+   * Charges a call for a message that was permitted: for the models that it names, once for each, and for what it costs. Returns the
+   * limits without room; then nothing was taken.
+   */
+  charge(
+    holding: Holding,
+    targets: readonly Target[],
+    demands: readonly Demand[],
+    now: number,
+  ): Exhausted[] | Unwritten | undefined {
+    const fresh = this.#freshModels(holding, targets, now);
+    this.#looked = 0;
+    let exhausted: Exhausted[] | undefined;
+    for (const { calls } of fresh)
+      for (const { limit, key } of calls) exhausted = this.#look(limit, key, ONE, now, exhausted);
+    const calls = this.#looked;
+    const claims: Claim[] = [];
+    const named = holding.models.filter((one) => targets.some((target) => isNamed({ models: [one] }, target)));
+    exhausted = this.#claim(accountsOf(holding, [...named, ...fresh]), demands, now, claims, exhausted);
+    // A unit that nothing is asked of yet: where there is no room for the least, it is not worth going on.
+    for (const { accounts } of fresh)
+      for (const { limit, key } of accounts)
+        if (!demands.some(({ unit }) => unit === limit.unit))
+          exhausted = lookAt(limit, this.#word(limit, key, now), ONE, now, exhausted);
+    const lack = exhausted ?? this.promise();
+    if (lack !== undefined) return lack;
+    for (let at = 0; at < calls; at++) {
+      const [limit, word] = [this.#limits[at], this.#words[at]];
+      if (limit !== undefined && word !== undefined) takeCall(limit, word, now, holding.counts);
+    }
+    this.#takeFor(claims, now);
+    for (const model of fresh) this.#remember(holding, model);
+    holding.begun = true;
     return undefined;
   }
 
-  /** Gives back what of a message's bytes never came. */
-  giveBackBytes({ caller }: Holding, unit: ByteUnit, bytes: number, takenAt: number): void {
-    for (const limit of this.#byteLimits[unit])
-      limit.meter.giveBack(this.#ofCaller(limit, caller, takenAt), bytes, takenAt);
+  /** Gives back what was paid of a unit and never came; `takenAt`: when it was paid. */
+  giveBack(holding: Holding, unit: MeteredUnit, amount: number, takenAt: number, known?: 'headers only'): void {
+    for (const account of known === undefined ? accountsOf(holding, holding.models) : holding.accounts)
+      if (account.limit.unit === unit) this.#giveBackTo(account, amount, takenAt);
+  }
+
+  /** Gives back what was reserved and not used: the call is over. */
+  settle(holding: Holding): void {
+    for (const account of holding.accounts) this.#settle(account);
+    for (const { accounts } of holding.models) for (const account of accounts) this.#settle(account);
+  }
+
+  /**
+   * Tells each limit of a call that its client is to know of, with what is left: its tenant's, its caller's, and those of the model that
+   * it named last. Not the organisation's: what other tenants use is none of its business.
+   */
+  tell({ limits, caller, models }: Holding, now: number, listener: LimitListener): void {
+    for (const limit of [...limits.calls, ...limits.callers, ...limits.metered])
+      if (limit.config.level !== 'organisation')
+        this.#tell(limit, this.#keyOf(limit, caller), undefined, now, listener);
+    const last = models.at(-1);
+    if (last === undefined) return;
+    for (const { limit, key } of limits.ofModel(last.model, last.version, this.#makeKey))
+      if (limit.config.level !== 'organisation')
+        this.#tell(limit, key ?? this.#keyOf(limit, caller), last.model, now, listener);
+  }
+
+  #tell(limit: Limit, key: CellKey | undefined, model: string | undefined, now: number, listener: LimitListener): void {
+    const word = this.#word(limit, key, now);
+    const left = Math.floor(limit.meter.left(word, now) / stepsOf(limit.unit));
+    listener(limit.config, model, left, limit.meter.renews(word, now));
+  }
+
+  /** Gives back what the headers of a call took that was refused before anything of it went on. Rates are not given back. */
+  refund({ limits, caller, takenAt }: Holding): void {
+    for (const limit of limits.calls) this.#giveBackCall(limit, undefined, takenAt);
+    for (const limit of limits.callers) this.#giveBackCall(limit, this.#keyOf(limit, caller), takenAt);
   }
 
   /** Has the journal say what is about to be taken of all that were just looked at. Returns why it cannot, if so. */
   promise(): Unwritten | undefined {
-    return this.#promise(this.#callLimits, 0, ONE) ?? this.#promise(this.#callerLimits, this.#callLimits.length, ONE);
-  }
-
-  /** `from`: where the cells that were found for these limits begin; of those that are undefined none was. */
-  #promise(limits: readonly (Limit | undefined)[], from: number, amount: number): Unwritten | undefined {
     const { journal } = this.#cells;
     if (journal === undefined) return undefined;
-    for (let index = 0; index < limits.length; index++) {
-      const limit = limits[index];
-      if (limit === undefined) continue;
-      const word = this.#found[from + index] ?? 0;
-      const promised = limit.meter.promise(word, amount);
+    for (let at = 0; at < this.#looked; at++) {
+      const [limit, word, sum] = [this.#limits[at], this.#words[at], this.#sums[at]];
+      if (limit === undefined || word === undefined || sum === undefined) continue;
+      const promised = limit.meter.promise(word, sum);
       if (promised === undefined) continue;
       const { high, low, set } = this.#cells.keyIn(word);
       const own = this.#cells.isOwn(limit.region, word);
@@ -186,116 +228,118 @@ export class LimitSet {
     return undefined;
   }
 
-  /** Takes one call from all that were just looked at. */
-  take(caller: CallerKey, now: number): Holding {
-    const holding: Holding = { limits: this, caller, takenAt: now, counts: [], models: [] };
-    let at = 0;
-    for (const limit of this.#callLimits) takeFrom(limit, this.#found[at++] ?? 0, now, holding);
-    for (const limit of this.#callerLimits) takeFrom(limit, this.#found[at++] ?? 0, now, holding);
-    return holding;
+  /** Looks at a limit, and notes what is to be taken from it. */
+  #look(
+    limit: Limit,
+    key: CellKey | undefined,
+    amount: number,
+    now: number,
+    exhausted: Exhausted[] | undefined,
+  ): Exhausted[] | undefined {
+    const word = this.#word(limit, key, now);
+    const at = this.#looked++;
+    let sum = amount;
+    if (key !== undefined)
+      for (let before = 0; before < at; before++) if (this.#words[before] === word) sum += this.#amounts[before] ?? 0;
+    this.#limits[at] = limit;
+    this.#words[at] = word;
+    this.#amounts[at] = amount;
+    this.#sums[at] = sum;
+    return amount === 0 ? exhausted : lookAt(limit, word, sum, now, exhausted);
   }
 
-  /** Whether the call has still to be charged for a model. */
-  isNew(holding: Holding, model: string): boolean {
-    return !holding.models.includes(model);
+  /** Looks at what these accounts have not taken before of what is demanded. */
+  #claim(
+    accounts: readonly Account[],
+    demands: readonly Demand[],
+    now: number,
+    claims: Claim[],
+    before: Exhausted[] | undefined,
+  ): Exhausted[] | undefined {
+    let exhausted = before;
+    for (const account of accounts)
+      for (const { unit, use, reserve, whenModel } of demands) {
+        if (unit !== account.limit.unit || (whenModel === true && !account.limit.byModel)) continue;
+        const amount = Math.max(0, use + reserve - account.ahead);
+        claims.push({ account, use, at: this.#looked });
+        exhausted = this.#look(account.limit, account.key, amount, now, exhausted);
+      }
+    return exhausted;
   }
 
-  /** Charges a call for a model that it names. Returns the limits without room; then nothing was taken. */
-  charge(holding: Holding, model: string, now: number): Exhausted[] | Unwritten | undefined {
-    const keys = this.#modelKeys(model);
-    let exhausted: Exhausted[] | undefined;
-    for (const [index, limit] of this.#modelLimits.entries()) {
-      const key = keys[index];
-      if (key === undefined) continue;
-      const word = this.#subject(limit, key, now);
-      this.#found[index] = word;
-      exhausted = lookAt(limit, word, ONE, now, exhausted);
-    }
-    if (exhausted !== undefined) return exhausted;
-    const charged = this.#modelLimits.map((limit, index) => (keys[index] === undefined ? undefined : limit));
-    const unwritten = this.#promise(charged, 0, ONE);
-    if (unwritten !== undefined) return unwritten;
-    for (const [index, limit] of this.#modelLimits.entries())
-      if (keys[index] !== undefined) takeFrom(limit, this.#found[index] ?? 0, now, holding);
-    if (holding.models.length >= MAX_REMEMBERED_MODELS) holding.models.shift();
-    holding.models.push(model);
-    return undefined;
-  }
-
-  /**
-   * Tells each limit of a call that its client is to know of, with what is left: its tenant's, its caller's, and those of the model that
-   * it named last. Not the organisation's: what other tenants use is none of its business.
-   */
-  tell({ caller, models }: Pick<Holding, 'caller' | 'models'>, now: number, listener: LimitListener): void {
-    const own = [...this.#callLimits, ...this.#callerLimits, ...BYTE_UNITS.flatMap((unit) => this.#byteLimits[unit])];
-    for (const limit of own) {
-      if (limit.config.level === 'organisation') continue;
-      const word = this.#ofCaller(limit, caller, now);
-      listener(limit.config, undefined, limit.meter.left(word, now), limit.meter.renews(word, now));
-    }
-    const model = models.at(-1);
-    if (model === undefined) return;
-    const keys = this.#modelKeys(model);
-    for (const [index, limit] of this.#modelLimits.entries()) {
-      const key = keys[index];
-      if (key === undefined) continue;
-      const word = this.#subject(limit, key, now);
-      listener(limit.config, model, limit.meter.left(word, now), limit.meter.renews(word, now));
+  #takeFor(claims: readonly Claim[], now: number): void {
+    for (const { account, use, at } of claims) {
+      const amount = this.#amounts[at] ?? 0;
+      account.ahead += amount - use;
+      if (amount === 0) continue;
+      account.limit.meter.take(this.#words[at] ?? 0, amount, now);
+      if (account.taken === 0) account.firstAt = now;
+      account.taken += amount;
+      account.lastAt = now;
     }
   }
 
-  /** Gives back what the headers of a call took that was refused before anything of it went on. Rates are not given back. */
-  refund({ caller, takenAt }: Holding): void {
-    for (const limit of this.#callLimits) giveBackTo(limit, this.#own(limit), takenAt);
-    for (const limit of this.#callerLimits) giveBackTo(limit, this.#ofCaller(limit, caller, takenAt), takenAt);
+  /** What the call has not been charged for of these models. */
+  #freshModels(holding: Holding, targets: readonly Target[], now: number): readonly NamedModel[] {
+    const { limits, caller } = holding;
+    if (limits.byModel.length === 0) return NO_MODELS;
+    const fresh: NamedModel[] = [];
+    for (const { model, version } of targets) {
+      if (isNamed(holding, { model, version }) || isNamed({ models: fresh }, { model, version })) continue;
+      const accounts: Account[] = [];
+      const calls: { limit: Limit; key: CellKey | undefined }[] = [];
+      for (const { limit, key } of limits.ofModel(model, version, this.#makeKey)) {
+        const mine = key ?? this.#keyOf(limit, caller);
+        // A limit may count several models together: then they have one account, and the call counts once.
+        const shared = [...holding.models, ...fresh];
+        if (limit.unit !== 'calls') accounts.push(found(shared, 'accounts', limit, mine) ?? accountOf(limit, mine));
+        else if (found(shared, 'calls', limit, mine) === undefined) calls.push({ limit, key: mine });
+      }
+      fresh.push({ model, version, accounts, calls, takenAt: now });
+    }
+    return fresh;
   }
 
-  #limit(tables: SharedTables, owner: string, region: number, config: LimitConfig): Limit {
-    const meter = meterOf(config.bound, this.#cells, tables.state.epoch, tables.workerIndex);
-    const { unit = 'calls' } = config;
-    const id = `${owner}:${config.level}:${config.name}:${unit}:${meter.signature}`;
-    const globs = config.models?.map((pattern) => new Glob(pattern));
-    const whose = this.#cells.ownerOf(this.#salt, owner);
-    return { config, unit, region, owner: whose, meter, id, key: this.#cells.keyOf(this.#salt, id, ''), globs };
+  #remember({ models }: Holding, model: NamedModel): void {
+    const oldest = models.length >= MAX_REMEMBERED_MODELS ? models.shift() : undefined;
+    for (const account of oldest?.accounts ?? NO_ACCOUNTS) this.#settle(account);
+    models.push(model);
   }
 
-  #own({ region, key, meter }: Limit): number {
-    return this.#cells.own(region, key, meter.kind, this.#ownKeys.get(region) ?? []);
+  #settle(account: Account): void {
+    if (account.ahead > 0) this.#giveBackTo(account, account.ahead, account.lastAt);
+    account.ahead = 0;
+  }
+
+  #giveBackTo(account: Account, amount: number, takenAt: number): void {
+    const { limit, key } = account;
+    limit.meter.giveBack(this.#word(limit, key, takenAt), amount, takenAt);
+    account.taken -= amount;
+  }
+
+  /** What is in progress is counted out when the call ends. */
+  #giveBackCall(limit: Limit, key: CellKey | undefined, takenAt: number): void {
+    if (limit.meter.kind !== CONCURRENCY) limit.meter.giveBack(this.#word(limit, key, takenAt), ONE, takenAt);
   }
 
   /** Whoever finds no cell shares the limit's own. */
-  #subject(limit: Limit, key: CellKey | undefined, now: number): number {
+  #word(limit: Limit, key: CellKey | undefined, now: number): number {
     const word = key === undefined ? -1 : this.#cells.subject(limit.region, key, limit.meter.kind, now);
-    return word === -1 ? this.#own(limit) : word;
+    if (word !== -1) return word;
+    return this.#cells.own(limit.region, limit.key, limit.meter.kind, this.#ownKeys.get(limit.region) ?? []);
   }
 
-  /** The cell of whatever has the limit to itself, where that is known by the headers. */
-  #ofCaller(limit: Limit, caller: CallerKey, now: number): number {
-    if (limit.config.level !== 'caller') return this.#own(limit);
+  /** The key of whoever has the limit to itself, where that is known by the headers; undefined: the limit's own. */
+  #keyOf(limit: Limit, caller: CallerKey): CellKey | undefined {
+    if (limit.config.level !== 'caller') return undefined;
     let keys = this.#callers.get(caller);
-    if (keys === undefined) {
-      const bytes = BYTE_UNITS.flatMap((unit) => this.#byteLimits[unit]);
-      const limits = [...this.#callerLimits, ...bytes];
-      keys = new Map(limits.map((one) => [one, this.#cells.keyOf(this.#salt, one.id, caller.id)]));
-      this.#callers.set(caller, keys);
-    }
-    return this.#subject(limit, keys.get(limit), now);
+    if (keys === undefined) this.#callers.set(caller, (keys = new Map()));
+    let key = keys.get(limit);
+    if (key === undefined) keys.set(limit, (key = this.#makeKey(limit, caller.id)));
+    return key;
   }
 
-  /** Only of the limits that are for the model. */
-  #modelKeys(model: string): readonly (CellKey | undefined)[] {
-    let keys = this.#models.get(model);
-    if (keys !== undefined) return keys;
-    keys = this.#modelLimits.map(({ id, globs }) =>
-      globs?.some((glob) => glob.matches(model)) === false ? undefined : this.#cells.keyOf(this.#salt, id, model),
-    );
-    if (this.#models.size >= MAX_KNOWN_MODELS) {
-      const [oldest] = this.#models.keys();
-      if (oldest !== undefined) this.#models.delete(oldest);
-    }
-    this.#models.set(model, keys);
-    return keys;
-  }
+  readonly #makeKey = (limit: Limit, subject: string): CellKey => this.#cells.keyOf(this.#salt, limit.id, subject);
 }
 
 /** How the regions' owners are named in keys and in the journal. */
@@ -307,41 +351,38 @@ export function organisationOwner(name: string): string {
   return `organisation ${name}`;
 }
 
-interface Limit {
-  readonly config: LimitConfig;
-  readonly unit: QuotaUnit;
-  readonly region: number;
-  /** Of the region, for the journal. */
-  readonly owner: Pick<JournalEntry, 'ownerHigh' | 'ownerLow'>;
-  readonly meter: Meter;
-  readonly id: string;
-  /** Of its own cell: what it is for itself, or for all subjects that found no place. */
-  readonly key: CellKey;
-  readonly globs: readonly Glob[] | undefined;
-}
+const NO_ACCOUNTS: readonly Account[] = [];
+const NO_MODELS: readonly NamedModel[] = [];
 
-function lookAt(
-  limit: Limit,
-  word: number,
-  amount: number,
-  now: number,
-  exhausted: Exhausted[] | undefined,
-): Exhausted[] | undefined {
-  const micros = limit.meter.wait(word, amount, now);
-  if (micros <= 0) return exhausted;
-  const { name, level, bound } = limit.config;
-  const one: Exhausted = { name, level, unit: limit.unit, bound, micros };
-  if (exhausted === undefined) return [one];
-  exhausted.push(one);
-  return exhausted;
-}
-
-function takeFrom({ meter }: Limit, word: number, now: number, holding: Holding): void {
+function takeCall({ meter }: Limit, word: number, now: number, counts: Holding['counts']): void {
   meter.take(word, ONE, now);
-  if (meter.kind === CONCURRENCY) holding.counts.push([meter, word]);
+  if (meter.kind === CONCURRENCY) counts.push([meter, word]);
 }
 
-/** What is in progress is counted out when the call ends. */
-function giveBackTo({ meter }: Limit, word: number, takenAt: number): void {
-  if (meter.kind !== CONCURRENCY) meter.giveBack(word, ONE, takenAt);
+/** What is to be taken for an account, as it was looked at. */
+interface Claim {
+  readonly account: Account;
+  readonly use: number;
+  readonly at: number;
+}
+
+/** What these models have already of a limit and a subject. */
+function found<K extends 'accounts' | 'calls'>(
+  models: readonly NamedModel[],
+  kind: K,
+  limit: Limit,
+  key: CellKey | undefined,
+): NamedModel[K][number] | undefined {
+  for (const model of models)
+    for (const one of model[kind])
+      if (one.limit === limit && one.key?.high === key?.high && one.key?.low === key?.low) return one;
+  return undefined;
+}
+
+/** Those of the headers and of these models, each once. */
+function accountsOf({ accounts }: Holding, models: readonly NamedModel[]): readonly Account[] {
+  if (models.length === 0) return accounts;
+  const all = [...accounts];
+  for (const model of models) for (const account of model.accounts) if (!all.includes(account)) all.push(account);
+  return all;
 }

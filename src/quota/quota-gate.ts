@@ -21,8 +21,11 @@ import { ByteToll } from './byte-toll.ts';
 import { CallerBuckets, type CallerKey, OVERFLOW, type Place } from './caller-buckets.ts';
 import type { Gcra } from './gcra.ts';
 import { callsIn, gcraOf, nextArrival, underNewLimit, waitMicros } from './gcra.ts';
-import { type Exhausted, type Holding, LimitSet, type Unwritten } from './limit-set.ts';
+import { type Demand, type Holding, isAhead, isNamed, type Target } from './holding.ts';
+import type { Exhausted, MeteredUnit, Unwritten } from './limit.ts';
+import { LimitSet } from './limit-set.ts';
 import { CONCURRENCY_RETRY_MICROS } from './meter.ts';
+import type { MethodLimits } from './method-limits.ts';
 import { refusalOf } from './refusal.ts';
 import type { SharedTables } from './shared-state.ts';
 import {
@@ -50,6 +53,8 @@ export class QuotaGate {
   readonly #announcer: Announcer | undefined;
   readonly #organisationLock: { readonly ints: Int32Array; readonly at: number } | undefined;
   readonly #unlimited: boolean;
+  /** What could not be given back for want of the lock. */
+  readonly #owed: ((limits: LimitSet) => void)[] = [];
   readonly #ints: number;
   readonly #times: number;
   readonly #own: number;
@@ -80,28 +85,32 @@ export class QuotaGate {
 
   /**
    * Takes one call out of every limit, or says which one refuses and when to come back. With two rates exhausted, the one that
-   * takes longer is named. `retryAfterMs` is exact and may be a fraction: round it up when it is sent.
+   * takes longer is named. `retryAfterMs` is exact and may be a fraction: round it up when it is sent. `method`: as
+   * `package.Service/Method`, for limits that are about some methods only.
    */
-  reserve(caller: Caller, now: EpochMicros): Result<Lease, Denial> {
+  reserve(caller: Caller, now: EpochMicros, method = ''): Result<Lease, Denial> {
     if (caller.tenant.slot !== this.#tenant.slot || caller.tenant.id !== this.#tenant.id)
       return wrongTenant(this.#tenant.id);
     const { ints } = this.#tables;
     if (this.#unlimited) {
       ints[this.#own] = (ints[this.#own] ?? 0) + 1;
-      return ok(new LeaseEvidence(ints, this.#own, undefined));
+      return ok(new LeaseEvidence(ints, this.#own, undefined, undefined));
     }
+    const limits = this.#limits?.of(method);
     const place = this.#perCaller === undefined ? undefined : this.#callers.placeOf(caller);
     if (!this.#lock()) return LOCK_TIMED_OUT;
     let refusal: Refusal | undefined;
     let holding: Holding | undefined;
     try {
       const since = now - this.#tables.state.epoch;
-      refusal = this.#take(place, caller, since);
-      if (refusal === undefined) holding = this.#limits?.take(caller, since);
+      refusal = this.#take(place, caller, limits, since);
+      if (refusal === undefined && limits !== undefined) holding = this.#limits?.take(limits, caller, since);
     } finally {
       this.#unlock();
     }
-    return refusal === undefined ? ok(new LeaseEvidence(ints, this.#own, holding)) : this.#refuse(refusal, caller);
+    return refusal === undefined
+      ? ok(new LeaseEvidence(ints, this.#own, holding, this))
+      : this.#refuse(refusal, caller);
   }
 
   /** Whether clients are told of their limits when they are not refused. */
@@ -118,9 +127,10 @@ export class QuotaGate {
       const since = now - this.#tables.state.epoch;
       this.#tell(announcer, caller, since, states);
       const holding = LeaseEvidence.holdingOf(lease);
-      this.#limits?.tell(holding ?? { caller, models: [] }, since, (config, model, remaining, micros) => {
-        states.push({ limit: announcer.limit(config, caller, model), remaining, resetMs: millis(micros) });
-      });
+      if (holding !== undefined)
+        this.#limits?.tell(holding, since, (config, model, remaining, micros) => {
+          states.push({ limit: announcer.limit(config, caller, model), remaining, resetMs: millis(micros) });
+        });
     } finally {
       this.#unlock();
     }
@@ -147,56 +157,104 @@ export class QuotaGate {
   }
 
   /**
-   * Charges a call for the model of a message that was permitted: once for each model, before the message's last byte goes on. When its
-   * limits have no room, windows and totals that the call's headers took are given back: it is refused as a whole. A message that was
-   * not permitted is handed back as it came.
+   * Charges a call for a message that was permitted, before its last byte goes on: once for each model that it names, and for what it
+   * costs. When there is no room, windows and totals that the call's headers took are given back if nothing was charged before: it is
+   * refused as a whole. A message that was not permitted is handed back as it came. A call is counted by the limits that it began with.
    */
-  charge(lease: Lease, permitted: Result<Permit, Denial>, now: EpochMicros): Result<ChargedPermit, Denial> {
+  charge(
+    lease: Lease,
+    permitted: Result<Permit, Denial>,
+    now: EpochMicros,
+    cost: MessageCost = NOTHING_ELSE,
+  ): Result<ChargedPermit, Denial> {
     // The same object, which says that it was charged from here on: where there is nothing to charge, nothing is made.
     const charged = permitted as Result<ChargedPermit, Denial>;
-    const limits = this.#limits;
-    if (limits === undefined || !limits.chargesModels || !permitted.ok) return charged;
-    const { method, model } = permitted.value;
     const holding = LeaseEvidence.holdingOf(lease);
-    if (holding === undefined || !method.readsModel || !limits.isNew(holding, model)) return charged;
-    if (!this.#lock()) return LOCK_TIMED_OUT;
-    let lack: readonly Exhausted[] | Unwritten | undefined;
+    const gate = LeaseEvidence.gateOf(lease);
+    if (holding === undefined || gate === undefined || !permitted.ok) return charged;
+    const { method, model, version } = permitted.value;
+    const readsModel = method.readsModel && holding.limits.byModel.length > 0;
+    const targets = readsModel ? [{ model, version }, ...cost.further] : NO_TARGETS;
+    if (cost.demands.length === 0 && targets.every((target) => isNamed(holding, target))) {
+      holding.begun = true;
+      return charged;
+    }
+    const denial = gate.#pay(holding, now, (limits, since) => {
+      const lack = limits.charge(holding, targets, cost.demands, since);
+      if (lack !== undefined && !holding.begun) limits.refund(holding);
+      return lack;
+    });
+    return denial === undefined ? charged : { ok: false, error: denial };
+  }
+
+  /** Gives back what a call has reserved and not used. By its lease, once. */
+  settle(holding: Holding): void {
+    if (isAhead(holding)) this.#giveBack((limits) => limits.settle(holding));
+  }
+
+  /** What limits count of the call beside itself; undefined: nothing. */
+  units(lease: Lease): ReadonlySet<MeteredUnit> | undefined {
+    return LeaseEvidence.holdingOf(lease)?.limits.units;
+  }
+
+  /** Where a call's messages pay for their bytes before their model is known; undefined: nothing counts them. */
+  toll(lease: Lease, unit: 'requestBytes' | 'responseBytes'): ByteToll | undefined {
+    const holding = LeaseEvidence.holdingOf(lease);
+    const gate = LeaseEvidence.gateOf(lease);
+    if (holding === undefined || gate === undefined || holding.limits.units?.has(unit) !== true) return undefined;
+    // A request's model is known when its message is whole: limits that depend on it are charged then. A response's is known.
+    const known = unit === 'requestBytes' ? 'headers only' : undefined;
+    if (known !== undefined && !holding.accounts.some(({ limit }) => limit.unit === unit)) return undefined;
+    const { epoch } = this.#tables.state;
+    return new ByteToll({
+      take: (bytes, now) =>
+        gate.#pay(holding, now, (limits, since) =>
+          limits.pay(holding, [{ unit, use: bytes, reserve: 0 }], since, known),
+        ),
+      giveBack: (bytes, takenAt) => {
+        gate.#giveBack((limits) => limits.giveBack(holding, unit, bytes, takenAt - epoch, known));
+      },
+    });
+  }
+
+  #pay(
+    { caller, models }: Holding,
+    now: EpochMicros,
+    take: (limits: LimitSet, since: number) => readonly Exhausted[] | Unwritten | undefined,
+    model = models.at(-1)?.model,
+  ): Denial | undefined {
+    const limits = this.#limits;
+    if (limits === undefined) return undefined;
+    if (!this.#lock()) return LOCK_TIMED_OUT.error;
     try {
-      lack = limits.charge(holding, model, now - this.#tables.state.epoch);
-      // Of limits that came while the call ran it has taken nothing that could be given back.
-      if (lack !== undefined && holding.models.length === 0 && holding.limits === limits) limits.refund(holding);
+      const lack = take(limits, now - this.#tables.state.epoch);
+      return lack === undefined ? undefined : this.#told(refusalOf(lack), caller, model);
+    } finally {
+      this.#settleOwed(limits);
+      this.#unlock();
+    }
+  }
+
+  /** Without the lock in time it stays taken until the next that has it: rather too little is granted than too much. */
+  #giveBack(giveBack: (limits: LimitSet) => void): void {
+    const limits = this.#limits;
+    if (limits === undefined) return;
+    if (!this.#lock()) {
+      this.#owed.push(giveBack);
+      return;
+    }
+    try {
+      giveBack(limits);
+      this.#settleOwed(limits);
     } finally {
       this.#unlock();
     }
-    return lack === undefined ? charged : { ok: false, error: this.#told(refusalOf(lack), holding.caller, model) };
   }
 
-  /** Where a call's messages pay for their bytes; undefined: nothing counts them. */
-  toll(lease: Lease, unit: 'requestBytes' | 'responseBytes'): ByteToll | undefined {
-    const limits = this.#limits;
-    const holding = LeaseEvidence.holdingOf(lease);
-    if (limits === undefined || holding?.limits !== limits || !limits.counts(unit)) return undefined;
-    const { epoch } = this.#tables.state;
-    return new ByteToll({
-      take: (bytes, now) => {
-        if (!this.#lock()) return LOCK_TIMED_OUT.error;
-        try {
-          const lack = limits.takeBytes(holding, unit, bytes, now - epoch);
-          return lack === undefined ? undefined : this.#told(refusalOf(lack), holding.caller);
-        } finally {
-          this.#unlock();
-        }
-      },
-      giveBack: (bytes, takenAt) => {
-        // Without the lock in time they stay taken: rather too little is granted than too much.
-        if (!this.#lock()) return;
-        try {
-          limits.giveBackBytes(holding, unit, bytes, takenAt - epoch);
-        } finally {
-          this.#unlock();
-        }
-      },
-    });
+  #settleOwed(limits: LimitSet): void {
+    if (this.#owed.length === 0) return;
+    for (const giveBack of this.#owed) giveBack(limits);
+    this.#owed.length = 0;
   }
 
   #lock(): boolean {
@@ -214,7 +272,7 @@ export class QuotaGate {
   }
 
   /** Runs with the locks held: looks at all, then takes from all but the further limits, which have room when it returns nothing. */
-  #take(place: Place | undefined, caller: Caller, now: number): Refusal | undefined {
+  #take(place: Place | undefined, caller: Caller, limits: MethodLimits | undefined, now: number): Refusal | undefined {
     const { ints, times } = this.#tables;
     if (this.#tables.callsInProgress(this.#tenant.slot) >= this.#maxConcurrentCalls) return CONCURRENCY;
     this.#noticeNewLimits(now);
@@ -232,10 +290,10 @@ export class QuotaGate {
         : { scope: 'caller', micros: callerWait };
     }
 
-    const exhausted = this.#limits?.look(caller, now);
-    if (exhausted !== undefined) return { scope: 'limits', lack: exhausted };
-    const unwritten = this.#limits?.promise();
-    if (unwritten !== undefined) return { scope: 'limits', lack: unwritten };
+    if (limits !== undefined) {
+      const lack = this.#limits?.look(limits, caller, now) ?? this.#limits?.promise();
+      if (lack !== undefined) return { scope: 'limits', lack };
+    }
 
     if (this.#perTenant !== undefined) times[this.#times + TENANT_ARRIVAL] = tenantNext;
     if (this.#perCaller !== undefined) callerTimes[callerIndex] = callerNext;
@@ -290,12 +348,19 @@ class LeaseEvidence {
   readonly #sealed: Int32Array;
   readonly #own: number;
   readonly #holding: Holding | undefined;
+  readonly #gate: QuotaGate | undefined;
   #settled = false;
 
-  constructor(ints: Int32Array, own: number, holding: Holding | undefined) {
+  /** `gate`: that has reserved, when there is a holding. */
+  constructor(ints: Int32Array, own: number, holding: Holding | undefined, gate: QuotaGate | undefined) {
     this.#sealed = ints;
     this.#own = own;
     this.#holding = holding;
+    this.#gate = gate;
+  }
+
+  static gateOf(lease: LeaseEvidence): QuotaGate | undefined {
+    return lease.#gate;
   }
 
   static holdingOf(lease: LeaseEvidence): Holding | undefined {
@@ -307,7 +372,9 @@ class LeaseEvidence {
     if (this.#settled) return;
     this.#settled = true;
     this.#sealed[this.#own] = (this.#sealed[this.#own] ?? 0) - 1;
-    for (const [meter, word] of this.#holding?.counts ?? NONE) meter.giveBack(word, 1, 0);
+    if (this.#holding === undefined) return;
+    for (const [meter, word] of this.#holding.counts) meter.giveBack(word, 1, 0);
+    this.#gate?.settle(this.#holding);
   }
 
   [Symbol.dispose](): void {
@@ -321,7 +388,14 @@ declare const charged: unique symbol;
 /** Evidence that the call was charged for the model of its permit: only `QuotaGate.charge` makes one, of the permit itself. */
 export type ChargedPermit = Permit & { readonly [charged]: true };
 
-const NONE: Holding['counts'] = [];
+/** What a message costs beside its first model, which its permit says. */
+export interface MessageCost {
+  readonly further: readonly Target[];
+  readonly demands: readonly Demand[];
+}
+
+const NOTHING_ELSE: MessageCost = { further: [], demands: [] };
+const NO_TARGETS: readonly Target[] = [];
 const NO_FIELDS: readonly string[] = [];
 const LOCK_TIMED_OUT = deny({ kind: 'overloaded', why: 'tenant lock not available' });
 

@@ -4,7 +4,7 @@
  */
 import type { LimitBound } from '../config/quota-config.ts';
 import type { Denial, QuotaFacts } from '../kernel/denial.ts';
-import type { Exhausted, Unwritten } from './limit-set.ts';
+import type { Exhausted, Unwritten } from './limit.ts';
 
 /** The denial for a call that did not fit, of which `lack` has one entry at least, or for which the journal could not be written. */
 export function refusalOf(lack: readonly Exhausted[] | Unwritten): Denial {

@@ -6,7 +6,6 @@ import { AuditLog } from '../../src/audit/log.ts';
 import { readRecords } from '../../src/audit/reader.ts';
 import type { AuditRecord, CallRecord, RefusalRecord } from '../../src/audit/record.ts';
 import { diskFiles, type SegmentFiles } from '../../src/audit/segment-files.ts';
-import { ClientStatuses } from '../../src/authn/client-statuses.ts';
 import { Revocations } from '../../src/authn/revocations.ts';
 import { Ceiling, type Holding } from '../../src/buffers/ceiling.ts';
 import { Pressure } from '../../src/buffers/pressure.ts';
@@ -26,7 +25,6 @@ import { Ingress } from '../../src/proxy/ingress.ts';
 import { Refusals } from '../../src/proxy/refusals.ts';
 import { Tenants } from '../../src/proxy/tenants.ts';
 import { attachSharedState, createSharedState, type SharedState } from '../../src/quota/shared-state.ts';
-import { StatusDesk } from '../../src/runtime/status-desk.ts';
 import { WorkerMetrics } from '../../src/telemetry/metrics.ts';
 import { emptyDirectory } from './configuration.ts';
 
@@ -83,9 +81,6 @@ export class InProcessSidecar {
   readonly #ceiling: Ceiling;
   readonly #audit: AuditLog;
   readonly #revocations: Revocations;
-  /** What responders say of the clients. */
-  readonly statuses: ClientStatuses;
-  readonly #desk: StatusDesk;
   readonly #refusals: Refusals;
   readonly #turn: Turn;
   #generation: Generation;
@@ -99,8 +94,6 @@ export class InProcessSidecar {
     readonly auditDirectory: string;
     readonly audit: AuditLog;
     readonly revocations: Revocations;
-    readonly statuses: ClientStatuses;
-    readonly desk: StatusDesk;
     readonly refusals: Refusals;
     readonly turn: Turn;
     readonly generation: Generation;
@@ -113,8 +106,6 @@ export class InProcessSidecar {
     this.#ceiling = parts.ceiling;
     this.#audit = parts.audit;
     this.#revocations = parts.revocations;
-    this.statuses = parts.statuses;
-    this.#desk = parts.desk;
     this.#refusals = parts.refusals;
     this.#turn = parts.turn;
     this.#generation = parts.generation;
@@ -153,22 +144,7 @@ export class InProcessSidecar {
     const pressure = new Pressure();
     const slabReserve = new SlabReserve();
     const documents = new DocumentFetcher(generation.fetching?.allowAddresses);
-    const statuses = new ClientStatuses({
-      ask: (question) => desk.ask(question),
-      changed: (tenant, certificate) => {
-        revocations.changed(tenant);
-        listener.review({ tenant, certificate });
-      },
-    });
-    const desk = new StatusDesk({
-      fetch: fetch ?? documents.fetch,
-      nowMs: Date.now,
-      answered: (tenant, id, status) => statuses.take(tenant, id, status),
-      heard: () => undefined,
-      failed: () => undefined,
-    });
-    desk.apply(generation.tenants);
-    const revocations = new Revocations(generation.denied, statuses);
+    const revocations = new Revocations(generation.denied);
     const tenants = new Tenants({
       revocations,
       turn,
@@ -201,8 +177,6 @@ export class InProcessSidecar {
       wakeOthers: () => undefined,
     });
     const parts = {
-      desk,
-      statuses,
       revocations,
       port,
       listener,
@@ -227,7 +201,6 @@ export class InProcessSidecar {
   async applied(generation: Generation): Promise<void> {
     this.#generation = { ...generation, number: this.#generation.number + 1 };
     this.#revocations.deny(generation.denied ?? []);
-    this.#desk.apply(this.#generation.tenants);
     this.tenants.setLimits(generation.limits);
     const done = this.listener.apply(this.#generation, this.tenants.apply(this.#generation));
     this.#ceiling.setLimit(generation.limits.maxHeldBytes);
@@ -238,7 +211,7 @@ export class InProcessSidecar {
   /** Lists of a tenant's CAs that were fetched, as the supervisor hands them on. */
   setLists(tenant: TenantId, lists: readonly RevocationList[]): void {
     this.#revocations.setLists(tenant, lists);
-    this.listener.review({ tenant });
+    this.listener.review();
   }
 
   /** Everything on record so far. */
@@ -269,7 +242,6 @@ export class InProcessSidecar {
     for (const tenant of this.tenants.active()) tenant.pool.destroy('the test has ended');
     this.tenants.close();
     this.#ceiling.close();
-    this.statuses.close();
     await new Promise((resolve) => setImmediate(resolve));
     this.#turn.release();
     this.#audit.close();

@@ -55,6 +55,8 @@ function describePlanned(field: PlannedField): string {
   switch (field.kind) {
     case 'number':
       return `wire type ${field.wireType}${field.repeated ? ', list' : ''}`;
+    case 'measured':
+      return `wire type 0${field.repeated ? ', list' : ''}`;
     case 'integer':
     case 'scoped-integer':
       return 'wire type 0';

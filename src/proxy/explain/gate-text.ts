@@ -7,7 +7,7 @@ import type { Permit } from '../../authz/authorizer.ts';
 import type { LimitConfig } from '../../config/quota-config.ts';
 import type { TenantConfig } from '../../config/tenant-config.ts';
 import type { Peer } from '../../identity/peer.ts';
-import type { Denial } from '../../kernel/denial.ts';
+import type { Denial, QuotaUnit } from '../../kernel/denial.ts';
 import type { Result } from '../../kernel/result.ts';
 import type { Admission } from '../pipeline.ts';
 import type { Trail } from '../trail.ts';
@@ -95,10 +95,23 @@ function quotaText({
   return limits.length === 0 ? 'no limits' : `${limits.join('; ')} (what is left of it now is not asked)`;
 }
 
-const WHAT = { calls: 'calls', requestBytes: 'request bytes', responseBytes: 'response bytes' } as const;
+const WHAT: Readonly<Record<QuotaUnit, string>> = {
+  calls: 'calls',
+  requestBytes: 'request bytes',
+  responseBytes: 'response bytes',
+  tensorElements: 'tensor elements',
+  inputTokens: 'input tokens',
+  outputTokens: 'output tokens',
+  computeSeconds: 'compute seconds',
+};
 
-function limitText({ name, level, unit, models, bound }: LimitConfig): string {
-  const who = models === undefined ? level : `${level} of ${models.join(', ')}`;
+function limitText({ name, level, unit, methods, models, versions, bound }: LimitConfig): string {
+  const narrowed = [
+    ...(models === undefined ? [] : [`of ${models.join(', ')}`]),
+    ...(versions === undefined ? [] : [`in version ${versions.join(', ')}`]),
+    ...(methods === undefined ? [] : [`in ${methods.join(', ')}`]),
+  ];
+  const who = [level, ...narrowed].join(' ');
   const what = unit === undefined ? 'calls' : WHAT[unit];
   switch (bound.kind) {
     case 'rate':

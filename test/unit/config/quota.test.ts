@@ -163,8 +163,14 @@ describe('a limit that makes no sense', () => {
   it.each([
     ['{ name: x }', 'limits nothing'],
     ['{ name: x, calls: 1, window: day, rate: 1/s }', 'has rate and calls: one limit bounds one thing'],
-    ['{ name: x, rate: 1/s, window: day }', 'has no meaning without calls or bytes'],
-    ['{ name: x, per: model, responseBytes: 1KiB, window: day }', 'are not counted per model'],
+    ['{ name: x, rate: 1/s, window: day }', 'has no meaning without something that is counted'],
+    [
+      '{ name: x, tensorElements: 1, calls: 1, window: day }',
+      'has calls and tensorElements: one limit bounds one thing',
+    ],
+    ['{ name: x, tensorElements: 1 }', 'is missing, and tensorElements needs it'],
+    ['{ name: x, calls: 1, window: day, methods: [ModelInfer] }', '"ModelInfer" is not a method'],
+    ['{ name: x, calls: 1, window: day, versions: [] }', 'is empty'],
     ['{ name: x, responseBytes: 524289GiB, window: day }', 'must be from 1B to 524288GiB'],
     ['{ name: x, responseBytes: 1KiB }', 'is missing, and responseBytes needs it'],
     [
@@ -178,7 +184,6 @@ describe('a limit that makes no sense', () => {
     ['{ name: x, calls: 1, window: week }', '"week" is not a window'],
     ['{ name: x, calls: 1, window: 33d }', 'must be from 1s to 32d'],
     ['{ name: x, calls: 1, window: day, zone: Mars/Olympus }', '"Mars/Olympus" is not a time zone'],
-    ['{ name: x, calls: 1, window: day, models: [a] }', 'has no meaning for this limit'],
     ['{ name: X, calls: 1, window: day }', '"X" is not a name (lower-case letters, digits and hyphens, at most 40)'],
     ['{ name: x, calls: 0, window: day }', 'must be a whole number from 1 to 1000000000000'],
   ])('%s is told: %s', async (limit, message) => {

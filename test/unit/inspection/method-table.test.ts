@@ -146,6 +146,7 @@ function describePlan(node: PlanNode): Described {
     else if (field.kind === 'number')
       described[number] = `wire type ${field.wireType}${field.repeated ? ', list' : ''}`;
     else if (field.kind === 'scoped-integer') described[number] = 'wire type 0';
+    else if (field.kind === 'measured') described[number] = `wire type 0${field.repeated ? ', list' : ''}`;
     else if (field.kind !== 'unknown') described[number] = 'length-delimited';
   }
   return described;

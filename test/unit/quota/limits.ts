@@ -24,6 +24,6 @@ export function limitedTenant(
 }
 
 /** A permit as far as quotas look at one. Forged, which only a test may: outside of it, `authz` makes them. */
-export function permitFor(model: string): Result<Permit, Denial> {
-  return ok({ model, method: { readsModel: true } } as unknown as Permit);
+export function permitFor(model: string, version = ''): Result<Permit, Denial> {
+  return ok({ model, version, method: { readsModel: true } } as unknown as Permit);
 }
