@@ -2,6 +2,7 @@
  * What the admin port answers over HTTP/1.1. Only GET and HEAD: nothing here changes anything.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Result } from '../kernel/result.ts';
 import { isAllowedHost } from './host-check.ts';
 import type { AdminServerOptions, AdminState } from './state.ts';
 
@@ -24,7 +25,8 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ],
   ['/config', (state) => json(200, state.describe())],
   ['/tenants', (state) => json(200, { tenants: state.tenants() })],
-  ['/explain', (state, query) => explanation(state, query)],
+  ['/explain', async (state, query) => answered(await state.explain(query))],
+  ['/usage', async (state, query) => answered(await state.usage(query))],
 ]);
 
 /** What the index says of routes that take parameters. */
@@ -32,6 +34,10 @@ const PARAMETERS: ReadonlyMap<string, string> = new Map([
   [
     '/explain',
     '?tenant=…&method=…[&model=…][&version=…][&subject=…[&scope=…]][&key=…][&certificate=…]  why a call would be let through or refused',
+  ],
+  [
+    '/usage',
+    '?[tenant=…][&since=…][&until=…][&by=hour|day|month|total][&per=tenant|caller|model|caller%2Bmodel][&zone=…]  what was used, up to now',
   ],
 ]);
 
@@ -78,9 +84,8 @@ function readiness(state: AdminState): Answer {
   return json(ready ? 200 : 503, { ready, reasons });
 }
 
-async function explanation(state: AdminState, query: URLSearchParams): Promise<Answer> {
-  const explained = await state.explain(query);
-  return explained.ok ? json(200, explained.value) : json(400, { error: explained.error });
+function answered(result: Result<object, string>): Answer {
+  return result.ok ? json(200, result.value) : json(400, { error: result.error });
 }
 
 function text(status: number, body: string): Answer {

@@ -14,6 +14,8 @@ export interface AdminState {
   tenants(): readonly object[];
   /** Why a call would be let through or refused, or what is wrong with the question; `query` names who would call what. */
   explain(query: URLSearchParams): Promise<Result<object, string>>;
+  /** What was used until now, or what is wrong with the question; `query` says of whom, since when, and by what. */
+  usage(query: URLSearchParams): Promise<Result<object, string>>;
 }
 
 export interface Readiness {

@@ -1,5 +1,5 @@
 /**
- * How far a writer's records have been delivered: one small file per writer and signal, written over in place with one
+ * How far a writer's records have been delivered, or added to the usage: one small file per writer and reader, written over in place with one
  * small write after the collector acknowledged, and with a check sum in case a power cut tears it. (Replacing it by a rename
  * took 0.7 ms on ext4, which writes the data out first.) It is also a witness: records that it names and that are no longer
  * there were removed.
@@ -11,6 +11,9 @@ import { sha256 } from './segment.ts';
 /** What is made of the records: each has its own way to the collector, and its own cursor. */
 export type Signal = 'logs' | 'traces';
 export const SIGNALS: readonly Signal[] = ['logs', 'traces'];
+/** Who reads the records and has a cursor: a segment that one of them still needs is not removed. */
+export type CursorName = Signal | 'usage';
+export const CURSOR_NAMES: readonly CursorName[] = [...SIGNALS, 'usage'];
 
 /** The next byte to deliver. Everything before it has been delivered. */
 export interface Cursor {
@@ -23,8 +26,8 @@ export interface Cursor {
 }
 
 /** `worker-0.logs.cursor`. */
-export function cursorPath(directory: string, writer: string, signal: Signal): string {
-  return join(directory, `${writer}.${signal}.cursor`);
+export function cursorPath(directory: string, writer: string, name: CursorName): string {
+  return join(directory, `${writer}.${name}.cursor`);
 }
 
 /** Longer than any cursor's text, shorter than a disk's sector. */
@@ -36,8 +39,8 @@ const READ_ATTEMPTS = 3;
  * Reads a cursor. Undefined when nothing was ever delivered, or when a power cut left no whole file: then everything that is
  * there is delivered again, which at-least-once allows.
  */
-export function readCursor(directory: string, writer: string, signal: Signal): Cursor | undefined {
-  const path = cursorPath(directory, writer, signal);
+export function readCursor(directory: string, writer: string, name: CursorName): Cursor | undefined {
+  const path = cursorPath(directory, writer, name);
   try {
     for (let attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
       const cursor = parseCursor(readFileSync(path, 'utf8'));
@@ -54,8 +57,8 @@ export function readCursor(directory: string, writer: string, signal: Signal): C
 export class CursorFile {
   readonly #descriptor: number;
 
-  constructor(directory: string, writer: string, signal: Signal) {
-    this.#descriptor = openSync(cursorPath(directory, writer, signal), constants.O_RDWR | constants.O_CREAT, 0o600);
+  constructor(directory: string, writer: string, name: CursorName) {
+    this.#descriptor = openSync(cursorPath(directory, writer, name), constants.O_RDWR | constants.O_CREAT, 0o600);
   }
 
   /** Moves the cursor. After `kill -9` the file has the old or the new one. */

@@ -3,7 +3,7 @@
  * and never thrown away.
  */
 import { closeSync, fdatasyncSync, fsyncSync, openSync, readSync, truncateSync, unlinkSync, writeSync } from 'node:fs';
-import { readCursor } from './cursor.ts';
+import { CURSOR_NAMES, type Cursor, readCursor } from './cursor.ts';
 import { segmentFileName, ZERO_HASH } from './segment.ts';
 import { listSegments, type SegmentFile } from './segment-list.ts';
 import { type ScanEnd, scanSegment } from './segment-scan.ts';
@@ -39,11 +39,17 @@ export function recoverChain(directory: string, writer: string): ChainEnd {
   };
 }
 
-/** All segments were delivered and removed: the cursor still knows the chain's last hash. */
+/** All segments were delivered and removed, or moved away: whoever has read furthest still knows the chain's last hash. */
 function afterCursor(directory: string, writer: string): ChainEnd {
-  const cursor = readCursor(directory, writer, 'logs');
+  const cursors = CURSOR_NAMES.flatMap((name) => readCursor(directory, writer, name) ?? []);
+  const cursor = cursors.reduce<Cursor | undefined>((last, next) => (isBehind(last, next) ? next : last), undefined);
   if (cursor === undefined) return { nextSequence: 1, lastHash: ZERO_HASH, recovered: undefined };
   return { nextSequence: cursor.sequence + 1, lastHash: cursor.hash, recovered: undefined };
+}
+
+function isBehind(last: Cursor | undefined, next: Cursor): boolean {
+  if (last === undefined || last.sequence < next.sequence) return true;
+  return last.sequence === next.sequence && last.offset < next.offset;
 }
 
 /** The last segment has no usable header: the crash came while it was made. Its number is taken again. */

@@ -1,7 +1,7 @@
 /** Which segments a directory has, and which of them may go. */
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { readCursor, SIGNALS } from './cursor.ts';
+import { CURSOR_NAMES, readCursor } from './cursor.ts';
 import { parseSegmentFileName, type SegmentName } from './segment.ts';
 
 export interface SegmentFile extends SegmentName {
@@ -34,7 +34,7 @@ export function listWriters(directory: string): readonly string[] {
 }
 
 /**
- * The segments that the collector has acknowledged to their end, as logs and as traces, in the order in which they may be removed: a writer's
+ * The segments that the collector has acknowledged to their end, as logs and as traces, and whose calls are in the usage, in the order in which they may be removed: a writer's
  * older ones always before its newer ones, so that no chain ever has a hole.
  */
 export function deliveredSegments(directory: string, segments: readonly SegmentFile[]): SegmentFile[] {
@@ -48,5 +48,5 @@ export function deliveredSegments(directory: string, segments: readonly SegmentF
 }
 
 function deliveredBefore(directory: string, writer: string): number {
-  return Math.min(...SIGNALS.map((signal) => readCursor(directory, writer, signal)?.sequence ?? 0));
+  return Math.min(...CURSOR_NAMES.map((name) => readCursor(directory, writer, name)?.sequence ?? 0));
 }

@@ -12,6 +12,7 @@ import { type CliIo, processIo } from './io.ts';
 import { registerKeys } from './keys.ts';
 import { registerPki } from './pki.ts';
 import { registerRun } from './run.ts';
+import { registerUsage } from './usage.ts';
 import { packageVersion, registerVersion } from './version.ts';
 
 /** Builds the program. Its commands write through `io` only; wrong arguments end in a CommanderError. */
@@ -31,6 +32,7 @@ Examples:
   $ bulkhead run --config bulkhead.yaml          run the sidecar
   $ bulkhead health                              ask a running sidecar whether it is ready
   $ bulkhead explain --config … --tenant acme …  why a call is refused, and what would allow it
+  $ bulkhead usage --tenant acme --since 30d     what a tenant has used
   $ bulkhead inject -f deployment.yaml           add the sidecar to a manifest
   $ bulkhead pki list                            the tenants' certificates, and until when
   $ bulkhead keys list tenants/acme.yaml         a tenant's API keys, and until when
@@ -44,6 +46,7 @@ Examples:
   registerHealth(program, io);
   registerInject(program, io);
   registerAudit(program, io);
+  registerUsage(program, io);
   registerExplain(program, io);
   registerPki(program, io);
   registerKeys(program, io);

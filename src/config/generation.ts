@@ -24,6 +24,8 @@ export interface Generation {
   /** Where documents about credentials are fetched from; absent: from public addresses only. */
   readonly fetching?: FetchingConfig;
   readonly audit: AuditConfig;
+  /** What is kept of usage; absent: the defaults. */
+  readonly usage?: UsageConfig;
   readonly telemetry: TelemetryConfig;
   readonly shutdown: { readonly drainTimeoutMs: number };
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
@@ -135,6 +137,17 @@ export interface FetchingConfig {
   /** Ranges of IP addresses that may be asked although they are not public. */
   readonly allowAddresses: readonly string[];
 }
+
+export interface UsageConfig {
+  /** Days that are kept by the hour: so many times 24 hours that have calls, so that a clock that is wrong removes nothing. */
+  readonly hourlyDays: number;
+  /** Days before those that are kept by the day. */
+  readonly dailyDays: number;
+  /** Rows of one tenant in one hour, callers by models; what is more is added to rows for others. */
+  readonly maxRows: number;
+}
+
+export const DEFAULT_USAGE: UsageConfig = { hourlyDays: 35, dailyDays: 400, maxRows: 1_000 };
 
 export interface AuditConfig {
   readonly directory: string;

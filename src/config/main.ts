@@ -151,12 +151,19 @@ function build(
       maxBytes: audit.maxSize,
       whenFull: audit.whenFull,
     },
+    usage: {
+      hourlyDays: Math.floor(source.usage.keepHourly / DAY_MS),
+      dailyDays: Math.floor(source.usage.keepDaily / DAY_MS),
+      maxRows: source.usage.maxRows,
+    },
     telemetry,
     shutdown: { drainTimeoutMs: source.shutdown.drainTimeout },
     log: source.log,
     ...(workloadApi === undefined ? {} : { workloadApi }),
   };
 }
+
+const DAY_MS = 86_400_000;
 
 function buildSharedCertificate(scope: FileScope, source: MainSource | undefined): BuiltCertificate | undefined {
   const shared = source?.listen?.shared;

@@ -117,6 +117,20 @@ const audit = z
   })
   .meta({ description: 'The audit log.' });
 
+const usage = z
+  .strictObject({
+    keepHourly: duration('What was used is kept by the hour so long, in whole days.', '35d', '1d', '400d').prefault(
+      '35d',
+    ),
+    keepDaily: duration('And after that by the day so long.', '400d', '1d', '3650d').prefault('400d'),
+    maxRows: count(
+      'Rows of one tenant in one hour, callers by models. Beyond it, calls are added to rows for other callers.',
+      1,
+      10_000,
+    ).default(1_000),
+  })
+  .meta({ description: 'What each tenant has used; made of the audit log, and kept below its directory.' });
+
 const otlp = z
   .strictObject({
     endpoint: name(
@@ -236,6 +250,7 @@ export const mainSchema = z
     fetching: fetching.prefault({}),
     revocation: revocationSchema.prefault({}),
     audit,
+    usage: usage.prefault({}),
     telemetry: telemetry.prefault({}),
     shutdown: z
       .strictObject({

@@ -8,6 +8,7 @@ import { healthKeyOf } from '../proxy/health-probes.ts';
 import type { Health } from '../proxy/upstream-health.ts';
 import { attachSharedState, SUPERVISOR, tenantUsage } from '../quota/shared-state.ts';
 import { explainQuery } from './admin-explain.ts';
+import { usageQuery } from './admin-usage.ts';
 import type { Supervisor } from './supervisor.ts';
 import { describeWorkload, workloadGauges, workloadReasons } from './workload-state.ts';
 
@@ -69,6 +70,7 @@ export function adminState(supervisor: Supervisor): AdminState {
       warningCount: supervisor.warnings.length,
       tenants: supervisor.generation.tenants.map((tenant) => describeTenant(tenant, supervisor)),
     }),
+    usage: (query) => usageQuery(query, supervisor.usage),
     explain: (query) => explainQuery(query, supervisor.generation),
     tenants: () =>
       supervisor.generation.tenants.map((tenant) => ({

@@ -6,7 +6,7 @@ import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { AuditLog } from '../audit/log.ts';
 import type { Finding } from '../config/finding.ts';
-import type { Generation } from '../config/generation.ts';
+import { DEFAULT_USAGE, type Generation } from '../config/generation.ts';
 import { ConfigurationLoader } from '../config/load.ts';
 import { MAX_ORGANISATIONS } from '../config/schema-quota.ts';
 import { ConfigurationWatcher } from '../config/watch.ts';
@@ -18,6 +18,7 @@ import { journalDirectory } from '../quota/limit-journal.ts';
 import { LimitStore } from '../quota/limit-store.ts';
 import { capacityFor, createSharedState, type SharedState, workerCapacityFor } from '../quota/shared-state.ts';
 import { MetricsRegistry } from '../telemetry/metrics.ts';
+import { UsageKeeper } from '../usage/usage-keeper.ts';
 import { AdminPort } from './admin-port.ts';
 import { adminState } from './admin-state.ts';
 import { logWarnings } from './configuration-warnings.ts';
@@ -42,6 +43,8 @@ export interface SupervisorOptions {
 const TELEMETRY_DRAIN_MS = 5_000;
 /** What was used of quotas is on disk after so long. */
 const LIMITS_EVERY_MS = 1_000;
+/** What was written since is added to the usage; a small audit log that is full waits so long for room. */
+const USAGE_EVERY_MS = 250;
 /** Readiness is asked of what the workers last told: that is not older than this. */
 const COLLECT_EVERY_MS = 2_000;
 
@@ -71,6 +74,9 @@ export class Supervisor {
   readonly workload: Workload;
   /** When API keys were last used. */
   readonly keyUses: KeyUseFile;
+  /** What each tenant has used. */
+  readonly usage: UsageKeeper;
+  #usageTick: NodeJS.Timeout | undefined;
   #watcher: ConfigurationWatcher | undefined;
   #collector: NodeJS.Timeout | undefined;
   #draining = false;
@@ -113,6 +119,12 @@ export class Supervisor {
       directory: generation.audit.directory,
       nowMs: Date.now,
       failed: (why) => options.log.warn({ why }, 'when API keys were last used cannot be read or written'),
+    });
+    this.usage = new UsageKeeper({
+      auditDirectory: generation.audit.directory,
+      config: () => this.#generation.usage ?? DEFAULT_USAGE,
+      now: () => systemClock.now(),
+      warn: (what) => options.log.warn({ what }, 'usage is not as it should be'),
     });
     this.#pool = new WorkerPool(generation, this.#shared, {
       died: (index, cause, restartInMs, left) => this.#workerDied(index, cause, restartInMs, left),
@@ -197,6 +209,7 @@ export class Supervisor {
     await this.#pool.start();
     const adminPort = await this.#admin.start();
     this.#limitTick = setInterval(() => this.#tickLimits(), LIMITS_EVERY_MS).unref();
+    this.#usageTick = setInterval(() => void this.usage.tick(), USAGE_EVERY_MS).unref();
     this.#collector = setInterval(() => {
       void this.#pool.collect(COLLECT_EVERY_MS);
       void this.keyUses.write(this.#generation.tenants);
@@ -313,11 +326,14 @@ export class Supervisor {
     this.#fetchedLists.close();
     clearInterval(this.#collector);
     clearInterval(this.#limitTick);
+    // While calls end, room in the audit log may still have to be made.
     const cut = await this.#pool.drain(drainTimeoutMs);
     await this.keyUses.write(this.#generation.tenants, true);
     this.#closeLimits();
     this.#event('stop', `${signal}, ${cut} calls cut at the drain limit`);
     this.#audit.close();
+    clearInterval(this.#usageTick);
+    await this.usage.close();
     const undelivered = await this.#telemetry.drain(TELEMETRY_DRAIN_MS);
     await this.#admin.close();
     log.info({ cutCalls: cut, undeliveredAuditBytes: undelivered }, 'stopped');

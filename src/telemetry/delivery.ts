@@ -6,10 +6,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cursor, CursorFile, readCursor, type Signal } from '../audit/cursor.ts';
 import { listAllSegments, listWriters } from '../audit/segment-list.ts';
+import { type TailFrame, WriterTail } from '../audit/writer-tail.ts';
 import type { ExportOutcome, OtlpRequest } from './otlp-export.ts';
 import type { OtlpBatch } from './otlp-request.ts';
 import { type RecordEncoder, recordEncoder } from './record-encoder.ts';
-import { type TailFrame, WriterTail } from './writer-tail.ts';
 
 export interface DeliveryOptions {
   readonly signal: Signal;

@@ -3,10 +3,10 @@ import { CallView } from '../audit/call-view.ts';
 import { RECORD_CALL } from '../audit/codec.ts';
 import type { Signal } from '../audit/cursor.ts';
 import { decodeRecord } from '../audit/decode-record.ts';
+import type { TailFrame } from '../audit/writer-tail.ts';
 import { chainBlock, LogWriter } from './log-writer.ts';
 import type { OtlpBytes } from './otlp-bytes.ts';
 import { SpanWriter } from './span-writer.ts';
-import type { TailFrame } from './writer-tail.ts';
 
 /** Appends a record's entries; returns how many, or what is wrong with the record. */
 export type RecordEncoder = (frame: TailFrame, out: OtlpBytes) => number | string;

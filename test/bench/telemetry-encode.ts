@@ -6,10 +6,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AuditLog } from '../../src/audit/log.ts';
+import { WriterTail } from '../../src/audit/writer-tail.ts';
 import { OtlpBatch } from '../../src/telemetry/otlp-request.ts';
 import { recordEncoder } from '../../src/telemetry/record-encoder.ts';
 import { resourceBytes } from '../../src/telemetry/resource.ts';
-import { WriterTail } from '../../src/telemetry/writer-tail.ts';
 import { callRecord } from '../fakes/audit-records.ts';
 
 const CALLS = 200_000;

@@ -3,6 +3,18 @@ import type { ConstantRow } from './limit-catalog.ts';
 
 export const CONSTANT_ROWS: readonly ConstantRow[] = [
   {
+    file: 'src/usage/bucket.ts',
+    name: 'MAX_OTHER_MODELS',
+    attack: 'Names of models without end fill the usage of an hour',
+    test: ['unit/usage/bucket.test.ts', 'tells models of others apart up to the limit, and counts the rest together'],
+  },
+  {
+    file: 'src/usage/bucket.ts',
+    name: 'MIN_ROWS_OF_TENANT',
+    attack: 'Many tenants with callers without end fill the memory and the disk that usage takes',
+    test: ['unit/usage/bucket.test.ts', 'gives each of many tenants fewer rows, and never less than its least'],
+  },
+  {
     file: 'src/identity/spiffe-pattern.ts',
     name: 'MAX_PATTERN_SEGMENTS',
     attack: 'An id of a thousand segments, of which each could be where a tenant’s path ends',

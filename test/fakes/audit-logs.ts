@@ -1,5 +1,5 @@
 /** Audit logs as tests want them: nothing is blocked unless the test says so, and what they wrote is read back. */
-import { type Cursor, CursorFile, type Signal } from '../../src/audit/cursor.ts';
+import { type Cursor, CursorFile, type CursorName } from '../../src/audit/cursor.ts';
 import { AuditLog, type AuditLogOptions } from '../../src/audit/log.ts';
 import { readRecords, type StoredRecord } from '../../src/audit/reader.ts';
 import type { AuditRecord } from '../../src/audit/record.ts';
@@ -34,8 +34,8 @@ export async function readAll(directory: string): Promise<readonly StoredRecord[
 }
 
 /** Says that a writer's records are delivered up to there. */
-export function writeCursor(directory: string, writer: string, signal: Signal, cursor: Cursor): void {
-  const file = new CursorFile(directory, writer, signal);
+export function writeCursor(directory: string, writer: string, name: CursorName, cursor: Cursor): void {
+  const file = new CursorFile(directory, writer, name);
   file.write(cursor);
   file.close();
 }

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
 import { scanSegment } from '../../src/audit/segment-scan.ts';
 import { verifyDirectory } from '../../src/audit/verify.ts';
-import { WriterTail } from '../../src/telemetry/writer-tail.ts';
+import { WriterTail } from '../../src/audit/writer-tail.ts';
 import { openLog, write } from '../fakes/audit-logs.ts';
 import { callRecord } from '../fakes/audit-records.ts';
 

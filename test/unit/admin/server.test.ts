@@ -21,6 +21,10 @@ class FakeState implements AdminState {
   tenants = (): readonly object[] => [{ id: 'acme', callsInProgress: 0 }];
   explain = (query: URLSearchParams): ReturnType<AdminState['explain']> =>
     Promise.resolve(query.has('tenant') ? ok({ asked: Object.fromEntries(query) }) : err('tenant is needed'));
+  usage = (query: URLSearchParams): ReturnType<AdminState['usage']> =>
+    Promise.resolve(
+      query.get('by') === 'year' ? err('by is none of hour, day') : ok({ lines: [], by: query.get('by') }),
+    );
 }
 
 let state: FakeState;
@@ -50,6 +54,12 @@ describe('the admin port over HTTP/1.1', () => {
   it('says that it lives, whether or not it is ready', async () => {
     state.readiness = { ready: false, reasons: ['draining'] };
     expect(await get('/healthz')).toMatchObject({ status: 200, body: 'ok\n' });
+  });
+
+  it('says what was used, or what is wrong with the question', async () => {
+    expect(await get('/usage?by=hour')).toMatchObject({ status: 200, body: expect.stringContaining('"by": "hour"') });
+    expect(await get('/usage?by=year')).toMatchObject({ status: 400, body: expect.stringContaining('none of hour') });
+    expect((await get('/')).body).toContain('/usage?[tenant=…]');
   });
 
   it('explains a call, with the names in the query', async () => {

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { MAX_PAYLOAD_BYTES } from '../../../src/audit/codec.ts';
-import { type Cursor, SIGNALS } from '../../../src/audit/cursor.ts';
+import { CURSOR_NAMES, type Cursor } from '../../../src/audit/cursor.ts';
 import { AuditLog, MAX_HELD_BYTES } from '../../../src/audit/log.ts';
 import { verifyDirectory } from '../../../src/audit/verify.ts';
 import { openLog, readAll, write, writeCursor } from '../../fakes/audit-logs.ts';
@@ -243,7 +243,7 @@ describe('a disk that is full, with drop', () => {
 });
 
 function deliver(directory: string, writer: string, cursor: Cursor): void {
-  for (const signal of SIGNALS) writeCursor(directory, writer, signal, cursor);
+  for (const signal of CURSOR_NAMES) writeCursor(directory, writer, signal, cursor);
 }
 
 describe('the size of the directory', () => {

@@ -28,6 +28,7 @@ async function adminThatIs(ready: boolean): Promise<string> {
     describe: () => ({}),
     tenants: () => [],
     explain: () => Promise.resolve(err('not asked here')),
+    usage: () => Promise.resolve(err('not asked here')),
   };
   const server = new AdminServer({ address: '127.0.0.1', port: 0, state });
   open.push(server);

@@ -4,16 +4,18 @@
  */
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
-import { MAX_PAYLOAD_BYTES } from '../audit/codec.ts';
-import type { Cursor } from '../audit/cursor.ts';
+import { MAX_PAYLOAD_BYTES } from './codec.ts';
+import type { Cursor } from './cursor.ts';
 import {
   decodeHeader,
   FRAME_HEAD_BYTES,
   FRAME_OVERHEAD_BYTES,
   MAX_HEADER_BYTES,
+  type SegmentHeader,
   segmentFileName,
-} from '../audit/segment.ts';
-import { listSegments, type SegmentFile } from '../audit/segment-list.ts';
+  ZERO_HASH,
+} from './segment.ts';
+import { listSegments, type SegmentFile } from './segment-list.ts';
 
 /** One record as it lies in the tail's buffer; valid until the visitor returns. */
 export interface TailFrame {
@@ -29,6 +31,12 @@ export interface TailFrame {
 /** Takes a record. False: no more for now; the record was taken. */
 export type FrameVisitor = (frame: TailFrame) => boolean;
 
+/**
+ * Hears that records between what was last handed out (undefined: nothing yet) and this segment are not there any more, or are not what
+ * was handed out.
+ */
+export type GapListener = (last: Cursor | undefined, next: SegmentHeader) => void;
+
 interface OpenSegment {
   readonly descriptor: number;
   readonly sequence: number;
@@ -40,6 +48,7 @@ export class WriterTail {
   readonly #directory: string;
   /** Shared by all tails of a thread: nothing in it outlives a `read`. */
   readonly #buffer: Buffer;
+  readonly #onGap: GapListener | undefined;
   #segment: OpenSegment | undefined;
   /** Sequence of the segment that is read, or will be when there is one at or above it. */
   #sequence: number;
@@ -48,12 +57,13 @@ export class WriterTail {
   #skipped = 0;
   #quietReads = 0;
 
-  constructor(directory: string, writer: string, cursor: Cursor | undefined, buffer: Buffer) {
+  constructor(directory: string, writer: string, cursor: Cursor | undefined, buffer: Buffer, onGap?: GapListener) {
     if (buffer.length < MAX_PAYLOAD_BYTES + FRAME_OVERHEAD_BYTES)
       throw new RangeError('a frame does not fit the buffer');
     this.writer = writer;
     this.#directory = directory;
     this.#buffer = buffer;
+    this.#onGap = onGap;
     this.#cursor = cursor;
     this.#sequence = cursor?.sequence ?? 1;
     this.#offset = cursor?.offset ?? 0;
@@ -84,6 +94,11 @@ export class WriterTail {
     }
   }
 
+  /** Has the next `read` look at once whether the next segment was taken away and a later one is there. */
+  lookBehindGap(): void {
+    this.#quietReads = QUIET_READS_BEFORE_LISTING - 1;
+  }
+
   close(): void {
     if (this.#segment !== undefined) closeSync(this.#segment.descriptor);
     this.#segment = undefined;
@@ -107,6 +122,7 @@ export class WriterTail {
     if (this.#offset === 0) {
       const header = decodeHeader(buffer.subarray(0, Math.min(length, MAX_HEADER_BYTES)));
       if (!header.ok) return 0;
+      if (header.value.previousHash !== (this.#cursor?.hash ?? ZERO_HASH)) this.#onGap?.(this.#cursor, header.value);
       at = header.value.length;
       this.#offset = at;
       this.#cursor = { sequence: segment.sequence, offset: at, record: 0, hash: header.value.hash };
