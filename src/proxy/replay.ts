@@ -20,8 +20,8 @@ const MAX_ACCOUNT_SHARE = 1 / 4;
 interface Slab {
   readonly buffer: Buffer;
   used: number;
-  /** Calls that have bytes in it. */
-  calls: number;
+  /** Pieces of calls that are in it. */
+  pieces: number;
   /** Its memory has gone back: what was kept in it is lost. */
   gone: boolean;
 }
@@ -52,7 +52,7 @@ export class ReplayStore {
     const oldest = this.#slabs[0];
     if (oldest !== undefined && this.#slabs.length >= Math.max(1, Math.min(MAX_SLABS, share))) this.#giveBack(oldest);
     if (account.full || account.used + OUTPUT_BUFFER_BYTES > account.limitBytes) return undefined;
-    const slab: Slab = { buffer: this.#buffers.take(), used: 0, calls: 0, gone: false };
+    const slab: Slab = { buffer: this.#buffers.take(), used: 0, pieces: 0, gone: false };
     this.#slabs.push(slab);
     return slab;
   }
@@ -62,10 +62,10 @@ export class ReplayStore {
     for (const slab of [...this.#slabs]) this.#giveBack(slab);
   }
 
-  /** One call needs its bytes in this slab no longer. */
+  /** One piece in this slab is needed no longer. */
   leave(slab: Slab): void {
-    slab.calls--;
-    if (slab.calls === 0 && !slab.gone) this.#giveBack(slab);
+    slab.pieces--;
+    if (slab.pieces === 0 && !slab.gone) this.#giveBack(slab);
   }
 
   #giveBack(slab: Slab): void {
@@ -75,11 +75,19 @@ export class ReplayStore {
   }
 }
 
+/** Bytes of one call in a slab. */
+interface Piece {
+  readonly slab: Slab;
+  readonly from: number;
+  to: number;
+}
+
 /** What is kept of one call. */
 export class Replay {
   readonly #store: ReplayStore;
-  readonly #pieces: Buffer[] = [];
-  readonly #slabs: Slab[] = [];
+  /** Nearly every request is one piece: the others have a list when there are any. */
+  #first: Piece | undefined;
+  #others: Piece[] | undefined;
   #bytes = 0;
   /** Still whole: every byte of the request so far is here. */
   #whole = true;
@@ -98,18 +106,24 @@ export class Replay {
     const from = slab.used;
     slab.used += chunk.copy(slab.buffer, from);
     this.#bytes += chunk.length;
-    this.#pieces.push(slab.buffer.subarray(from, slab.used));
-    if (this.#slabs.at(-1) === slab) return;
-    slab.calls++;
-    this.#slabs.push(slab);
+    const last = this.#others?.at(-1) ?? this.#first;
+    if (last !== undefined && last.slab === slab && last.to === from) {
+      last.to = slab.used;
+      return;
+    }
+    slab.pieces++;
+    const piece = { slab, from, to: slab.used };
+    if (this.#first === undefined) this.#first = piece;
+    else (this.#others ??= []).push(piece);
   }
 
   /** The whole request so far, to be sent again; undefined when it is not here any more. At most once. */
   take(): Buffer | undefined {
-    if (!this.#whole || this.#slabs.some((slab) => slab.gone)) return undefined;
+    const pieces = this.#pieces();
+    if (!this.#whole || pieces.some(({ slab }) => slab.gone)) return undefined;
     const copy = Buffer.allocUnsafeSlow(this.#bytes);
     let at = 0;
-    for (const piece of this.#pieces) at += piece.copy(copy, at);
+    for (const { slab, from, to } of pieces) at += slab.buffer.copy(copy, at, from, to);
     this.drop();
     this.#charged = copy.length;
     this.#store.account.charge(copy.length);
@@ -121,8 +135,14 @@ export class Replay {
     this.#whole = false;
     if (this.#charged > 0) this.#store.account.release(this.#charged);
     this.#charged = 0;
-    this.#pieces.length = 0;
-    for (const slab of this.#slabs) this.#store.leave(slab);
-    this.#slabs.length = 0;
+    if (this.#first === undefined) return;
+    this.#store.leave(this.#first.slab);
+    if (this.#others !== undefined) for (const { slab } of this.#others) this.#store.leave(slab);
+    this.#first = undefined;
+    this.#others = undefined;
+  }
+
+  #pieces(): readonly Piece[] {
+    return this.#first === undefined ? [] : [this.#first, ...(this.#others ?? [])];
   }
 }
