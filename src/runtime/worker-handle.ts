@@ -22,7 +22,7 @@ export interface WorkerEvents {
  * Room for the objects of the calls in progress, so that they die young: at 500 calls at once a smaller one promotes them all, and
  * collecting the old space was a fifth of the CPU. What streamed tensors need instead is in `bulk-memory.ts`.
  */
-const YOUNG_GENERATION_MB = 24;
+const YOUNG_GENERATION_MB = 48;
 
 /** Taking in this many tenants holds up a worker's calls for a millisecond or two; of more, some turns of its loop lie between. */
 const TENANTS_PER_MESSAGE = 100;
