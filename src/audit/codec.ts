@@ -18,6 +18,7 @@
  * Integers are little-endian, varints as in protobuf (below 2^53), texts UTF-8 with their length as a varint.
  */
 import type { AuditRecord, CallRecord, EventRecord, GateName, GateRecord, RefusalRecord } from './record.ts';
+import { StableRuns } from './stable-runs.ts';
 
 /** Characters of one text that are kept; the rest is cut. Keeps every record below `MAX_PAYLOAD_BYTES`. */
 export const MAX_TEXT_CHARS = 1024;
@@ -70,13 +71,12 @@ export function encodeRecord(record: AuditRecord, target: Buffer, at: number): n
 
 function encodeCall(record: CallRecord, target: Buffer, at: number): number {
   const { clientTrace: client, shadow } = record;
-  const hasCertificate = record.certificateSha256.length === 64;
   target[at] = RECORD_CALL;
   target[at + 1] =
     (record.tenantVerified ? FLAG_TENANT_VERIFIED : 0) |
     (record.sampled ? FLAG_SAMPLED : 0) |
     (client === undefined ? 0 : FLAG_CLIENT_TRACE | (client.as === 'parent' ? FLAG_CLIENT_TRACE_IS_PARENT : 0)) |
-    (hasCertificate ? FLAG_CERTIFICATE : 0) |
+    (hasCertificate(record) ? FLAG_CERTIFICATE : 0) |
     (record.proxyAddress === undefined ? 0 : FLAG_PROXIED) |
     (shadow === undefined ? 0 : FLAG_SHADOW);
   target[at + 2] = outcomeNumber(record.outcome);
@@ -99,7 +99,23 @@ function encodeCall(record: CallRecord, target: Buffer, at: number): number {
   end = writeVarint(target, end, record.responseMessages);
   end = writeVarint(target, end, record.generation);
   end = writeGates(target, end, record.gates);
-  if (hasCertificate) {
+  end = stableRuns.write(record, target, end);
+  end = writeText(target, end, record.methodOriginal);
+  end = writeText(target, end, record.reason);
+  end = writeText(target, end, record.detail);
+  if (record.proxyAddress !== undefined) end = writeText(target, end, record.proxyAddress);
+  if (shadow === undefined) return end;
+  target[end] = shadow.verdict === 'allow' ? 0 : 1;
+  return writeText(target, end + 1, shadow.rule);
+}
+
+function hasCertificate(record: CallRecord): boolean {
+  return record.certificateSha256.length === 64;
+}
+
+function writeStableRun(record: CallRecord, target: Buffer, at: number): number {
+  let end = at;
+  if (hasCertificate(record)) {
     writeHex(target, end, record.certificateSha256, 32);
     end += 32;
   }
@@ -110,15 +126,10 @@ function encodeCall(record: CallRecord, target: Buffer, at: number): number {
   end = writeText(target, end, record.model);
   end = writeText(target, end, record.modelVersion);
   end = writeText(target, end, record.rule);
-  end = writeText(target, end, record.upstream);
-  end = writeText(target, end, record.methodOriginal);
-  end = writeText(target, end, record.reason);
-  end = writeText(target, end, record.detail);
-  if (record.proxyAddress !== undefined) end = writeText(target, end, record.proxyAddress);
-  if (shadow === undefined) return end;
-  target[end] = shadow.verdict === 'allow' ? 0 : 1;
-  return writeText(target, end + 1, shadow.rule);
+  return writeText(target, end, record.upstream);
 }
+
+const stableRuns = new StableRuns(writeStableRun);
 
 function encodeRefusal(record: RefusalRecord, target: Buffer, at: number): number {
   target[at] = RECORD_REFUSAL;

@@ -12,6 +12,8 @@ export class StreamTable<S extends { readonly id: number }> {
   #slots: (S | undefined)[] = emptySlots(MIN_SLOTS);
   #mask = MIN_SLOTS - 1;
   #size = 0;
+  /** How many stand elsewhere than where their id says: mostly none, and then nobody has passed by another's place. */
+  #strayed = 0;
 
   get size(): number {
     return this.#size;
@@ -39,6 +41,14 @@ export class StreamTable<S extends { readonly id: number }> {
       if (stream.id === id) break;
     }
     this.#size -= 1;
+    if (((id >> 1) & this.#mask) !== hole) this.#strayed -= 1;
+    if (this.#strayed > 0) hole = this.#close(hole);
+    this.#slots[hole] = undefined;
+  }
+
+  /** Closes the gap that one leaves who had others pass by. Returns where the gap is then. */
+  #close(gap: number): number {
+    let hole = gap;
     // Moves back what had to pass by this place, so that no tombstone is needed (Knuth 6.4, algorithm R).
     for (let at = (hole + 1) & this.#mask; ; at = (at + 1) & this.#mask) {
       const stream = this.#slots[at];
@@ -46,9 +56,10 @@ export class StreamTable<S extends { readonly id: number }> {
       const home = (stream.id >> 1) & this.#mask;
       if (((at - home) & this.#mask) < ((at - hole) & this.#mask)) continue;
       this.#slots[hole] = stream;
+      if (home === hole) this.#strayed -= 1;
       hole = at;
     }
-    this.#slots[hole] = undefined;
+    return hole;
   }
 
   /** All of them, as of now: the caller may end any while it goes through them. */
@@ -58,7 +69,9 @@ export class StreamTable<S extends { readonly id: number }> {
 
   #place(stream: S): void {
     let at = (stream.id >> 1) & this.#mask;
+    const home = at;
     while (this.#slots[at] !== undefined) at = (at + 1) & this.#mask;
+    if (at !== home) this.#strayed += 1;
     this.#slots[at] = stream;
   }
 
@@ -66,6 +79,7 @@ export class StreamTable<S extends { readonly id: number }> {
     const before = this.#slots;
     this.#slots = emptySlots(before.length * 2);
     this.#mask = this.#slots.length - 1;
+    this.#strayed = 0;
     for (let at = 0; at < before.length; at++) {
       const stream = before[at];
       if (stream !== undefined) this.#place(stream);

@@ -15,15 +15,13 @@ import {
   stringAttribute,
   textAttribute,
 } from './attributes.ts';
+import { NumberBlocks, StableBlocks } from './call-blocks.ts';
 import { ATTRIBUTE, statusText } from './names.ts';
 import type { OtlpBytes } from './otlp-bytes.ts';
 
 export const KEY = Object.freeze(
   Object.fromEntries(Object.entries(ATTRIBUTE).map(([name, text]) => [name, new AttributeKey(text)])),
 ) as Readonly<Record<keyof typeof ATTRIBUTE, AttributeKey>>;
-
-/** Different callers, models, … whose blocks are kept. Beyond it the cache starts anew. */
-export const MAX_CACHED_BLOCKS = 4_096;
 
 /** SERVER spans are errors only for these (gRPC semantic conventions): a refusal that works as meant is none. */
 const SERVER_ERRORS: ReadonlySet<number> = new Set([2, 4, 12, 13, 14, 15]);
@@ -36,7 +34,8 @@ export function isServerError(status: number): boolean {
 export class CallAttributes {
   readonly #field: number;
   readonly #ends: (Buffer | undefined)[] = [];
-  #stable = new Map<string, Buffer>();
+  readonly #stable = new StableBlocks((out, view) => this.#writeStable(out, view));
+  readonly #numbers = new NumberBlocks((out, view) => this.#writeNumbers(out, view));
 
   constructor(field: number) {
     this.#field = field;
@@ -45,16 +44,11 @@ export class CallAttributes {
   write(out: OtlpBytes, view: CallView): void {
     const field = this.#field;
     const end = this.#end(view);
-    const stable = this.#stableBlock(view);
+    const stable = this.#stable.of(view);
     out.reserve(end.length + stable.length);
     out.block(end);
     out.block(stable);
-    integerAttribute(out, field, KEY.peerPort, view.peerPort);
-    integerAttribute(out, field, KEY.requestBytes, view.requestBytes);
-    integerAttribute(out, field, KEY.responseBytes, view.responseBytes);
-    integerAttribute(out, field, KEY.requestMessages, view.requestMessages);
-    integerAttribute(out, field, KEY.responseMessages, view.responseMessages);
-    integerAttribute(out, field, KEY.generation, view.generation);
+    this.#numbers.write(out, view);
     this.#text(out, view, KEY.rpcMethodOriginal, TEXT.methodOriginal);
     this.#text(out, view, KEY.decisionReason, TEXT.reason);
     this.#text(out, view, KEY.decisionDetail, TEXT.detail);
@@ -80,15 +74,14 @@ export class CallAttributes {
     return block;
   }
 
-  #stableBlock(view: CallView): Buffer {
-    const key = view.bytes.toString('latin1', view.stableAt, view.textEnd[TEXT.upstream]);
-    let block = this.#stable.get(key);
-    if (block === undefined) {
-      block = blockOf((out) => this.#writeStable(out, view));
-      if (this.#stable.size >= MAX_CACHED_BLOCKS) this.#stable = new Map();
-      this.#stable.set(key, block);
-    }
-    return block;
+  #writeNumbers(out: OtlpBytes, view: CallView): void {
+    const field = this.#field;
+    integerAttribute(out, field, KEY.peerPort, view.peerPort);
+    integerAttribute(out, field, KEY.requestBytes, view.requestBytes);
+    integerAttribute(out, field, KEY.responseBytes, view.responseBytes);
+    integerAttribute(out, field, KEY.requestMessages, view.requestMessages);
+    integerAttribute(out, field, KEY.responseMessages, view.responseMessages);
+    integerAttribute(out, field, KEY.generation, view.generation);
   }
 
   #writeStable(out: OtlpBytes, view: CallView): void {

@@ -29,6 +29,11 @@ export class OtlpBytes {
     return this.#buffer.subarray(start, end);
   }
 
+  /** Copies what was written from `start` on. Returns how much that is. */
+  copyTo(target: Buffer, start: number): number {
+    return this.#buffer.copy(target, 0, start, this.#length);
+  }
+
   clear(): void {
     this.#length = 0;
   }
@@ -48,9 +53,8 @@ export class OtlpBytes {
   }
 
   /** A ready block. */
-  block(block: Uint8Array): void {
-    this.#buffer.set(block, this.#length);
-    this.#length += block.length;
+  block(block: Buffer): void {
+    this.copy(block, 0, block.length);
   }
 
   /** Bytes from elsewhere. Short runs are copied one by one: calling into native code costs more. */

@@ -13,6 +13,7 @@ import {
 } from '../audit/codec.ts';
 import { ATTRIBUTES_OF, blockOf, stringAttribute, textAttribute } from './attributes.ts';
 import { CallAttributes, isServerError, KEY } from './call-attributes.ts';
+import { StableBlocks } from './call-blocks.ts';
 import { statusText } from './names.ts';
 import type { OtlpBytes } from './otlp-bytes.ts';
 
@@ -77,6 +78,7 @@ export class SpanWriter {
     stringAttribute(out, ATTRIBUTES_OF.span, KEY.gateVerdict, verdict);
   });
   readonly #clientEnds: (Buffer | undefined)[] = [];
+  readonly #clientTexts = new StableBlocks(writeClientTexts, MAX_CLIENT_BLOCKS);
 
   /** Appends a call's spans as `ScopeSpans.spans`; returns how many. */
   write(out: OtlpBytes, view: CallView): number {
@@ -147,12 +149,10 @@ export class SpanWriter {
     if (failed) out.block(ERROR_STATUS);
     out.fixed32(SPAN.flags, SAMPLED | LOCAL_PARENT);
     const end = this.#clientEnd(status, failed);
-    out.reserve(end.length);
+    const texts = this.#clientTexts.of(view);
+    out.reserve(end.length + texts.length);
     out.block(end);
-    const field = ATTRIBUTES_OF.span;
-    for (const [key, text] of CLIENT_TEXTS) {
-      textAttribute(out, field, key, bytes, view.textStart[text] ?? 0, view.textEnd[text] ?? 0);
-    }
+    out.block(texts);
     out.end(span);
     return true;
   }
@@ -215,6 +215,14 @@ const CLIENT_TEXTS = [
   [KEY.modelName, TEXT.model],
   [KEY.modelVersion, TEXT.modelVersion],
 ] as const;
+/** Different callers, models, … whose block of a client span is kept. */
+const MAX_CLIENT_BLOCKS = 1_024;
+
+function writeClientTexts(out: OtlpBytes, { bytes, textStart, textEnd }: CallView): void {
+  for (const [key, text] of CLIENT_TEXTS)
+    textAttribute(out, ATTRIBUTES_OF.span, key, bytes, textStart[text] ?? 0, textEnd[text] ?? 0);
+}
+
 const CHILD_ID = Buffer.alloc(8);
 const UNDERSCORE = 0x5f;
 const UNKNOWN_METHOD_NAME = blockOf((out) => out.stringField(SPAN.name, 'grpc'));

@@ -29,6 +29,18 @@ describe('a stream table', () => {
     );
   });
 
+  it('finds those who stand in another’s place, when those have left who made them', () => {
+    const table = new StreamTable<{ readonly id: number }>();
+    // In a table of sixteen places these five all belong in the first.
+    const ids = [1, 33, 65, 97, 129].map((id) => id - 1);
+    for (const id of ids) table.add({ id });
+    for (const [at, id] of ids.entries()) {
+      table.delete(id);
+      for (const later of ids.slice(at + 1)) expect(table.get(later)?.id).toBe(later);
+      expect(table.get(id)).toBeUndefined();
+    }
+  });
+
   it('finds a stream that has lived through thousands of younger ones', () => {
     const table = new StreamTable<{ readonly id: number }>();
     const old = { id: 1 };

@@ -230,6 +230,37 @@ describe('the spans of a call', () => {
   });
 });
 
+describe('what is written as it was for an earlier call', () => {
+  it('is each call’s own all the same: callers, connections and numbers in any order', () => {
+    const records = Array.from({ length: 120 }, (_, i) =>
+      callRecord({
+        caller: `key:${i % 3}`,
+        model: i % 5 === 0 ? '' : `m${i % 4}`,
+        // Two of these ports share a place.
+        peerPort: [1, 65, 2][i % 3] ?? 0,
+        requestBytes: i % 2 === 0 ? 5 : 2 ** 40 + (i % 7),
+        responseBytes: i % 11,
+        requestMessages: i % 2,
+        responseMessages: i % 3,
+        generation: 1 + (i % 2),
+      }),
+    );
+    const spans = spansOf(...records);
+    const servers = spans.filter(({ kind }) => kind === 'SPAN_KIND_SERVER');
+    const clients = spans.filter(({ kind }) => kind === 'SPAN_KIND_CLIENT');
+    const logs = logsOf(...records);
+    for (const [i, record] of records.entries()) {
+      const alone = spansOf(record);
+      expect(servers[i]?.attributes).toEqual(alone.find(({ kind }) => kind === 'SPAN_KIND_SERVER')?.attributes);
+      expect(clients[i]?.attributes).toEqual(alone.find(({ kind }) => kind === 'SPAN_KIND_CLIENT')?.attributes);
+      const { 'bulkhead.audit.record': _place, ...attributes } = logs[i]?.attributes ?? {};
+      const { 'bulkhead.audit.record': _other, ...own } = only(logsOf(record)).attributes;
+      expect(attributes).toEqual(own);
+      expect(own).toMatchObject({ 'bulkhead.caller.id': record.caller });
+    }
+  });
+});
+
 describe('the audit log of a record', () => {
   it('has its event name, its trace and its place in the chain', () => {
     const log = only(logsOf(callRecord({})));
