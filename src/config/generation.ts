@@ -107,6 +107,8 @@ export interface LimitsConfig {
   readonly maxConnectionsPerAddress: number;
   /** TLS handshakes in progress, per worker. */
   readonly maxHandshakes: number;
+  /** Of a worker's time while calls run, what the beginnings of handshakes may take: above 0, at most 1. */
+  readonly handshakeShare: number;
   /** A client that was sent away for what it did may connect again after it; 0: at once. */
   readonly coolOffMs: number;
   readonly idleTimeoutMs: number;

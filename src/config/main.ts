@@ -125,6 +125,7 @@ function build(
       maxConnectionsPerTenant: limits.maxConnectionsPerTenant,
       maxConnectionsPerAddress: limits.maxConnectionsPerAddress,
       maxHandshakes: limits.maxHandshakes,
+      handshakeShare: limits.handshakeShare,
       coolOffMs: limits.coolOff,
       idleTimeoutMs: limits.idleTimeout,
       maxConnectionAgeMs: limits.maxConnectionAge,

@@ -22,6 +22,7 @@ import {
   serverName,
   size,
   socketAddress,
+  timeShare,
 } from './schema-values.ts';
 
 const limits = z
@@ -31,10 +32,14 @@ const limits = z
     maxConnectionsPerTenant: count('Connections per worker, of one tenant.', 1, 1_000_000).default(5_000),
     maxConnectionsPerAddress: count('Connections per worker, of one peer address.', 1, 1_000_000).default(5_000),
     maxHandshakes: count(
-      'TLS handshakes in progress per worker; beyond it the oldest gives way.',
+      'TLS handshakes in progress per worker; beyond it the oldest of the address with the most gives way.',
       1,
       1_000_000,
     ).default(1_000),
+    handshakeShare: timeShare.prefault('20%').meta({
+      description:
+        'Of a worker’s time, what the beginnings of handshakes, with our signatures, may take while calls run. From 1% to 100%.',
+    }),
     coolOff: duration(
       'A client that broke the protocol or a limit of its connection may connect again after it. By tenant and address.',
       '1s',

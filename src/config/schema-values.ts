@@ -133,6 +133,16 @@ export const percentage = written({
   judge: (value) => (value > 1 ? 'must be from 0% to 100%' : undefined),
 });
 
+/** A share of a worker's time: as a ratio, never 0, by which nothing would ever be done. */
+export const timeShare = written({
+  noun: 'a percentage',
+  pattern: /^\d{1,3}%$/,
+  example: '20%',
+  description: 'A share of the time, from 1% to 100%.',
+  parse: (text) => Number(text.slice(0, -1)) / 100,
+  judge: (value) => (value < 0.01 || value > 1 ? 'must be from 1% to 100%' : undefined),
+});
+
 export interface SocketAddress {
   readonly address: string;
   readonly port: number;

@@ -11,8 +11,10 @@ export type DoorRefusal = 'CONNECTION_LIMIT_TENANT' | 'CONNECTION_LIMIT_ADDRESS'
 type DoorLimits = Pick<LimitsConfig, 'maxHandshakes' | 'maxConnectionsPerTenant' | 'maxConnectionsPerAddress'>;
 
 export class Door {
-  /** Oldest first. */
-  readonly #shaking = new Set<Socket>();
+  /** With the address at the other end. */
+  readonly #shaking = new Map<Socket, string>();
+  /** The same by address; oldest first. None is empty. */
+  readonly #lines = new Map<string, Set<Socket>>();
   readonly #byAddress = new Map<string, number>();
   readonly #answered: () => void;
 
@@ -27,21 +29,40 @@ export class Door {
   }
 
   /**
-   * A handshake begins. Returns the one that must give way when there are too many: the oldest, since an honest one takes
-   * milliseconds, and a flood of slow ones then crowds out itself.
+   * A handshake begins. Returns the one that must give way when there are too many: of the address that has the most, the oldest,
+   * since an honest one takes milliseconds. A flood of slow ones then crowds out itself.
    */
-  knock(socket: Socket, limits: DoorLimits): Socket | undefined {
-    this.#shaking.add(socket);
+  knock(socket: Socket, address: string, limits: DoorLimits): Socket | undefined {
+    this.#shaking.set(socket, address);
+    const line = this.#lines.get(address);
+    if (line === undefined) this.#lines.set(address, new Set([socket]));
+    else line.add(socket);
     socket.once('close', () => this.answered(socket));
     if (this.#shaking.size <= limits.maxHandshakes) return undefined;
-    const [oldest] = this.#shaking;
-    if (oldest !== undefined) this.#shaking.delete(oldest);
-    return oldest;
+    return this.#crowdOut();
   }
 
   /** The handshake is over, one way or the other. */
   answered(socket: Socket): void {
-    if (this.#shaking.delete(socket)) this.#answered();
+    if (this.#remove(socket)) this.#answered();
+  }
+
+  #crowdOut(): Socket | undefined {
+    let longest = new Set<Socket>();
+    for (const line of this.#lines.values()) if (line.size > longest.size) longest = line;
+    const [oldest] = longest;
+    if (oldest !== undefined) this.#remove(oldest);
+    return oldest;
+  }
+
+  #remove(socket: Socket): boolean {
+    const address = this.#shaking.get(socket);
+    if (address === undefined) return false;
+    this.#shaking.delete(socket);
+    const line = this.#lines.get(address);
+    line?.delete(socket);
+    if (line?.size === 0) this.#lines.delete(address);
+    return true;
   }
 
   /** A peer wants in whose tenant has so many connections already. Says why it may not; if it may, it must `leave` later. */

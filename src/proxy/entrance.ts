@@ -1,13 +1,15 @@
 /**
- * Where connections come in, and whose they are. As a rule the TLS server itself listens, and a connection is its socket's. Behind a
- * load balancer another server listens before it: it reads the header by which the load balancer says whose connection it is
- * (`proxy-header.ts`), and hands the socket, with what has come after the header, to the TLS server.
+ * Where connections come in, and whose they are. As a rule a connection is its socket's. Behind a load balancer the header is read first
+ * by which the load balancer says whose it is (`proxy-header.ts`). A socket that has sent its hello comes to the TLS server in its turn
+ * (`handshake-queue.ts`): until then it is a socket, and nothing of TLS is made for it.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { TLSSocket, type Server as TlsServer } from 'node:tls';
 import type { ProxyProtocolConfig } from '../config/generation.ts';
 import { type AddressRange, isInRanges, parseAddressRange } from '../kernel/address-range.ts';
 import { acceptedSocket } from './door.ts';
+import { awaitFirstRecord } from './first-record.ts';
+import { HandshakeQueue } from './handshake-queue.ts';
 import { readProxyHeader } from './proxy-header.ts';
 
 /** Who is at the other end. */
@@ -18,8 +20,10 @@ export interface Remote {
   readonly proxy: string | undefined;
 }
 
-/** What a connection is refused for before its TLS begins. */
+/** What a connection is refused for before its TLS begins, or when that takes too long. */
 export type EntranceRefusal =
+  | 'TLS_HANDSHAKE_TIMEOUT'
+  | 'TLS_CONNECTION_LOST'
   | 'PROXY_NOT_ALLOWED'
   | 'PROXY_HEADER_INVALID'
   | 'PROXY_HEADER_INCOMPLETE'
@@ -30,9 +34,21 @@ export interface EntranceOptions {
   readonly tls: TlsServer;
   /** Who may pass connections on, and has to say whose they are; undefined: nobody, and every connection is its own. */
   readonly proxyProtocol: ProxyProtocolConfig | undefined;
-  /** How long a header may take. */
+  /** How long a header may take, and then a handshake with its wait for its turn. */
   handshakeTimeoutMs(): number;
-  refused(socket: Socket, reason: EntranceRefusal, detail: string): void;
+  /** Of the thread's time, what the beginnings of handshakes may take while calls run. */
+  handshakeShare(): number;
+  /** Whether calls run. */
+  isBusy(): boolean;
+  refused(socket: Socket, reason: EntranceRefusal, detail: string, serverName: string): void;
+}
+
+interface Shaking {
+  /** Ends it. */
+  readonly deadline: NodeJS.Timeout;
+  saidHello: boolean;
+  /** As the hello has it; empty until it was read. */
+  serverName: string;
 }
 
 export class Entrance {
@@ -41,12 +57,22 @@ export class Entrance {
   readonly #options: EntranceOptions;
   /** Node forgets a socket's address when it refuses its certificate, and never knew a client behind a load balancer. */
   readonly #remotes = new WeakMap<Socket, Remote>();
+  readonly #queue: HandshakeQueue;
+  /** Those whose handshake is not over. */
+  readonly #shaking = new Map<Socket, Shaking>();
+  /** Of whom all is said. */
+  readonly #dismissed = new WeakSet<Socket>();
   #proxies: readonly AddressRange[];
 
   constructor(options: EntranceOptions) {
     this.#options = options;
     this.#proxies = rangesOf(options.proxyProtocol);
-    this.server = options.proxyProtocol === undefined ? options.tls : createServer({ noDelay: true });
+    this.server = createServer({ noDelay: true });
+    this.#queue = new HandshakeQueue({
+      begin: (socket) => options.tls.emit('connection', socket),
+      isBusy: () => options.isBusy(),
+      share: () => options.handshakeShare(),
+    });
   }
 
   /** Other load balancers than before. Whether there are any is settled once, by who listens. */
@@ -58,8 +84,8 @@ export class Entrance {
   enter(socket: Socket): void {
     const remote = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0, proxy: undefined };
     this.#remotes.set(socket, remote);
-    if (this.server === this.#options.tls) return;
     socket.on('error', () => socket.destroy());
+    if (this.#options.proxyProtocol === undefined) return this.#awaitHello(socket, remote.address);
     // The kernel knows no address of who has left already, as load balancers do that only see whether somebody listens.
     if (remote.address === '') this.#refuse(socket, 'PROXY_HEADER_INCOMPLETE', 'gone before it was read');
     else if (isInRanges(remote.address, this.#proxies)) this.#readHeader(socket, remote);
@@ -73,6 +99,48 @@ export class Entrance {
     return known ?? { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0, proxy: undefined };
   }
 
+  /**
+   * A handshake is over, one way or the other. False when it had been dismissed: what comes of that is not to be said again.
+   */
+  answered(accepted: Socket): boolean {
+    clearTimeout(this.#shaking.get(accepted)?.deadline);
+    this.#shaking.delete(accepted);
+    return !this.#dismissed.has(accepted);
+  }
+
+  /** A handshake in progress has said for whom it is. */
+  named(socket: TLSSocket, serverName: string): void {
+    const accepted = acceptedSocket(socket);
+    const shaking = accepted && this.#shaking.get(accepted);
+    if (shaking !== undefined) shaking.serverName = serverName;
+  }
+
+  /** Ends a connection of which all is said. */
+  dismiss(accepted: Socket): void {
+    this.#dismissed.add(accepted);
+    accepted.destroy();
+  }
+
+  #awaitHello(socket: Socket, address: string): void {
+    const tooLate = (): void => {
+      const detail = shaking.saidHello ? 'after its hello' : 'no hello';
+      this.#options.refused(socket, 'TLS_HANDSHAKE_TIMEOUT', detail, shaking.serverName);
+      this.dismiss(socket);
+    };
+    const deadline = setTimeout(tooLate, this.#options.handshakeTimeoutMs());
+    const shaking: Shaking = { deadline, saidHello: false, serverName: '' };
+    this.#shaking.set(socket, shaking);
+    socket.once('close', () => {
+      this.#queue.remove(socket, address);
+      const isToBeSaid = this.answered(socket) && !shaking.saidHello;
+      if (isToBeSaid) this.#options.refused(socket, 'TLS_CONNECTION_LOST', 'no hello', '');
+    });
+    awaitFirstRecord(socket, () => {
+      shaking.saidHello = true;
+      this.#queue.add(socket, address);
+    });
+  }
+
   #readHeader(socket: Socket, proxy: Remote): void {
     let read: Buffer = Buffer.alloc(0);
     const tooLate = (): void => {
@@ -82,7 +150,7 @@ export class Entrance {
     const late = setTimeout(tooLate, this.#options.handshakeTimeoutMs());
     const closed = (): void => {
       clearTimeout(late);
-      this.#options.refused(socket, 'PROXY_HEADER_INCOMPLETE', `${read.length} octets of it`);
+      this.#options.refused(socket, 'PROXY_HEADER_INCOMPLETE', `${read.length} octets of it`, '');
     };
     const stop = (): void => {
       clearTimeout(late);
@@ -101,16 +169,15 @@ export class Entrance {
         const { address, port } = header.source;
         this.#remotes.set(socket, { address, port, proxy: proxy.address });
       }
-      // The TLS socket begins with what its socket has not given away yet.
       if (header.length < read.length) socket.unshift(read.subarray(header.length));
-      this.#options.tls.emit('connection', socket);
+      this.#awaitHello(socket, this.remoteOf(socket).address);
     };
     socket.on('readable', readable);
     socket.once('close', closed);
   }
 
   #refuse(socket: Socket, reason: EntranceRefusal, detail: string): void {
-    this.#options.refused(socket, reason, detail);
+    this.#options.refused(socket, reason, detail, '');
     socket.destroy();
   }
 }

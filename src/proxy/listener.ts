@@ -13,6 +13,7 @@ import type { Peer } from '../identity/peer.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import type { Turn } from '../kernel/turn.ts';
+import { Bustle } from './bustle.ts';
 import type { CallBoundary } from './call-boundary.ts';
 import type { CallServices } from './call-services.ts';
 import { clientConnectionOptions } from './client-connection-options.ts';
@@ -26,7 +27,7 @@ import { ListenerContexts } from './listener-contexts.ts';
 import { PeerJudge } from './peer-judge.ts';
 import type { Refusals } from './refusals.ts';
 import { Review } from './review.ts';
-import { Session, type SessionHost } from './session.ts';
+import { Session, type SessionHost, type Traffic } from './session.ts';
 import type { TenantRuntime } from './tenant-runtime.ts';
 import type { Tenants } from './tenants.ts';
 
@@ -44,6 +45,8 @@ export interface ListenerOptions {
 
 export class Listener implements SessionHost {
   readonly refusals: Refusals;
+  readonly traffic: Traffic = { running: 0, begun: 0 };
+  readonly #bustle = new Bustle(this.traffic);
   readonly #options: ListenerOptions;
   readonly #contexts: ListenerContexts;
   readonly #sessions = new Set<Session>();
@@ -71,17 +74,20 @@ export class Listener implements SessionHost {
       judge: this.#judge,
       handshakeTimeoutMs: () => this.#generation.limits.handshakeTimeoutMs,
       mayBegin: (serverName, socket) => {
+        this.#entrance.named(socket, serverName);
         const { address } = this.#entrance.remoteOf(socket);
         return !this.#isCoolingOff(tenants.claimed(serverName)?.id, address);
       },
       onUnusable: (serverName, detail) => this.#noteFrom('', serverName, 'TLS_CONTEXT_UNUSABLE', detail),
     });
-    this.#server = createServer({ ...this.#contexts.serverOptions(), noDelay: true });
+    this.#server = createServer(this.#contexts.serverOptions());
     this.#entrance = new Entrance({
       tls: this.#server,
       proxyProtocol: listen.proxyProtocol,
       handshakeTimeoutMs: () => this.#generation.limits.handshakeTimeoutMs,
-      refused: (socket, reason, detail) => this.#note(socket, '', reason, detail),
+      handshakeShare: () => this.#generation.limits.handshakeShare,
+      isBusy: () => this.#bustle.isThere(performance.now()),
+      refused: (socket, reason, detail, serverName) => this.#note(socket, serverName, reason, detail),
     });
     const { server } = this.#entrance;
     server.maxConnections = options.generation.limits.maxConnections;
@@ -94,14 +100,11 @@ export class Listener implements SessionHost {
         this.#refuse(socket, '', 'INTERNAL', cause instanceof Error ? cause.message : String(cause));
       }
       // Not before there is a session: a drain must see one or the other.
-      const accepted = acceptedSocket(socket);
-      if (accepted !== undefined) this.#door.answered(accepted);
+      this.#answered(socket);
     });
     this.#server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
       const { serverName, reason, detail } = handshakeRefusal(error, socket);
-      const accepted = acceptedSocket(socket);
-      if (accepted !== undefined) this.#door.answered(accepted);
-      this.#note(socket, serverName, reason, detail);
+      if (this.#answered(socket)) this.#note(socket, serverName, reason, detail);
       // Node leaves a handshake that timed out open.
       socket.destroy();
     });
@@ -235,11 +238,19 @@ export class Listener implements SessionHost {
 
   #onConnection(socket: Socket): void {
     const { limits } = this.#generation;
-    const crowdedOut = this.#door.knock(socket, limits);
+    const crowdedOut = this.#door.knock(socket, socket.remoteAddress ?? '', limits);
     this.#entrance.enter(socket);
     if (crowdedOut === undefined) return;
     this.#note(crowdedOut, '', 'HANDSHAKE_LIMIT', `more than ${limits.maxHandshakes} handshakes at once`);
-    crowdedOut.destroy();
+    this.#entrance.dismiss(crowdedOut);
+  }
+
+  /** A handshake is over. Gives whether what came of it is still to be said. */
+  #answered(socket: TLSSocket): boolean {
+    const accepted = acceptedSocket(socket);
+    if (accepted === undefined) return true;
+    this.#door.answered(accepted);
+    return this.#entrance.answered(accepted);
   }
 
   #accept(socket: TLSSocket): void {

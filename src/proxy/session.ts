@@ -22,9 +22,17 @@ import { LeaseWatch } from './lease-watch.ts';
 import type { Refusals } from './refusals.ts';
 import type { Occupancy, TenantRuntime } from './tenant-runtime.ts';
 
+/** Calls of all sessions of a listener. */
+export interface Traffic {
+  running: number;
+  /** Since the listener was made. */
+  begun: number;
+}
+
 /** What a session needs of its listener. */
 export interface SessionHost {
   readonly refusals: Refusals;
+  readonly traffic: Traffic;
   services(): CallServices;
   /** The peer's tenant as of now; undefined when it is no longer configured. */
   tenant(id: TenantId): TenantRuntime | undefined;
@@ -52,6 +60,7 @@ export class Session implements ConnectionOwner, Holding {
     lost: () => this.#lost,
     ended: () => {
       this.#calls -= 1;
+      this.#host.traffic.running -= 1;
     },
   };
   readonly #leases = new LeaseWatch(
@@ -84,6 +93,8 @@ export class Session implements ConnectionOwner, Holding {
     if (this.#distrusted) return this.#refuseStream(stream, 'PEER_NO_LONGER_TRUSTED');
     const call = new Call(this.#host.services(), tenant, this.peer, stream, block, this.#callHost);
     this.#calls += 1;
+    this.#host.traffic.running += 1;
+    this.#host.traffic.begun += 1;
     try {
       call.begin(block, endStream);
     } catch (cause) {

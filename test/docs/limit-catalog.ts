@@ -143,9 +143,9 @@ export const CONFIGURED_ROWS: Record<Configured<keyof LimitsConfig>, LimitRow> =
   handshakeTimeout: {
     attack: 'Handshakes that never end hold sockets',
     test: [
-      'unit/identity/tls.test.ts',
-      'a handshake that stalls is ended at its time, and not before',
-      'a handshake that stalls for a while, and goes on within its time, is none that is ended',
+      'unit/proxy/listener.test.ts',
+      'ends a handshake at its time, counted from when it connected, and not before: %s',
+      'leaves a handshake alone that takes long, and goes on within its time',
     ],
   },
   maxConnections: {
@@ -169,6 +169,14 @@ export const CONFIGURED_ROWS: Record<Configured<keyof LimitsConfig>, LimitRow> =
       'unit/proxy/listener.test.ts',
       'leaves as many handshakes as there may be alone',
       'lets the oldest handshake give way when there are too many',
+    ],
+  },
+  handshakeShare: {
+    attack: 'A flood of handshakes takes the time of everybody’s calls',
+    test: [
+      'unit/proxy/handshake-queue.test.ts',
+      'is theirs while calls run, and not a millisecond more',
+      'is all of it while none do',
     ],
   },
   coolOff: {

@@ -34,6 +34,7 @@ export const TEST_LIMITS: LimitsConfig = {
   maxConnectionsPerTenant: 1_000,
   maxConnectionsPerAddress: 1_000,
   maxHandshakes: 1_000,
+  handshakeShare: 1,
   coolOffMs: 0,
   idleTimeoutMs: 60_000,
   maxConnectionAgeMs: undefined,

@@ -70,6 +70,7 @@ describe('what is left away', () => {
       maxConnectionsPerTenant: 5_000,
       maxConnectionsPerAddress: 5_000,
       maxHandshakes: 1_000,
+      handshakeShare: 0.2,
       coolOffMs: 1_000,
       idleTimeoutMs: 900_000,
       maxConnectionAgeMs: undefined,

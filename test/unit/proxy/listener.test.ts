@@ -1,5 +1,7 @@
 import { once } from 'node:events';
-import { createConnection, type Socket } from 'node:net';
+import { createConnection, createServer, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { FrameClient } from '../../fakes/frame-client.ts';
 import { eventually, HostileGround } from '../../fakes/hostile-ground.ts';
@@ -13,6 +15,27 @@ async function silentSocket(port: number): Promise<Socket> {
   socket.resume();
   await once(socket, 'connect');
   return socket;
+}
+
+/** The first record of a client of acme's: it is taken from one that speaks to somebody who only listens. */
+async function helloOf({ acme }: HostileGround): Promise<Buffer> {
+  const ear = createServer();
+  await once(ear.listen(0, '127.0.0.1'), 'listening');
+  const address = ear.address();
+  if (address === null || typeof address === 'string') throw new Error('it does not listen');
+  const heard = once(ear, 'connection').then(([socket]: Socket[]) => once(socket ?? ear, 'data'));
+  const client = connectTls({
+    port: address.port,
+    host: '127.0.0.1',
+    servername: acme.pki.serverName,
+    ALPNProtocols: ['h2'],
+  });
+  client.on('error', () => undefined);
+  const [hello]: unknown[] = await heard;
+  client.destroy();
+  ear.close();
+  if (!Buffer.isBuffer(hello)) throw new Error('it said nothing');
+  return hello;
 }
 const clients: FrameClient[] = [];
 
@@ -89,6 +112,77 @@ describe('the listener', () => {
     expect(silent.some((socket) => socket.destroyed)).toBe(false);
     expect(await ground.sidecar.refusals()).toEqual([]);
     for (const socket of silent) socket.destroy();
+  });
+
+  it.each([
+    ['nothing', []],
+    ['the beginning of a hello', [Buffer.of(22, 3, 1, 2, 0, 1)]],
+    ['a hello octet by octet', Array.from({ length: 200 }, () => Buffer.of(22))],
+  ])('ends a handshake at its time, counted from when it connected, and not before: %s', async (_what, said) => {
+    ground = await HostileGround.start({ limits: { handshakeTimeoutMs: 300 } });
+    const from = performance.now();
+    const socket = await silentSocket(ground.sidecar.port);
+    const dribble = setInterval(() => {
+      const next = said.shift();
+      if (next !== undefined) socket.write(next);
+    }, 10);
+    await once(socket, 'close');
+    clearInterval(dribble);
+    // Timers may be a millisecond early.
+    expect(performance.now() - from).toBeGreaterThanOrEqual(299);
+    expect(await ground.sidecar.refusals()).toMatchObject([
+      { reason: 'TLS_HANDSHAKE_TIMEOUT', detail: 'no hello', peerAddress: '127.0.0.1', count: 1 },
+    ]);
+  });
+
+  it('ends one that goes silent after its hello with the time that it has had, and says so once', async () => {
+    ground = await HostileGround.start({ limits: { handshakeTimeoutMs: 300 } });
+    const hello = await helloOf(ground);
+    const socket = await silentSocket(ground.sidecar.port);
+    socket.write(hello);
+    await once(socket, 'data');
+    await once(socket, 'close');
+    expect(await ground.sidecar.refusals()).toMatchObject([
+      {
+        reason: 'TLS_HANDSHAKE_TIMEOUT',
+        detail: 'after its hello',
+        tenantClaim: 'acme',
+        peerAddress: '127.0.0.1',
+        count: 1,
+      },
+    ]);
+  });
+
+  it('leaves a handshake alone that takes long, and goes on within its time', async () => {
+    ground = await HostileGround.start({ limits: { handshakeTimeoutMs: 60_000 } });
+    const hello = await helloOf(ground);
+    const socket = await silentSocket(ground.sidecar.port);
+    socket.write(hello.subarray(0, 100));
+    await delay(400);
+    expect(socket.destroyed).toBe(false);
+    socket.write(hello.subarray(100));
+    const [answer]: unknown[] = await once(socket, 'data');
+    // A handshake record: the server's hello.
+    expect(Buffer.isBuffer(answer) ? answer[0] : undefined).toBe(22);
+    socket.destroy();
+  });
+
+  it('has OpenSSL say what is wrong with what is no handshake', async () => {
+    ground = await HostileGround.start();
+    const socket = await silentSocket(ground.sidecar.port);
+    socket.write('GET / HTTP/1.1\r\n\r\n');
+    await once(socket, 'close');
+    expect(await ground.sidecar.refusals()).toMatchObject([
+      { reason: 'TLS_HANDSHAKE_FAILED', detail: 'ERR_SSL_HTTP_REQUEST', count: 1 },
+    ]);
+  });
+
+  it('records one that leaves before its hello, once', async () => {
+    ground = await HostileGround.start();
+    const socket = await silentSocket(ground.sidecar.port);
+    socket.end();
+    await once(socket, 'close');
+    expect(await ground.sidecar.refusals()).toMatchObject([{ reason: 'TLS_CONNECTION_LOST', count: 1 }]);
   });
 
   it('takes the next one when one has gone', async () => {

@@ -27,6 +27,7 @@ function sessionWith(tenant: TenantRuntime | undefined): {
   );
   const host: SessionHost = {
     refusals,
+    traffic: { running: 0, begun: 0 },
     services: () => {
       throw new Error('no call begins');
     },
