@@ -1,11 +1,13 @@
 /**
  * One YAML file: its value, and the line and column of every part of it.
  *
+ * A text that is plain is read by ours (`plain-yaml.ts`), any other, and any that is wrong, by the library, which is many times as slow.
  * Only the text is kept; the tree with the positions is rebuilt when a position is asked for after it was dropped, which
  * happens once for a file with something to say and never for the ten thousand others.
  */
 import { type Document, isMap, isNode, isPair, LineCounter, type Node, parseAllDocuments, visit } from 'yaml';
 import { type Finding, formatPath, MAX_FINDINGS_PER_FILE, type Place, type ValuePath } from './finding.ts';
+import { hasKey, offsetIn, type PlainYaml, readPlainYaml } from './plain-yaml.ts';
 
 /** Aliases may repeat parts of the file up to so many times in all: more is an expansion attack, not a configuration. */
 const MAX_ALIASES = 100;
@@ -18,31 +20,50 @@ export interface Position {
   readonly column: number;
 }
 
+/** Where everything stands. */
 interface Tree {
-  readonly document: Document.Parsed;
+  /** Undefined: nothing of the path is there. */
+  offsetOf(place: Place): number | undefined;
+  has(key: string): boolean;
   readonly lines: LineCounter;
 }
+
+/** `any` reads what is plain faster; what comes of it is the same. */
+export type YamlReader = 'any' | 'library';
 
 export class YamlDocument {
   /** As findings name it. */
   readonly file: string;
   readonly text: string;
+  readonly #reader: YamlReader;
   #tree: Tree | undefined;
 
-  constructor(file: string, text: string) {
+  constructor(file: string, text: string, reader: YamlReader = 'any') {
     this.file = file;
     this.text = text;
+    this.#reader = reader;
   }
 
   /** The plain value of the document, or what the syntax has wrong. */
   read(): { readonly value: unknown; readonly findings: readonly Finding[] } {
+    const plain = this.#readPlain();
+    if (plain === undefined) return this.#readByLibrary();
+    this.#tree = plainTree(plain, this.text);
+    return { value: plain.value, findings: [] };
+  }
+
+  #readPlain(): PlainYaml | undefined {
+    return this.#reader === 'any' ? readPlainYaml(this.text) : undefined;
+  }
+
+  #readByLibrary(): { readonly value: unknown; readonly findings: readonly Finding[] } {
     const lines = new LineCounter();
     const documents = parseAllDocuments(this.text, { ...PARSING, lineCounter: lines });
     const first = documents[0];
     if (first === undefined || ('empty' in documents && documents.empty)) {
       return { value: undefined, findings: [this.#whole('the file is empty', 'write the settings into it')] };
     }
-    this.#tree = { document: first, lines };
+    this.#tree = parsedTree(first, lines);
     const findings = [...first.errors, ...first.warnings]
       .slice(0, MAX_FINDINGS_PER_FILE)
       .map((problem) => this.#at(lines.linePos(problem.pos[0]), '', problem.message, 'correct the YAML at this place'));
@@ -73,7 +94,7 @@ export class YamlDocument {
   /** Line and column of a place, from 1. */
   position(place: Place): Position {
     const tree = this.#tree ?? this.#parse();
-    const offset = offsetOf(tree.document.contents, place);
+    const offset = tree.offsetOf(place);
     if (offset === undefined) return { line: 1, column: 1 };
     const { line, col } = tree.lines.linePos(offset);
     return { line, column: col };
@@ -81,8 +102,7 @@ export class YamlDocument {
 
   /** Whether the mapping at the top has this key. */
   has(key: string): boolean {
-    const { contents } = (this.#tree ?? this.#parse()).document;
-    return isMap(contents) && contents.has(key);
+    return (this.#tree ?? this.#parse()).has(key);
   }
 
   /** Lets go of the tree, which weighs many times the text. */
@@ -91,12 +111,17 @@ export class YamlDocument {
   }
 
   #parse(): Tree {
+    const plain = this.#readPlain();
+    this.#tree = plain === undefined ? this.#parseByLibrary() : plainTree(plain, this.text);
+    return this.#tree;
+  }
+
+  #parseByLibrary(): Tree {
     const lines = new LineCounter();
     const documents = parseAllDocuments(this.text, { ...PARSING, lineCounter: lines });
     const document = documents[0];
     if (document === undefined) throw new Error(`${this.file} has no document to find a position in`);
-    this.#tree = { document, lines };
-    return this.#tree;
+    return parsedTree(document, lines);
   }
 
   /**
@@ -152,6 +177,21 @@ export class YamlDocument {
   #whole(message: string, fix: string): Finding {
     return { file: this.file, line: 0, column: 0, path: '', message, fix, severity: 'error' };
   }
+}
+
+function parsedTree({ contents }: Document.Parsed, lines: LineCounter): Tree {
+  return {
+    offsetOf: (place) => offsetOf(contents, place),
+    has: (key) => isMap(contents) && contents.has(key),
+    lines,
+  };
+}
+
+function plainTree({ spot }: PlainYaml, text: string): Tree {
+  const lines = new LineCounter();
+  lines.addNewLine(0);
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) lines.addNewLine(at + 1);
+  return { offsetOf: ({ path, at }) => offsetIn(spot, path, at), has: (key) => hasKey(spot, key), lines };
 }
 
 /** Walks as far along the path as the document goes. */

@@ -90,10 +90,10 @@ class ComparedRole {
 
   /** Scopes and sign-ins belong to the role: one that asks for none is wide in this. */
   #asksNoMore(narrow: ComparedRole): boolean {
-    const { stepUp, condition } = this.#role;
+    const { stepUp, condition, scopes } = this.#role;
     if (condition !== undefined && condition !== narrow.#role.condition) return false;
     if (stepUp !== undefined && JSON.stringify(stepUp) !== JSON.stringify(narrow.#role.stepUp)) return false;
-    return this.#scopes.isSubsetOf(narrow.#scopes);
+    return scopes === undefined || this.#scopes.isSubsetOf(narrow.#scopes);
   }
 }
 
@@ -101,12 +101,12 @@ class ComparedRole {
 class Patterns {
   readonly #all: readonly string[];
   readonly #exact: ReadonlySet<string>;
-  readonly #starred: readonly string[];
+  readonly #starred: readonly Starred[];
 
   constructor(patterns: readonly string[]) {
     this.#all = patterns;
     this.#exact = new Set(patterns);
-    this.#starred = patterns.filter((pattern) => pattern.includes('*'));
+    this.#starred = patterns.filter((pattern) => pattern.includes('*')).map(starred);
   }
 
   cover(narrow: Patterns, budget: Budget): boolean {
@@ -118,10 +118,21 @@ class Patterns {
   }
 }
 
-/** Whether one pattern matches whatever the other does. A star of the other is a character that only a star here can cover. */
-function matchesAllOf(wide: string, narrow: string): boolean {
-  const [head = '', ...pieces] = wide.split('*');
+/** A name with stars: what is before the first, between them, and behind the last. */
+interface Starred {
+  readonly head: string;
+  readonly pieces: readonly string[];
+  readonly tail: string;
+}
+
+function starred(pattern: string): Starred {
+  const [head = '', ...pieces] = pattern.split('*');
   const tail = pieces.pop() ?? '';
+  return { head, pieces, tail };
+}
+
+/** Whether one pattern matches whatever the other does. A star of the other is a character that only a star here can cover. */
+function matchesAllOf({ head, pieces, tail }: Starred, narrow: string): boolean {
   if (narrow.length < head.length + tail.length || !narrow.startsWith(head) || !narrow.endsWith(tail)) return false;
   let from = head.length;
   for (const piece of pieces) {
