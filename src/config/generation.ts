@@ -164,11 +164,13 @@ export interface TelemetryConfig {
   readonly otlp: OtlpConfig | undefined;
   /** Head sampling of allowed calls, 0..1. Denials are always kept. */
   readonly traceSampleRatio: number;
+  /** How often usage is sent as metrics; absent: it is not. */
+  readonly usageIntervalMs?: number;
 }
 
 export interface OtlpConfig {
   readonly protocol: 'grpc' | 'http/protobuf';
-  /** `http(s)://host:port`; for http/protobuf the base to which `/v1/traces` and `/v1/logs` are added. */
+  /** `http(s)://host:port`; for http/protobuf the base to which `/v1/traces`, `/v1/logs` and `/v1/metrics` are added. */
   readonly endpoint: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly caPem: string | undefined;

@@ -171,6 +171,15 @@ const telemetry = z
       })
       .prefault({})
       .meta({ description: 'Traces.' }),
+    usage: z
+      .strictObject({
+        interval: duration('The sums are sent so often.', '60s', '1s', '1h').prefault('60s'),
+      })
+      .optional()
+      .meta({
+        description:
+          'Usage of each tenant as OTLP metrics. Default: not sent; a collector needs a pipeline for metrics.',
+      }),
     otlp: otlp.optional(),
   })
   .meta({ description: 'Traces, metrics and their export.' });

@@ -26,11 +26,19 @@ export function buildTelemetry(
 ): TelemetryConfig | undefined {
   const before = errors(scope);
   const otlp = buildOtlp(scope, source.otlp, environment);
+  if (source.usage !== undefined && otlp === undefined && errors(scope) === before) {
+    scope.report(
+      { path: ['telemetry', 'usage'], at: 'key' },
+      'is sent by OTLP, and nothing says where to',
+      'add telemetry.otlp.endpoint, or remove it',
+    );
+  }
   if (errors(scope) > before) return undefined;
   return {
     serviceName: source.serviceName ?? variable(environment, 'OTEL_SERVICE_NAME') ?? 'bulkhead',
     otlp,
     traceSampleRatio: source.traces.sample,
+    ...(source.usage === undefined ? {} : { usageIntervalMs: source.usage.interval }),
   };
 }
 

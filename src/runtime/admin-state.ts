@@ -7,6 +7,8 @@ import type { TenantConfig } from '../config/tenant-config.ts';
 import { healthKeyOf } from '../proxy/health-probes.ts';
 import type { Health } from '../proxy/upstream-health.ts';
 import { attachSharedState, SUPERVISOR, tenantUsage } from '../quota/shared-state.ts';
+import { totalsOf, USAGE_METRICS } from '../telemetry/usage-metrics.ts';
+import { numberOf } from '../usage/units.ts';
 import { explainQuery } from './admin-explain.ts';
 import { usageQuery } from './admin-usage.ts';
 import type { Supervisor } from './supervisor.ts';
@@ -127,8 +129,19 @@ function healthOf(supervisor: Supervisor, { upstream }: TenantConfig): Health | 
   return key === undefined ? undefined : supervisor.health.of(key);
 }
 
+/** What is kept of usage, as counters: they go on where they were after a restart. */
+function usageCounters({ metrics, usage, tenantNames }: Supervisor): void {
+  for (const [tenant, numbers] of totalsOf(usage.totals ?? new Map(), tenantNames)) {
+    for (const { prometheus, label, values } of USAGE_METRICS) {
+      for (const [value, unit] of Object.entries(values))
+        metrics.setCounter(prometheus, numberOf(numbers, unit), { tenant, [label]: value });
+    }
+  }
+}
+
 function gauges(supervisor: Supervisor): void {
   const { metrics, generation } = supervisor;
+  usageCounters(supervisor);
   metrics.setGauge('bulkhead_config_generation', generation.number);
   for (const name of OWNED_GAUGES) metrics.clearGauge(name);
   for (const worker of supervisor.pool.workers) {

@@ -18,6 +18,7 @@ import { journalDirectory } from '../quota/limit-journal.ts';
 import { LimitStore } from '../quota/limit-store.ts';
 import { capacityFor, createSharedState, type SharedState, workerCapacityFor } from '../quota/shared-state.ts';
 import { MetricsRegistry } from '../telemetry/metrics.ts';
+import { totalsOf } from '../telemetry/usage-metrics.ts';
 import { UsageKeeper } from '../usage/usage-keeper.ts';
 import { AdminPort } from './admin-port.ts';
 import { adminState } from './admin-state.ts';
@@ -77,6 +78,7 @@ export class Supervisor {
   /** What each tenant has used. */
   readonly usage: UsageKeeper;
   #usageTick: NodeJS.Timeout | undefined;
+  #usageSentAt = Number.NEGATIVE_INFINITY;
   #watcher: ConfigurationWatcher | undefined;
   #collector: NodeJS.Timeout | undefined;
   #draining = false;
@@ -179,6 +181,11 @@ export class Supervisor {
     return this.#warnings;
   }
 
+  /** Whose names may stand in metrics. */
+  get tenantNames(): readonly string[] {
+    return tenantsOf(this.#generation);
+  }
+
   get pool(): WorkerPool {
     return this.#pool;
   }
@@ -209,7 +216,7 @@ export class Supervisor {
     await this.#pool.start();
     const adminPort = await this.#admin.start();
     this.#limitTick = setInterval(() => this.#tickLimits(), LIMITS_EVERY_MS).unref();
-    this.#usageTick = setInterval(() => void this.usage.tick(), USAGE_EVERY_MS).unref();
+    this.#usageTick = setInterval(() => void this.usage.tick().then(() => this.#sendUsage()), USAGE_EVERY_MS).unref();
     this.#collector = setInterval(() => {
       void this.#pool.collect(COLLECT_EVERY_MS);
       void this.keyUses.write(this.#generation.tenants);
@@ -334,9 +341,25 @@ export class Supervisor {
     this.#audit.close();
     clearInterval(this.#usageTick);
     await this.usage.close();
+    this.#sendUsage(true);
     const undelivered = await this.#telemetry.drain(TELEMETRY_DRAIN_MS);
     await this.#admin.close();
     log.info({ cutCalls: cut, undeliveredAuditBytes: undelivered }, 'stopped');
+  }
+
+  /** As metrics, when it is time, and at the end. */
+  #sendUsage(now = false): void {
+    const { usageIntervalMs } = this.#generation.telemetry;
+    const { totals } = this.usage;
+    if (usageIntervalMs === undefined || totals === undefined) return;
+    const at = performance.now();
+    if (!now && at - this.#usageSentAt < usageIntervalMs) return;
+    this.#usageSentAt = at;
+    this.#telemetry.sendUsage({
+      sinceMicros: this.usage.sinceMicros,
+      atMicros: systemClock.now(),
+      tenants: totalsOf(totals, this.tenantNames),
+    });
   }
 
   #tickLimits(): void {

@@ -5,7 +5,8 @@
 import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import type { Generation, TelemetryConfig } from '../config/generation.ts';
-import type { FromTelemetry, TelemetryBirth, TelemetryStatus } from '../telemetry/thread-messages.ts';
+import type { FromTelemetry, TelemetryBirth, TelemetryStatus, ToTelemetry } from '../telemetry/thread-messages.ts';
+import type { UsageTotals } from '../telemetry/usage-metrics.ts';
 
 export interface TelemetryHandleOptions {
   readonly serviceVersion: string;
@@ -27,6 +28,7 @@ export class TelemetryHandle {
   #restart: NodeJS.Timeout | undefined;
   #changing: Promise<void> = Promise.resolve();
   #stopping = false;
+  #usageError: string | undefined;
   #status: TelemetryStatus | undefined;
 
   constructor({ audit, telemetry }: Generation, options: TelemetryHandleOptions) {
@@ -77,6 +79,12 @@ export class TelemetryHandle {
     });
   }
 
+  /** Has these sums sent as metrics. Only while it runs; what was not sent is in the sums that come next. */
+  sendUsage(totals: UsageTotals): void {
+    const message: ToTelemetry = { type: 'usage', totals };
+    this.#thread?.postMessage(message);
+  }
+
   /** Delivers what is there, up to the limit. Returns the bytes that stay for the next start. */
   async drain(timeoutMs: number): Promise<number> {
     this.#stopping = true;
@@ -103,7 +111,8 @@ export class TelemetryHandle {
         if (message.type === 'drained') resolve(message.undeliveredBytes);
       });
       thread.on('exit', known);
-      thread.postMessage({ type: 'drain', timeoutMs });
+      const message: ToTelemetry = { type: 'drain', timeoutMs };
+      thread.postMessage(message);
       setTimeout(known, timeoutMs + END_GRACE_MS).unref();
     });
     await thread.terminate();
@@ -111,6 +120,7 @@ export class TelemetryHandle {
   }
 
   #hear(message: FromTelemetry): void {
+    if (message.type === 'usage') this.#hearUsage(message.error);
     if (message.type !== 'status') return;
     if (message.status.lastError !== undefined && message.status.lastError !== this.#status?.lastError) {
       this.#options.log.warn(
@@ -119,6 +129,13 @@ export class TelemetryHandle {
       );
     }
     this.#status = message.status;
+  }
+
+  /** Said when it changes: a collector without a pipeline for metrics would be told of every minute. */
+  #hearUsage(error: string | undefined): void {
+    if (error !== undefined && error !== this.#usageError)
+      this.#options.log.warn({ error }, 'usage cannot be sent as metrics; the next sums have it in them');
+    this.#usageError = error;
   }
 }
 

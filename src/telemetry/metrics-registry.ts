@@ -70,6 +70,11 @@ export class MetricsRegistry {
     add(this.#counters, name, this.#labelText(COUNTERS[name].labels, labels), by);
   }
 
+  /** Sets a counter that is kept elsewhere to what it has come to. Labels must be exactly the counter's. */
+  setCounter(name: CounterName, value: number, labels: Readonly<Record<string, string>>): void {
+    seriesOf(this.#counters, name).set(this.#labelText(COUNTERS[name].labels, labels), value);
+  }
+
   /** Sets a gauge. Labels must be exactly the gauge's. */
   setGauge(name: GaugeName, value: number, labels: Readonly<Record<string, string>> = {}): void {
     seriesOf(this.#gauges, name).set(this.#labelText(GAUGES[name].labels, labels), value);

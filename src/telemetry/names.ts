@@ -45,6 +45,18 @@ export const COUNTERS = {
     help: 'Calls that have ended, by what the caller got.',
   },
   bulkhead_denials_total: { labels: ['tenant', 'reason'], help: 'Calls that were refused, by reason.' },
+  bulkhead_usage_calls_total: {
+    labels: ['tenant', 'outcome'],
+    help: 'Calls on record, by outcome; of all time, over restarts.',
+  },
+  bulkhead_usage_bytes_total: {
+    labels: ['tenant', 'direction'],
+    help: 'Bytes of the messages of calls on record, by direction: request or response; of all time, over restarts.',
+  },
+  bulkhead_usage_messages_total: {
+    labels: ['tenant', 'direction'],
+    help: 'Messages of calls on record, by direction: request or response; of all time, over restarts.',
+  },
   bulkhead_shadow_decisions_total: {
     labels: ['tenant', 'verdict'],
     help: 'Calls that rules in shadow would have decided otherwise: allowed or denied.',

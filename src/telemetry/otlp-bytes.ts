@@ -117,6 +117,14 @@ export class OtlpBytes {
     this.#little(value);
   }
 
+  /** A `fixed64` or `sfixed64` field, of an integer from 0 to 2^53 - 1. */
+  fixed64(field: number, value: number): void {
+    this.tag(field, WIRE_FIXED64);
+    const high = Math.floor(value / 0x1_0000_0000);
+    this.#little(value - high * 0x1_0000_0000);
+    this.#little(high);
+  }
+
   /** A `fixed64` field of nanoseconds since the epoch, from microseconds. */
   nanos(field: number, micros: number): void {
     this.tag(field, WIRE_FIXED64);

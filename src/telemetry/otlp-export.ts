@@ -30,7 +30,10 @@ export interface OtlpRequest {
   readonly entries: number;
 }
 
-const PATHS: Readonly<Record<Signal, { readonly http: string; readonly grpc: string }>> = {
+/** What is sent: what is made of records, and metrics. */
+export type OtlpSignal = Signal | 'metrics';
+
+const PATHS: Readonly<Record<OtlpSignal, { readonly http: string; readonly grpc: string }>> = {
   traces: {
     http: '/v1/traces',
     grpc: '/opentelemetry.proto.collector.trace.v1.TraceService/Export',
@@ -38,6 +41,10 @@ const PATHS: Readonly<Record<Signal, { readonly http: string; readonly grpc: str
   logs: {
     http: '/v1/logs',
     grpc: '/opentelemetry.proto.collector.logs.v1.LogsService/Export',
+  },
+  metrics: {
+    http: '/v1/metrics',
+    grpc: '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export',
   },
 };
 
@@ -47,7 +54,7 @@ export class OtlpExporter {
   readonly #response: ResponseReader;
 
   /** Loads what the protocol needs, and only that: grpc-js takes several megabytes in each thread that loads it. */
-  static async create(signal: Signal, config: OtlpConfig): Promise<OtlpExporter> {
+  static async create(signal: OtlpSignal, config: OtlpConfig): Promise<OtlpExporter> {
     const response = new ResponseReader();
     const delegate =
       config.protocol === 'grpc'
@@ -92,7 +99,7 @@ class ResponseReader {
 }
 
 function httpDelegate(
-  signal: Signal,
+  signal: OtlpSignal,
   config: OtlpConfig,
   serializer: ResponseReader,
 ): IOtlpExportDelegate<OtlpRequest> {
@@ -118,7 +125,7 @@ function httpDelegate(
 }
 
 async function grpcDelegate(
-  signal: Signal,
+  signal: OtlpSignal,
   config: OtlpConfig,
   serializer: ResponseReader,
 ): Promise<IOtlpExportDelegate<OtlpRequest>> {
@@ -136,14 +143,14 @@ async function grpcDelegate(
 }
 
 function sharedOptions(
-  signal: Signal,
+  signal: OtlpSignal,
   config: OtlpConfig,
 ): { timeoutMillis: number; concurrencyLimit: number; compression: 'gzip' | 'none' } {
   const environment = getSharedConfigurationFromEnvironment(signal.toUpperCase());
   return { timeoutMillis: config.timeoutMs, concurrencyLimit: 1, compression: environment.compression ?? 'none' };
 }
 
-function metricsHelper(signal: Signal): { name: 'span' | 'log'; countItems: (request: OtlpRequest) => number } {
+function metricsHelper(signal: OtlpSignal): { name: 'span' | 'log'; countItems: (request: OtlpRequest) => number } {
   return { name: signal === 'traces' ? 'span' : 'log', countItems: ({ entries }) => entries };
 }
 

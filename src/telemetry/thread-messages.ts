@@ -1,5 +1,6 @@
 /** What the supervisor and the telemetry thread say to each other. */
 import type { TelemetryConfig } from '../config/generation.ts';
+import type { UsageTotals } from './usage-metrics.ts';
 
 /** What the thread is born with. */
 export interface TelemetryBirth {
@@ -11,12 +12,17 @@ export interface TelemetryBirth {
   readonly instanceId: string;
 }
 
-/** Deliver what is there within the time, say `drained`, and end. */
-export type ToTelemetry = { readonly type: 'drain'; readonly timeoutMs: number };
+export type ToTelemetry =
+  /** Deliver what is there within the time, say `drained`, and end. */
+  | { readonly type: 'drain'; readonly timeoutMs: number }
+  /** Send these sums as metrics. */
+  | { readonly type: 'usage'; readonly totals: UsageTotals };
 
 export type FromTelemetry =
   /** Once a second while there is something to tell. */
   | { readonly type: 'status'; readonly status: TelemetryStatus }
+  /** Sums were sent, or why not. */
+  | { readonly type: 'usage'; readonly error: string | undefined }
   | { readonly type: 'drained'; readonly undeliveredBytes: number };
 
 export interface TelemetryStatus {

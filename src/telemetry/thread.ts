@@ -4,12 +4,14 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { SIGNALS } from '../audit/cursor.ts';
+import type { OtlpConfig } from '../config/generation.ts';
 import { settleHeap } from '../kernel/heap.ts';
 import { Delivery } from './delivery.ts';
 import { OtlpExporter } from './otlp-export.ts';
 import { OtlpBatch } from './otlp-request.ts';
 import { resourceBytes } from './resource.ts';
 import type { FromTelemetry, TelemetryBirth, TelemetryStatus, ToTelemetry } from './thread-messages.ts';
+import { UsageMetricsExport, type UsageTotals } from './usage-metrics.ts';
 
 const STATUS_MS = 1_000;
 
@@ -19,7 +21,7 @@ const port = parentPort;
 const birth = workerData as TelemetryBirth;
 const { auditDirectory, telemetry, serviceVersion, instanceId } = birth;
 if (telemetry.otlp === undefined) throw new Error('the telemetry thread has nowhere to deliver to');
-const { otlp } = telemetry;
+const otlp: OtlpConfig = telemetry.otlp;
 
 const resource = resourceBytes({
   serviceName: telemetry.serviceName,
@@ -52,12 +54,36 @@ settleHeap();
 const say = (message: FromTelemetry): void => port.postMessage(message);
 const timer = setInterval(() => say({ type: 'status', status: status() }), STATUS_MS);
 
+/** Made when there is something to send: most do without. */
+let usage: Promise<UsageMetricsExport> | undefined;
+
+async function sendUsage(totals: UsageTotals): Promise<string | undefined> {
+  usage ??= OtlpExporter.create('metrics', otlp).then(
+    (exporter) => new UsageMetricsExport(new OtlpBatch(resource, 'bulkhead', serviceVersion), exporter),
+  );
+  return (await usage).send(totals);
+}
+
+/** Sums that are under way when the thread ends. */
+let sending: Promise<void> = Promise.resolve();
+
 port.on('message', (message: ToTelemetry) => {
-  for (const delivery of deliveries) delivery.drain(message.timeoutMs);
+  switch (message.type) {
+    case 'drain':
+      for (const delivery of deliveries) delivery.drain(message.timeoutMs);
+      return;
+    case 'usage':
+      sending = sendUsage(message.totals).then(
+        (error) => say({ type: 'usage', error }),
+        (cause: unknown) => say({ type: 'usage', error: String(cause) }),
+      );
+      return;
+  }
 });
 
 await Promise.all(deliveries.map((delivery) => delivery.run()));
 clearInterval(timer);
+await sending;
 say({ type: 'status', status: status() });
 say({ type: 'drained', undeliveredBytes: status().backlogBytes });
 port.close();

@@ -30,6 +30,7 @@ export class UsageKeeper {
   readonly #freed = new Map<string, number>();
   #savedAt = 0;
   #working: Promise<void> = Promise.resolve();
+  #isCaughtUp = false;
   #ticking = false;
   #questions = 0;
   #failure: string | undefined;
@@ -45,9 +46,12 @@ export class UsageKeeper {
     });
   }
 
-  /** Since it has been counted, by tenant; as of the last `tick` or question. */
-  get totals(): ReadonlyMap<string, Numbers> {
-    return this.#rollUp.totals;
+  /**
+   * Since it has been counted, by tenant; as of the last `tick` or question. Undefined until what was written before the start has been
+   * taken in: it would be less than was told before.
+   */
+  get totals(): ReadonlyMap<string, Numbers> | undefined {
+    return this.#isCaughtUp ? this.#rollUp.totals : undefined;
   }
 
   /** Questions that are not answered yet. */
@@ -67,6 +71,7 @@ export class UsageKeeper {
     this.#ticking = true;
     await this.#inTurn(async () => {
       await this.#rollUp.follow();
+      this.#isCaughtUp = true;
       if (this.#isTimeToSave()) await this.#save();
     });
     this.#ticking = false;

@@ -186,7 +186,64 @@ export function decodeLogs(bytes: Buffer): SunkLog[] {
   return ((exportOf('logs').requestDeserialize(bytes) as WireRequest).resource_logs ?? []).flatMap(logsOf);
 }
 
+/** One point of a sum. */
+export interface SunkPoint {
+  readonly metric: string;
+  readonly unit: string;
+  readonly isCumulative: boolean;
+  readonly isMonotonic: boolean;
+  readonly startNanos: bigint;
+  readonly nanos: bigint;
+  readonly value: bigint;
+  readonly attributes: Attributes;
+  readonly resource: Attributes;
+}
+
+/** Decodes an ExportMetricsServiceRequest of sums. */
+export function decodeMetrics(bytes: Buffer): SunkPoint[] {
+  const { collector } = (packages as unknown as CollectorPackages).opentelemetry.proto;
+  const request = collector.metrics.v1.MetricsService.service.Export.requestDeserialize(bytes) as WireMetrics;
+  return request.resource_metrics.flatMap(({ resource, scope_metrics }) =>
+    scope_metrics.flatMap(({ metrics }) =>
+      metrics.flatMap(({ name, unit, sum }) =>
+        sum.data_points.map((point) => ({
+          metric: name,
+          unit,
+          isCumulative: sum.aggregation_temporality === 'AGGREGATION_TEMPORALITY_CUMULATIVE',
+          isMonotonic: sum.is_monotonic,
+          startNanos: BigInt(point.start_time_unix_nano),
+          nanos: BigInt(point.time_unix_nano),
+          value: BigInt(point.as_int),
+          attributes: attributesOf(point.attributes),
+          resource: attributesOf(resource.attributes),
+        })),
+      ),
+    ),
+  );
+}
+
 // What proto-loader makes of the messages, with the options below.
+interface WireMetrics {
+  readonly resource_metrics: readonly {
+    readonly resource: { readonly attributes: readonly WireAttribute[] };
+    readonly scope_metrics: readonly {
+      readonly metrics: readonly {
+        readonly name: string;
+        readonly unit: string;
+        readonly sum: {
+          readonly aggregation_temporality: string;
+          readonly is_monotonic: boolean;
+          readonly data_points: readonly {
+            readonly start_time_unix_nano: string;
+            readonly time_unix_nano: string;
+            readonly as_int: string;
+            readonly attributes: readonly WireAttribute[];
+          }[];
+        };
+      }[];
+    }[];
+  }[];
+}
 interface WireAttribute {
   readonly key: string;
   readonly value: { readonly value: string; readonly [kind: string]: string | boolean | number };
@@ -287,7 +344,7 @@ function attributesOf(attributes: readonly WireAttribute[]): Attributes {
 
 const PROTOS = fileURLToPath(new URL('./otlp', import.meta.url));
 const packages = loadPackageDefinition(
-  loadSync(['trace_service.proto', 'logs_service.proto'], {
+  loadSync(['trace_service.proto', 'logs_service.proto', 'metrics_service.proto'], {
     includeDirs: [PROTOS],
     keepCase: true,
     longs: String,
@@ -303,7 +360,7 @@ interface ExportMethod {
   responseSerialize(value: object): Buffer;
 }
 
-// loadPackageDefinition's type knows no names; these are the ones in our two files.
+// loadPackageDefinition's type knows no names; these are the ones in our files.
 interface CollectorPackages {
   readonly opentelemetry: {
     readonly proto: {
@@ -313,6 +370,9 @@ interface CollectorPackages {
         };
         readonly logs: {
           readonly v1: { readonly LogsService: { readonly service: { readonly Export: ExportMethod } } };
+        };
+        readonly metrics: {
+          readonly v1: { readonly MetricsService: { readonly service: { readonly Export: ExportMethod } } };
         };
       };
     };

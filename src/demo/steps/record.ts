@@ -77,6 +77,7 @@ export const usage: Step = {
     const summary = await settledSummary(stage);
     const names = summary.tenants.map((tenant) => tenant.tenant).join(', ');
     const made = stage.counter.calls;
+    const recounted = await bulkhead('usage', '--directory', stage.workplace.auditDirectory, '--verify');
     const refusals = [...summary.refusals].map(([reason, count]) => `${reason} ×${count}`).join(', ');
     return {
       lines: renderTable(USAGE_COLUMNS, usageRows(summary.tenants), ink),
@@ -88,6 +89,12 @@ export const usage: Step = {
           `${made} of ${made}`,
         ),
         check('tenants', names, names === 'acme, globex', 'acme, globex'),
+        check(
+          'bulkhead usage --verify',
+          `exit code ${recounted.code}: ${recounted.output.at(-1)}`,
+          recounted.code === 0 && recounted.output.some((line) => line.includes(`${made} calls on record`)),
+          `exit code 0, ${made} calls`,
+        ),
         check('refused before they were calls', refusals, summary.refusals.size > 0, 'the handshakes of step 7'),
       ],
     };
@@ -173,11 +180,16 @@ function forge(directory: string, copy: string): string {
   return largest.name;
 }
 
-function verify(directory: string): Promise<{ readonly code: number; readonly output: readonly string[] }> {
+function verify(directory: string): ReturnType<typeof bulkhead> {
+  return bulkhead('audit', 'verify', directory);
+}
+
+/** Runs a command of the command line to its end. */
+function bulkhead(...args: readonly string[]): Promise<{ readonly code: number; readonly output: readonly string[] }> {
   const main = fileURLToPath(new URL('../../main.ts', import.meta.url));
   return new Promise((resolve) => {
     const options = { timeout: VERIFY_TIMEOUT_MS, encoding: 'utf8' } as const;
-    execFile(process.execPath, [main, 'audit', 'verify', directory], options, (error, stdout, stderr) => {
+    execFile(process.execPath, [main, ...args], options, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
       resolve({ code, output: `${stdout}${stderr}`.split('\n').filter((line) => line.trim() !== '') });
     });

@@ -35,9 +35,23 @@ export interface CollectedLog {
   readonly text: string;
 }
 
+/** One point of a sum, as it was sent at one time. */
+export interface CollectedPoint {
+  readonly metric: string;
+  readonly unit: string;
+  readonly isMonotonic: boolean;
+  /** 2: cumulative. */
+  readonly temporality: number;
+  readonly startNanos: string;
+  readonly value: number;
+  readonly attributes: ReadonlyMap<string, AttributeValue>;
+}
+
 export interface Collected {
   readonly spans: readonly CollectedSpan[];
   readonly logs: readonly CollectedLog[];
+  /** In the order in which they came. */
+  readonly points: readonly CollectedPoint[];
 }
 
 export class Collector {
@@ -69,7 +83,7 @@ export class Collector {
       service: {
         extensions: ['health_check'],
         telemetry: { metrics: { level: 'none' } },
-        pipelines: { traces: pipeline, logs: pipeline },
+        pipelines: { traces: pipeline, logs: pipeline, metrics: pipeline },
       },
     };
     writeFileSync(join(directory, 'collector.yaml'), stringify(config));
@@ -103,13 +117,16 @@ export class Collector {
     const file = join(this.#directory, 'collected.jsonl');
     const spans: CollectedSpan[] = [];
     const logs: CollectedLog[] = [];
-    if (!existsSync(file)) return { spans, logs };
+    const points: CollectedPoint[] = [];
+    if (!existsSync(file)) return { spans, logs, points };
     const text = readFileSync(file, 'utf8');
     // The last line may be half written.
     for (const line of text.slice(0, text.lastIndexOf('\n') + 1).split('\n')) {
-      if (line !== '') readBatch(line, spans, logs);
+      if (line === '') continue;
+      readBatch(line, spans, logs);
+      points.push(...pointsOf(line));
     }
-    return { spans, logs };
+    return { spans, logs, points };
   }
 }
 
@@ -150,6 +167,44 @@ interface OtlpBatch {
     readonly resource?: { readonly attributes?: readonly OtlpAttribute[] };
     readonly scopeLogs?: readonly { readonly logRecords?: readonly OtlpLog[] }[];
   }[];
+}
+
+interface OtlpMetrics {
+  readonly resourceMetrics?: readonly {
+    readonly scopeMetrics?: readonly {
+      readonly metrics?: readonly {
+        readonly name: string;
+        readonly unit?: string;
+        readonly sum?: {
+          readonly isMonotonic?: boolean;
+          readonly aggregationTemporality?: number;
+          readonly dataPoints?: readonly {
+            readonly startTimeUnixNano?: string;
+            readonly asInt?: string;
+            readonly attributes?: readonly OtlpAttribute[];
+          }[];
+        };
+      }[];
+    }[];
+  }[];
+}
+
+function pointsOf(line: string): readonly CollectedPoint[] {
+  const { resourceMetrics } = JSON.parse(line) as OtlpMetrics;
+  const metrics = (resourceMetrics ?? []).flatMap(({ scopeMetrics }) =>
+    (scopeMetrics ?? []).flatMap((scope) => scope.metrics ?? []),
+  );
+  return metrics.flatMap(({ name, unit, sum }) =>
+    (sum?.dataPoints ?? []).map((point) => ({
+      metric: name,
+      unit: unit ?? '',
+      isMonotonic: sum?.isMonotonic === true,
+      temporality: sum?.aggregationTemporality ?? 0,
+      startNanos: point.startTimeUnixNano ?? '',
+      value: Number(point.asInt),
+      attributes: attributes(point.attributes),
+    })),
+  );
 }
 
 function readBatch(line: string, spans: CollectedSpan[], logs: CollectedLog[]): void {

@@ -5,7 +5,7 @@ import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Generation } from '../../../src/config/generation.ts';
+import { DEFAULT_USAGE, type Generation } from '../../../src/config/generation.ts';
 import { ConfigurationLoader } from '../../../src/config/load.ts';
 import type { Environment } from '../../../src/config/telemetry.ts';
 import { createCa, issueClient } from '../../../src/identity/issue.ts';
@@ -93,6 +93,8 @@ describe('what is left away', () => {
     expect(generation.log.level).toBe('info');
     expect(generation.listener).toEqual({ address: '127.0.0.1', port: 8443, minTlsVersion: 'TLSv1.3' });
     expect(generation.audit).toMatchObject({ segmentBytes: 64 * 1024 ** 2, maxBytes: 1024 ** 3, whenFull: 'refuse' });
+    expect(generation.usage).toEqual({ hourlyDays: 35, dailyDays: 400, maxRows: 1_000 });
+    expect(generation.usage).toEqual(DEFAULT_USAGE);
   });
 });
 
@@ -106,7 +108,8 @@ admin: { address: 127.0.0.1:0 }
 workers: 3
 limits: { handshakeTimeout: 500ms, maxHeaderList: 8KiB, streamWindow: 64KiB, connectionWindow: 64KiB }
 audit: { directory: /tmp/audit, segmentSize: 1MiB, maxSize: 2MiB, whenFull: drop }
-telemetry: { traces: { sample: 12.5% } }
+usage: { keepHourly: 36h, keepDaily: 7d, maxRows: 20 }
+telemetry: { traces: { sample: 12.5% }, usage: {}, otlp: { endpoint: "http://127.0.0.1:4318" } }
 shutdown: { drainTimeout: 5m }
 log: { level: debug }
 tenants: ./tenants
@@ -119,7 +122,8 @@ tenants: ./tenants
       workers: 3,
       limits: { handshakeTimeoutMs: 500, maxHeaderListBytes: 8192, streamWindowBytes: 65_536 },
       audit: { directory: '/tmp/audit', segmentBytes: 1024 ** 2, maxBytes: 2 * 1024 ** 2, whenFull: 'drop' },
-      telemetry: { traceSampleRatio: 0.125 },
+      usage: { hourlyDays: 1, dailyDays: 7, maxRows: 20 },
+      telemetry: { traceSampleRatio: 0.125, usageIntervalMs: 60_000 },
       shutdown: { drainTimeoutMs: 300_000 },
       log: { level: 'debug' },
     });
@@ -171,6 +175,15 @@ const WRONG: readonly Case[] = [
     /two segments/,
     /twice/,
   ],
+  [
+    'usage metrics that go nowhere',
+    inTelemetry('  usage: { interval: 10s }\n'),
+    '6:3 telemetry.usage',
+    /nothing says where to/,
+    /telemetry\.otlp\.endpoint/,
+  ],
+  ['usage kept for less than a day', added('usage: { keepHourly: 23h }\n'), '8:22 usage.keepHourly', /from 1d/, /35d/],
+  ['usage in no rows', added('usage: { maxRows: 0 }\n'), '8:19 usage.maxRows', /from 1 to 10000/, /from 1 to 10000/],
   [
     'a grace without an age',
     added('limits: { maxConnectionAgeGrace: 5m }\n'),
