@@ -4,8 +4,9 @@
  *
  * A connection's first bytes tell which it is: the HTTP/2 preface starts with `PRI `, which is no method of HTTP/1.1.
  */
-import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
+import type { Server as HttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
+import { createServer as createHttpServer } from '../kernel/http.ts';
 import type { HealthService } from './health-service.ts';
 import { answerHttp } from './http-routes.ts';
 import type { AdminServerOptions } from './state.ts';

@@ -3,9 +3,9 @@
  *
  * A pod's probes run this file directly every few seconds, so it starts with as little as possible: no gRPC library.
  */
-import { request } from 'node:http';
 import { isIP } from 'node:net';
 import type { Command } from 'commander';
+import { request } from '../kernel/http.ts';
 import { type CliIo, processIo } from './io.ts';
 
 /** How long the sidecar may take to answer. Its main thread is idle next to the workers', so it answers in milliseconds. */

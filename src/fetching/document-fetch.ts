@@ -6,11 +6,12 @@
  * moment later (DNS rebinding) gains nothing. Not the global fetch, which can be given neither a CA nor a look-up.
  */
 import { type LookupAddress, type LookupOptions, lookup } from 'node:dns';
-import { type IncomingMessage, type RequestOptions, request as requestHttp } from 'node:http';
+import type { IncomingMessage, RequestOptions } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import type { AddressRange } from '../kernel/address-range.ts';
 import { parseAddressRange } from '../kernel/address-range.ts';
+import { request as requestHttp } from '../kernel/http.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
 import { addressFlaw, isLoopbackAddress } from './address-rules.ts';
 

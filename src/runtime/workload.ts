@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import type { Finding } from '../config/finding.ts';
 import type { WorkloadApiConfig } from '../config/generation.ts';
 import { isBundleName, type WorkloadMaterial } from '../config/workload-material.ts';
-import { type StreamKind, WorkloadApi, type WorkloadApiOptions } from '../identity/workload-api.ts';
+import type { StreamKind, WorkloadApi, WorkloadApiOptions } from '../identity/workload-api.ts';
 import type { UnusableBundle } from '../identity/workload-identities.ts';
 import type { StreamState } from '../identity/workload-stream.ts';
 import { err, ok, type Result } from '../kernel/result.ts';
@@ -34,6 +34,7 @@ export class Workload implements WorkloadMaterial {
   /** Of another endpoint, until the present one has answered. */
   #former: WorkloadApi | undefined;
   #names: ReadonlySet<string> = new Set();
+  #closed = false;
   readonly #waiting = new Set<() => void>();
   /** What the log has of authorities that cannot be used. */
   #unusableTold = '';
@@ -87,7 +88,10 @@ export class Workload implements WorkloadMaterial {
       this.#leave();
       return ok(false);
     }
-    const api = this.#follow(config);
+    // On demand: gRPC's library takes 7 MB, and most sidecars follow no such API.
+    const { WorkloadApi: Api } = await import('../identity/workload-api.ts');
+    if (this.#closed) return ok(false);
+    const api = this.#follow(config, Api);
     api.follow(this.#names);
     if ([...names].every((name) => api.identities.isKnown(name))) return ok(false);
     const isOver = (): boolean =>
@@ -111,14 +115,15 @@ export class Workload implements WorkloadMaterial {
   }
 
   close(): void {
+    this.#closed = true;
     this.#leave();
   }
 
-  #follow(config: WorkloadApiConfig): WorkloadApi {
+  #follow(config: WorkloadApiConfig, Api: typeof WorkloadApi): WorkloadApi {
     if (this.#followed?.config.display === config.display) return this.#followed.api;
     this.#former?.close();
     this.#former = this.#followed?.api;
-    const api: WorkloadApi = new WorkloadApi(
+    const api: WorkloadApi = new Api(
       config.target,
       {
         changed: (names) => {

@@ -15,6 +15,7 @@ import {
 } from '@opentelemetry/otlp-exporter-base/node-http';
 import type { Signal } from '../audit/cursor.ts';
 import type { OtlpConfig } from '../config/generation.ts';
+import { loadNoWebSockets } from '../kernel/http.ts';
 
 export type ExportOutcome =
   /** Acknowledged. `rejected`: how many entries of it the collector did not want (OTLP's partial success). */
@@ -103,6 +104,8 @@ function httpDelegate(
   config: OtlpConfig,
   serializer: ResponseReader,
 ): IOtlpExportDelegate<OtlpRequest> {
+  // The library imports `node:http` when it sends for the first time.
+  loadNoWebSockets();
   const base = config.endpoint.endsWith('/') ? config.endpoint.slice(0, -1) : config.endpoint;
   return createOtlpHttpExportDelegate(
     {
