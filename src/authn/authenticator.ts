@@ -17,6 +17,7 @@ import { mintTenant } from '../tenancy/tenant-evidence.ts';
 import { AddressList } from './address-list.ts';
 import { ApiKeys, type KeyModels, type KnownKey } from './api-keys.ts';
 import { ClientCertificates } from './client-certificates.ts';
+import type { StatusHold } from './client-statuses.ts';
 import { bearerToken, type Presented } from './credentials.ts';
 import { DenyList } from './deny-list.ts';
 import type { CredentialDirectory } from './directory.ts';
@@ -24,7 +25,7 @@ import { FirstUse } from './first-use.ts';
 import { type KeptClaims, NO_CLAIMS } from './kept-claims.ts';
 import type { KeyUses } from './key-uses.ts';
 import { AUTHN_LIMITS, type AuthnLimits } from './limits.ts';
-import { Revocations } from './revocations.ts';
+import { type RevocationEpoch, Revocations } from './revocations.ts';
 import { SecondChanceCache } from './second-chance-cache.ts';
 import type { JsonObject } from './strict-json.ts';
 import { isBoundTo } from './token-binding.ts';
@@ -149,6 +150,7 @@ export class Authenticator {
   /** Undefined: the tenant's CAs are not asked whether they took a certificate back. */
   readonly #clients: ClientCertificates | undefined;
   readonly #revocations: Revocations;
+  readonly #epoch: RevocationEpoch;
   #evidence: Tenant | undefined;
   /** Made for the first token that is watched. */
   #firstUse: FirstUse | undefined;
@@ -164,6 +166,7 @@ export class Authenticator {
     this.#keyUses = deps.keyUses;
     this.#denied = new DenyList(tenant.denied ?? []);
     this.#revocations = deps.revocations ?? new Revocations();
+    this.#epoch = this.#revocations.epochOf(tenant.id);
     this.#clients = ClientCertificates.of(tenant, this.#revocations);
     this.#addresses = AddressList.of('tenant', tenant);
     this.#tokens = new SecondChanceCache(this.#limits.maxCachedTokens, this.#limits.maxCachedTokenBytes);
@@ -197,6 +200,11 @@ export class Authenticator {
     }
     // Not remembered: a new call with it has its signature verified.
     return this.#makeCaller(peer, { token: token.value, key: key.value }, now);
+  }
+
+  /** Has the certificate's issuer asked about it while somebody holds on to it; undefined: the tenant does not ask. */
+  hold(peer: Peer): StatusHold | undefined {
+    return this.#clients?.hold(peer);
   }
 
   /** Why a certificate may not be used any more, whatever comes with it; undefined: it may. */
@@ -292,7 +300,7 @@ export class Authenticator {
     const name = both ? `${evidence.key.name} ${sha256}` : sha256;
     const known = callers.get(name);
     if (known !== undefined && now < known.value.expiresAt) {
-      const { epoch } = this.#revocations;
+      const epoch = this.#epoch.value;
       if (known.judgedAt === epoch) return known;
       const standing = this.#unrevoked(peer, evidence, now);
       if (!standing.ok) return standing;
@@ -329,7 +337,7 @@ export class Authenticator {
     this.#evidence ??= mintTenant(peer.claim);
     return {
       ok: true,
-      judgedAt: this.#revocations.epoch,
+      judgedAt: this.#epoch.value,
       unrevokedUntil: standing.value,
       value: new CallerEvidence(this.#evidence, {
         kind: token !== undefined ? 'token' : key !== undefined ? 'api-key' : 'certificate',

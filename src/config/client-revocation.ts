@@ -1,10 +1,10 @@
 /**
- * From `clientRevocation` in a tenant's file to its revocation lists: those in files are read and judged here, those behind URLs when
+ * From `clientRevocation` in a tenant's file to its revocation lists and its responder: lists in files are read and judged here, those behind URLs when
  * they have been fetched.
  */
 import type { X509Certificate } from 'node:crypto';
 import { MAX_CRL_BYTES, type RevocationList, readRevocationLists } from '../identity/revocation-list-reader.ts';
-import type { ClientRevocationConfig } from './credentials-config.ts';
+import type { ClientRevocationConfig, OcspConfig } from './credentials-config.ts';
 import type { FileScope } from './file-scope.ts';
 import type { ClientRevocationSource } from './schema-client-revocation.ts';
 
@@ -15,6 +15,13 @@ export function buildClientRevocation(
   authorities: readonly X509Certificate[],
 ): ClientRevocationConfig | undefined {
   const { crl } = source;
+  const ocsp = source.ocsp && buildOcsp(scope, source.ocsp);
+  if (crl === undefined) {
+    if (ocsp !== undefined) return { ...NO_LISTS, ocsp };
+    if (source.ocsp === undefined)
+      scope.report({ path: ['clientRevocation'] }, 'asks nobody', 'say crl or ocsp, or remove clientRevocation');
+    return undefined;
+  }
   if (crl.files.length === 0 && crl.urls.length === 0) {
     const fix = 'name files or urls, or remove clientRevocation';
     scope.report({ path: ['clientRevocation', 'crl'] }, 'names no revocation list', fix);
@@ -29,7 +36,27 @@ export function buildClientRevocation(
   });
   if (crl.urls.length === 0 && !scope.failed) judgeCoverage(scope, lists, authorities);
   const { grace, whenUnknown, refresh } = crl;
-  return { lists, urls, graceMs: grace, whenUnknown, refreshMs: refresh };
+  return { lists, urls, graceMs: grace, whenUnknown, refreshMs: refresh, ...(ocsp === undefined ? {} : { ocsp }) };
+}
+
+/** Of lists nothing is asked. */
+const NO_LISTS: ClientRevocationConfig = { lists: [], urls: [], graceMs: 0, whenUnknown: 'allow', refreshMs: 0 };
+
+function buildOcsp(scope: FileScope, source: NonNullable<ClientRevocationSource['ocsp']>): OcspConfig | undefined {
+  const { responder, fromCertificate, timeout, maxAge, whenUnknown, hash, nonce } = source;
+  const path = ['clientRevocation', 'ocsp'];
+  if ((responder !== undefined) === fromCertificate) {
+    const what = fromCertificate ? 'names a responder, and says that certificates name theirs' : 'names no responder';
+    scope.report({ path }, what, 'say either responder or fromCertificate: true');
+    return undefined;
+  }
+  const common = { timeoutMs: timeout, maxAgeMs: maxAge, whenUnknown, hash, nonce };
+  if (responder === undefined) return { responder: undefined, ...common };
+  const { url, ca, allowHttp } = responder;
+  const authority = ca === undefined ? undefined : scope.authorities([...path, 'responder', 'ca'], ca);
+  const isGood =
+    scope.fetches([...path, 'responder', 'url'], url, allowHttp) && (ca === undefined || authority !== undefined);
+  return isGood ? { responder: { url, caPem: authority?.pem, allowHttp }, ...common } : undefined;
 }
 
 function readFile(

@@ -2,6 +2,7 @@
  * By what a tenant's clients are known, parsed: issuers of tokens, API keys, and what of them is revoked.
  */
 import type { RevocationPolicy } from '../identity/client-revocation.ts';
+import type { OcspHash } from '../identity/ocsp-request.ts';
 import type { RevocationList } from '../identity/revocation-list-reader.ts';
 import type { KeyPairPem } from './generation.ts';
 
@@ -78,6 +79,25 @@ export interface ClientRevocationConfig extends RevocationPolicy {
   readonly lists: readonly RevocationList[];
   readonly urls: readonly { readonly url: string; readonly caPem: string | undefined; readonly allowHttp: boolean }[];
   readonly refreshMs: number;
+  /** Absent: no responder is asked. */
+  readonly ocsp?: OcspConfig;
+}
+
+/** How responders are asked about clients' certificates (RFC 6960). */
+export interface OcspConfig {
+  /** Undefined: whom the certificate names. */
+  readonly responder:
+    | { readonly url: string; readonly caPem: string | undefined; readonly allowHttp: boolean }
+    | undefined;
+  /** What becomes of clients of whom nobody says anything that counts. */
+  readonly whenUnknown: 'refuse' | 'allow';
+  /** For one exchange; a connection waits no longer for it. */
+  readonly timeoutMs: number;
+  /** An answer is used for no longer than so, whatever it says. */
+  readonly maxAgeMs: number;
+  /** How the issuer is named in the request. */
+  readonly hash: OcspHash;
+  readonly nonce: boolean;
 }
 
 /** What a deny list names. */

@@ -36,8 +36,43 @@ const crl = z
   })
   .meta({ description: 'Certificate revocation lists.' });
 
+const ocsp = z
+  .strictObject({
+    responder: z
+      .strictObject({
+        url: name('a URL', 'https URL of the responder (http with allowHttp, or on loopback).', 2048),
+        allowHttp: z.boolean().default(false).meta({
+          description:
+            'Ask by http, too: answers are signed, so that who is in between can keep them back, and learn who connects, and not change them.',
+        }),
+        ca: filePath('PEM file with the CA of the responder’s server. Default: the system’s.').optional(),
+      })
+      .optional()
+      .meta({ description: 'Who is asked about all clients, instead of whom their certificates name.' }),
+    fromCertificate: z.boolean().default(false).meta({
+      description: 'Ask whom the client’s certificate names (authorityInfoAccess), by http as well.',
+    }),
+    timeout: duration(
+      'How long one question may take; a connection waits no longer for its answer.',
+      '3s',
+      '100ms',
+      '30s',
+    ).prefault('3s'),
+    maxAge: duration('An answer is used for no longer than so, whatever it says.', '1h', '1s', '7d').prefault('1h'),
+    whenUnknown: z.enum(['refuse', 'allow']).default('refuse').meta({
+      description: 'What becomes of clients of whom nobody says anything that counts: no answer, or “unknown”.',
+    }),
+    hash: z.enum(['sha1', 'sha256']).default('sha1').meta({
+      description: 'How the CA is named in the question (RFC 5019: by SHA-1, which is all that many responders know).',
+    }),
+    nonce: z.boolean().default(false).meta({
+      description: 'Ask for an answer made just now. Responders that make theirs in advance do not have it.',
+    }),
+  })
+  .meta({ description: 'Online Certificate Status Protocol (RFC 6960).' });
+
 export const clientRevocationSchema = z
-  .strictObject({ crl })
+  .strictObject({ crl: crl.optional(), ocsp: ocsp.optional() })
   .meta({ description: 'How certificates of this tenant’s clients are taken back before they end.' });
 
 /** As the schema leaves it. */

@@ -1,5 +1,5 @@
 /**
- * Fetches a document for the sidecar itself: a key set, an issuer's metadata, an answer about a token, a revocation list.
+ * Fetches a document for the sidecar itself: a key set, an issuer's metadata, an answer about a token or a certificate, a revocation list.
  *
  * One exchange over HTTPS, with an address that may be asked, no redirects, one kind of content, bounded in time and size. The
  * address is judged when it has been resolved, and that very address is connected to: a name that resolves to something else a
@@ -22,6 +22,8 @@ export interface DocumentRequest {
   readonly isSigned?: boolean;
   /** Sent as POST when it is there. Never in an error. */
   readonly form?: string;
+  /** The same, of any kind, instead of a form. */
+  readonly post?: { readonly contentType: string; readonly octets: Buffer };
   /** Further headers, which may hold secrets. Never in an error. */
   readonly headers?: Readonly<Record<string, string>>;
   /** Trusted instead of the system's roots. */
@@ -95,17 +97,16 @@ export class DocumentFetcher {
       socket.destroy();
       fail('switches to another protocol');
     });
-    sent.end(request.form);
+    sent.end(request.post?.octets ?? request.form);
   }
 }
 
-function optionsOf({ form, headers, contentTypes, timeoutMs }: DocumentRequest): RequestOptions {
-  const body =
-    form === undefined
-      ? {}
-      : { 'content-type': 'application/x-www-form-urlencoded', 'content-length': String(Buffer.byteLength(form)) };
+function optionsOf({ form, post, headers, contentTypes, timeoutMs }: DocumentRequest): RequestOptions {
+  const octets = post?.octets ?? (form === undefined ? undefined : Buffer.from(form));
+  const type = post?.contentType ?? 'application/x-www-form-urlencoded';
+  const body = octets === undefined ? {} : { 'content-type': type, 'content-length': String(octets.length) };
   return {
-    method: form === undefined ? 'GET' : 'POST',
+    method: octets === undefined ? 'GET' : 'POST',
     // One connection for one document: none is kept that was judged by rules which hold no more.
     agent: false,
     signal: AbortSignal.timeout(timeoutMs),

@@ -31,6 +31,8 @@ export interface CertificateTemplate {
   readonly subjectAltNames: readonly AltName[];
   /** What the names below this CA must be of. RFC 5280 §4.2.1.10. */
   readonly nameConstraints?: NameConstraints;
+  /** Further extensions, as they are; absent: none. */
+  readonly others?: readonly DerElement[];
   /** Without extensions a certificate may be of version 1. */
   readonly version: 1 | 3;
 }
@@ -115,6 +117,7 @@ function extensionsOf(template: CertificateTemplate, signer: Signer): readonly D
   if (template.nameConstraints !== undefined) {
     extensions.push(extension(OID.nameConstraints, true, permittedSubtrees(template.nameConstraints)));
   }
+  extensions.push(...(template.others ?? []));
   return extensions;
 }
 

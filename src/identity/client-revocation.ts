@@ -54,6 +54,11 @@ export function chainLinks(leaf: X509Certificate, cas: readonly X509Certificate[
   return [];
 }
 
+/** Who has issued a leaf, of these CAs or of those that it came with; undefined: nobody that is known. */
+export function issuerOf(leaf: X509Certificate, cas: readonly X509Certificate[]): X509Certificate | undefined {
+  return cas.find((ca) => hasIssued(ca, leaf)) ?? leaf.issuerCertificate;
+}
+
 function hasIssued(ca: X509Certificate, certificate: X509Certificate): boolean {
   try {
     return certificate.checkIssued(ca) && certificate.verify(ca.publicKey);

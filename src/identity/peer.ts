@@ -12,7 +12,7 @@ import { ok, type Result } from '../kernel/result.ts';
 import type { TenantClaim } from '../tenancy/tenant.ts';
 import { type CertificateFacts, readCertificateFacts } from './certificate-facts.ts';
 import { chainProblem } from './chain.ts';
-import { type ChainLink, chainLinks } from './client-revocation.ts';
+import { type ChainLink, chainLinks, issuerOf } from './client-revocation.ts';
 import { EXTENDED_KEY_USAGE } from './extended-key-usage.ts';
 import { claimsSpiffe, parseSpiffeId } from './spiffe-id.ts';
 import { SpiffeOwners } from './spiffe-pattern.ts';
@@ -91,6 +91,14 @@ class PeerEvidence {
   links(cas: readonly X509Certificate[]): readonly ChainLink[] {
     if (this.#chain?.cas !== cas) this.#chain = { cas, links: chainLinks(this.#leaf, cas) };
     return this.#chain.links;
+  }
+
+  /** Its certificate and that of who has issued it, in DER, for who asks about it; undefined: nobody knows who has. */
+  issued(
+    cas: readonly X509Certificate[],
+  ): { readonly certificate: Uint8Array; readonly issuer: Uint8Array } | undefined {
+    const issuer = issuerOf(this.#leaf, cas);
+    return issuer && { certificate: this.#leaf.raw, issuer: issuer.raw };
   }
 
   static isGenuine(value: object): boolean {

@@ -4,12 +4,13 @@
  * A list that is about other CAs' certificates too (indirect), about a part of them (a distribution point's) or only about changes (delta) is
  * refused: to read it as complete would miss what is revoked elsewhere.
  */
-import { constants, createHash, type KeyObject, verify, type X509Certificate } from 'node:crypto';
+import { createHash, type X509Certificate } from 'node:crypto';
 import { err, ok, type Result } from '../kernel/result.ts';
 import { readCertificateFacts } from './certificate-facts.ts';
 import { DerCursor, DerError, integerOf, timeOf } from './der-cursor.ts';
 import { SERIAL_OCTETS, SerialTable } from './serial-table.ts';
 import { signatureWeakness } from './signature-strength.ts';
+import { algorithmOf, extensionOf, isSignedBy, subjectOctets } from './signed-der.ts';
 
 /** What a list says: plain data, whose serial numbers all threads share. */
 export interface RevocationList {
@@ -69,14 +70,10 @@ export function readRevocationList(
 
 const INTEGER = 0x02;
 const BIT_STRING = 0x03;
-const OCTET_STRING = 0x04;
-const OID = 0x06;
-const BOOLEAN = 0x01;
 const SEQUENCE = 0x30;
 const EXTENSIONS = 0xa0;
 
 const OID_CRL_NUMBER = '551d14';
-const OID_RSASSA_PSS = '2a864886f70d01010a';
 
 function read(der: Buffer, authorities: readonly X509Certificate[]): Result<RevocationList, string> {
   const outermost = new DerCursor(der);
@@ -93,12 +90,12 @@ function read(der: Buffer, authorities: readonly X509Certificate[]): Result<Revo
   const inner = fields.whole(SEQUENCE);
   const issuer = fields.whole(SEQUENCE);
   const authority = authorities.find(
-    (ca) => nameOf(ca).equals(issuer) && isSignedBy(ca, signed, algorithm, bits.subarray(1)),
+    (ca) => subjectOctets(ca).equals(issuer) && isSignedBy(ca, signed, algorithm, bits.subarray(1)),
   );
   const weak = signatureWeakness({ ...algorithmOf(algorithm), consistent: algorithm.equals(inner) });
   if (weak !== undefined) return err(`with ${weak}`);
   if (authority === undefined) {
-    const isNamed = authorities.some((ca) => nameOf(ca).equals(issuer));
+    const isNamed = authorities.some((ca) => subjectOctets(ca).equals(issuer));
     return err(isNamed ? 'whose signature is not its CA’s' : 'of a CA that is not among the client CAs');
   }
   if (!maySignLists(authority)) return err('of a CA whose key usage does not include cRLSign');
@@ -173,21 +170,6 @@ function criticalOf(extensions: DerCursor): string | undefined {
   return undefined;
 }
 
-function extensionOf(extensions: DerCursor): {
-  readonly oid: string;
-  readonly critical: boolean;
-  readonly value: Buffer;
-} {
-  const members = extensions.enter(SEQUENCE);
-  const oid = members.contents(OID).toString('hex');
-  const flag = members.peek() === BOOLEAN ? members.contents(BOOLEAN) : undefined;
-  // DER: TRUE is 0xff, and FALSE, the default, is left out.
-  if (flag !== undefined && !flag.equals(Buffer.from([0xff]))) throw new DerError('a boolean that is not in DER');
-  const value = members.contents(OCTET_STRING);
-  members.finish();
-  return { oid, critical: flag !== undefined, value };
-}
-
 const KNOWN_EXTENSIONS: ReadonlyMap<string, string> = new Map([
   ['551d1c', 'issuingDistributionPoint'],
   ['551d1b', 'deltaCRLIndicator'],
@@ -203,7 +185,7 @@ export function authorityOf(ca: X509Certificate): string {
   let known = AUTHORITIES.get(ca);
   if (known === undefined) {
     const key = ca.publicKey.export({ type: 'spki', format: 'der' });
-    known = createHash('sha256').update(nameOf(ca)).update(key).digest('hex');
+    known = createHash('sha256').update(subjectOctets(ca)).update(key).digest('hex');
     AUTHORITIES.set(ca, known);
   }
   return known;
@@ -211,71 +193,6 @@ export function authorityOf(ca: X509Certificate): string {
 
 const AUTHORITIES = new WeakMap<X509Certificate, string>();
 
-/** The subject, octet by octet. */
-function nameOf(ca: X509Certificate): Buffer {
-  const fields = new DerCursor(ca.raw).enter(SEQUENCE).enter(SEQUENCE);
-  if (fields.peek() === EXTENSIONS) fields.contents(EXTENSIONS);
-  integerOf(fields);
-  // signature, issuer, validity
-  for (let i = 0; i < 3; i += 1) fields.contents(SEQUENCE);
-  return fields.whole(SEQUENCE);
-}
-
 function maySignLists(ca: X509Certificate): boolean {
   return readCertificateFacts(ca.raw).keyUsage?.has('crlSign') !== false;
-}
-
-function isSignedBy(ca: X509Certificate, signed: Buffer, algorithm: Buffer, signature: Buffer): boolean {
-  try {
-    return verify(digestOf(algorithm), signed, keyFor(algorithm, ca.publicKey), signature);
-  } catch {
-    // An algorithm that is not the key's.
-    return false;
-  }
-}
-
-/** Object identifiers of signatures and digests, in hex, with what the others and OpenSSL call them. */
-const SIGNATURES: ReadonlyMap<string, readonly [oid: string, digest: string | null]> = new Map([
-  ['2a8648ce3d040302', ['1.2.840.10045.4.3.2', 'sha256']],
-  ['2a8648ce3d040303', ['1.2.840.10045.4.3.3', 'sha384']],
-  ['2a8648ce3d040304', ['1.2.840.10045.4.3.4', 'sha512']],
-  ['2a864886f70d01010b', ['1.2.840.113549.1.1.11', 'sha256']],
-  ['2a864886f70d01010c', ['1.2.840.113549.1.1.12', 'sha384']],
-  ['2a864886f70d01010d', ['1.2.840.113549.1.1.13', 'sha512']],
-  ['2b6570', ['1.3.101.112', null]],
-]);
-const DIGESTS: ReadonlyMap<string, readonly [oid: string, digest: string]> = new Map([
-  ['608648016503040201', ['2.16.840.1.101.3.4.2.1', 'sha256']],
-  ['608648016503040202', ['2.16.840.1.101.3.4.2.2', 'sha384']],
-  ['608648016503040203', ['2.16.840.1.101.3.4.2.3', 'sha512']],
-]);
-
-function algorithmOf(algorithm: Buffer): { readonly oid: string; readonly digestOid: string | undefined } {
-  const members = new DerCursor(algorithm).enter(SEQUENCE);
-  const oid = members.contents(OID).toString('hex');
-  if (oid !== OID_RSASSA_PSS)
-    return { oid: SIGNATURES.get(oid)?.[0] ?? `with the octets ${oid.slice(0, 64)}`, digestOid: undefined };
-  return { oid: '1.2.840.113549.1.1.10', digestOid: DIGESTS.get(pssDigest(members))?.[0] ?? 'another digest' };
-}
-
-function digestOf(algorithm: Buffer): string | null {
-  const members = new DerCursor(algorithm).enter(SEQUENCE);
-  const oid = members.contents(OID).toString('hex');
-  if (oid === OID_RSASSA_PSS) return DIGESTS.get(pssDigest(members))?.[1] ?? 'sha256';
-  const known = SIGNATURES.get(oid);
-  return known === undefined ? 'sha256' : known[1];
-}
-
-/** RFC 4055 §3.1: the digest is the first parameter, and SHA-1 when it is left out. */
-function pssDigest(members: DerCursor): string {
-  if (members.peek() !== SEQUENCE) return '';
-  const parameters = members.enter(SEQUENCE);
-  if (parameters.peek() !== EXTENSIONS) return '';
-  return parameters.enter(EXTENSIONS).enter(SEQUENCE).contents(OID).toString('hex');
-}
-
-function keyFor(algorithm: Buffer, key: KeyObject): Parameters<typeof verify>[2] {
-  const oid = new DerCursor(algorithm).enter(SEQUENCE).contents(OID).toString('hex');
-  if (oid !== OID_RSASSA_PSS) return key;
-  return { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_AUTO };
 }

@@ -58,7 +58,7 @@ export class GzipRewrite {
     const body = this.#inflated.take();
     const growth = edits.close();
     const changed = edits.changedBytes;
-    const head = edits.apply(body.subarray(0, changed), growth, FRAME_HEADER_BYTES);
+    const head = edits.apply(body, 0, changed, growth, FRAME_HEADER_BYTES);
     writeFrameHeader(head, body.length + growth);
     this.#rewrite.put(head);
     this.#rewrite.put(body.subarray(changed));

@@ -7,10 +7,11 @@
 import type { Denial } from '../kernel/denial.ts';
 import type { Standing } from '../kernel/standing.ts';
 import type { Measures } from '../protobuf/measures.ts';
-import { WireScanner } from '../protobuf/scanner.ts';
+import type { WireScanner } from '../protobuf/scanner.ts';
 import { GzipMessage } from './gzip-message.ts';
 import { GzipRewrite } from './gzip-rewrite.ts';
-import { MessageRewrite } from './message-rewrite.ts';
+import type { MessageReader } from './message-reader.ts';
+import type { MessageRewrite } from './message-rewrite.ts';
 import type { MethodEntry } from './method-table.ts';
 import { KEY_SLOT, MODEL_SLOT, VERSION_SLOT } from './shape.ts';
 
@@ -62,9 +63,9 @@ export class MessageInspector implements RequestedModels {
   readonly #limits: InspectionLimits;
   readonly #standing: Standing | undefined;
   readonly #toll: MessageToll | undefined;
-  readonly #scanner: WireScanner | undefined;
-  /** Where the method's messages have names in them: what goes on is what it puts out, and not the chunk. */
-  readonly rewrite: MessageRewrite | undefined;
+  /** From the first message on; none where the method's messages are not read. */
+  #reader: MessageReader | undefined;
+  #closed = false;
   #headerBytes = 0;
   #compressed = false;
   #length = 0;
@@ -96,11 +97,16 @@ export class MessageInspector implements RequestedModels {
     this.#toll = toll;
     this.#encoding = encoding;
     this.#limits = limits;
-    this.rewrite = entry.names === undefined ? undefined : new MessageRewrite(entry.names.entering, { standing });
-    this.#scanner =
-      entry.plan === undefined
-        ? undefined
-        : new WireScanner(entry.plan, entry.texts, this.rewrite?.edits, toll?.measures);
+  }
+
+  /** Whether the method's messages have names in them: then what goes on is what `rewrite` puts out, and not the chunk. */
+  get rewrites(): boolean {
+    return this.#entry.names !== undefined && this.#entry.requests !== undefined;
+  }
+
+  /** While a message is under way, and until the next. */
+  get rewrite(): MessageRewrite | undefined {
+    return this.#reader?.rewrite;
   }
 
   /** After `message`: where in the chunk it ends, exclusive. */
@@ -155,6 +161,7 @@ export class MessageInspector implements RequestedModels {
 
   /** Continues at `offset` of `chunk`, the stream's next bytes. */
   scan(chunk: Buffer, offset: number): ScanOutcome {
+    if (this.#closed) this.#denial ??= { kind: 'internal', cause: 'a message behind the end of its request' };
     if (this.#denial !== undefined) return 'reject';
     let at = offset;
     const from = this.#inMessage || this.#headerBytes > 0 ? -1 : offset;
@@ -165,9 +172,10 @@ export class MessageInspector implements RequestedModels {
     }
     if (this.#gzip !== undefined) return this.#scanCompressed(this.#gzip, chunk, offset, at);
     const stop = Math.min(at + this.#remaining, chunk.length);
-    if (this.#scanner !== undefined && !this.#scanner.push(chunk, at, stop)) return this.#rejectScan(this.#scanner);
+    const reader = this.#reader;
+    if (reader !== undefined && !reader.scanner.push(chunk, at, stop)) return this.#rejectScan(reader.scanner);
     this.#remaining -= stop - at;
-    this.rewrite?.take(chunk, from, at, stop, this.#remaining === 0);
+    reader?.rewrite?.take(chunk, from, at, stop, this.#remaining === 0);
     return this.#remaining === 0 ? this.#endMessage(stop) : 'more';
   }
 
@@ -180,11 +188,18 @@ export class MessageInspector implements RequestedModels {
     return this.#denial;
   }
 
-  /** Frees what a message in progress holds: the call is over. */
+  /** Frees what a message in progress holds: the call is over, or its request has gone on whole. */
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#gzip?.close();
     this.#gzipRewrite?.close();
-    this.rewrite?.close();
+    const reader = this.#reader;
+    this.#reader = undefined;
+    if (reader === undefined) return;
+    // One that something may still write to is left to the collector.
+    if (this.#inMessage || this.#denial !== undefined) reader.rewrite?.close();
+    else this.#entry.requests?.give(reader);
   }
 
   /** Reads flag and length, which may come in pieces too. Returns where the message's body begins. */
@@ -220,18 +235,19 @@ export class MessageInspector implements RequestedModels {
     } else {
       this.#denial = this.#toll?.pay(this.#length + FRAME_HEADER_BYTES);
     }
-    if (this.#denial === undefined && this.#scanner !== undefined) {
-      if (this.#compressed) this.#beginCompressed(this.#scanner, maxInflatedBytes);
-      else {
-        this.#scanner.begin(this.#length);
-        this.rewrite?.begin(this.#length);
-      }
+    if (this.#denial !== undefined) return false;
+    const reader = (this.#reader ??= this.#entry.requests?.take(this.#standing, this.#toll?.measures));
+    if (reader === undefined) return true;
+    if (this.#compressed) this.#beginCompressed(reader, maxInflatedBytes);
+    else {
+      reader.scanner.begin(this.#length);
+      reader.rewrite?.begin(this.#length);
     }
-    return this.#denial === undefined;
+    return true;
   }
 
-  #beginCompressed(scanner: WireScanner, maxInflatedBytes: number): void {
-    if (this.rewrite !== undefined) this.#gzipRewrite = new GzipRewrite(this.rewrite, this.#length, this.#standing);
+  #beginCompressed({ scanner, rewrite }: MessageReader, maxInflatedBytes: number): void {
+    if (rewrite !== undefined) this.#gzipRewrite = new GzipRewrite(rewrite, this.#length, this.#standing);
     this.#gzip = new GzipMessage(scanner, this.#length, maxInflatedBytes, this.#standing, this.#gzipRewrite);
   }
 
@@ -259,7 +275,7 @@ export class MessageInspector implements RequestedModels {
   }
 
   #endMessage(end: number): ScanOutcome {
-    const scanner = this.#scanner;
+    const scanner = this.#reader?.scanner;
     if (scanner !== undefined) {
       if (!scanner.finish()) return this.#rejectScan(scanner);
       if (!this.#judgeNames(scanner)) return 'reject';

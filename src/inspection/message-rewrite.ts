@@ -8,16 +8,11 @@ import { NameEdits, type NameMapping } from '../protobuf/name-edits.ts';
 /** So much of a message is held back while names may still come: no name may come behind it. */
 export const NAME_WINDOW_BYTES = 32 * 1024;
 
-export interface RewriteOptions {
-  readonly windowBytes?: number;
-  /** Pays for what is held: its sender gets its window back at once, for what is held waits for more from it. */
-  readonly standing?: Standing | undefined;
-}
-
 export class MessageRewrite {
   readonly edits: NameEdits;
   readonly #windowBytes: number;
-  readonly #standing: Standing | undefined;
+  /** Pays for what is held: its sender gets its window back at once, for what is held waits for more from it. */
+  standing: Standing | undefined;
   #length = 0;
   #flag = 0;
   /** The head is still here. */
@@ -28,10 +23,9 @@ export class MessageRewrite {
   #first: Buffer | undefined;
   #others: Buffer[] | undefined;
 
-  constructor(mapping: NameMapping, { windowBytes = NAME_WINDOW_BYTES, standing }: RewriteOptions = {}) {
+  constructor(mapping: NameMapping, windowBytes = NAME_WINDOW_BYTES) {
     this.edits = new NameEdits(mapping, windowBytes);
     this.#windowBytes = windowBytes;
-    this.#standing = standing;
   }
 
   /** A message of so many bytes begins; `flag`: as its frame has it. */
@@ -54,15 +48,13 @@ export class MessageRewrite {
       return;
     }
     if (this.#headBytes === 0 && from >= 0 && (last || end - start >= this.#windowBytes)) {
-      this.#release(chunk.subarray(start, end), from === 0 && end === chunk.length ? chunk : chunk.subarray(from, end));
+      this.#release(chunk, from, start, end);
       return;
     }
     const stop = Math.min(end, start + this.#windowBytes - this.#headBytes);
     this.#gather(chunk, start, stop);
     if (!last && this.#headBytes < this.#windowBytes) return;
-    const head = this.#head.subarray(0, this.#headBytes);
-    this.#drop();
-    this.#release(head, undefined);
+    this.#releaseHead();
     if (stop < end) this.put(chunk.subarray(stop, end));
   }
 
@@ -93,34 +85,42 @@ export class MessageRewrite {
   /** The message does not come to its end: what is held of it goes on as it came. */
   flush(): void {
     if (!this.#held) return;
-    const head = this.#head.subarray(0, this.#headBytes);
-    this.#drop();
     this.edits.abandon();
-    this.#release(head, undefined);
+    this.#releaseHead();
   }
 
-  /** The call is over. */
+  /** The call is over, or done with it: what it holds of it is forgotten. */
   close(): void {
     this.#drop();
+    this.edits.begin();
+    this.#held = false;
+    this.standing = undefined;
     this.#first = undefined;
     this.#others = undefined;
   }
 
-  #release(body: Buffer, framed: Buffer | undefined): void {
+  /** What was gathered goes on. */
+  #releaseHead(): void {
+    const [head, bytes] = [this.#head, this.#headBytes];
+    this.#drop();
+    this.#release(head, -1, 0, bytes);
+  }
+
+  /** `chunk[start, end)` goes on, with what has become of its frame's header, which begins at `from` if it is in the chunk. */
+  #release(chunk: Buffer, from: number, start: number, end: number): void {
     this.#held = false;
     const growth = this.edits.close();
     const changed = this.edits.changedBytes;
-    if (changed === 0 && framed !== undefined) {
-      this.put(framed);
+    if (changed === 0 && from >= 0) {
+      this.put(from === 0 && end === chunk.length ? chunk : chunk.subarray(from, end));
       return;
     }
     // A little more is copied rather than sent by itself.
-    const copied = body.length - changed <= MAX_COPIED_BYTES ? body.length : changed;
-    const head = copied === body.length ? body : body.subarray(0, copied);
-    const framedHead = this.edits.apply(head, growth, FRAME_HEADER_BYTES);
-    writeFrameHeader(framedHead, this.#length + growth, this.#flag);
-    this.put(framedHead);
-    if (copied < body.length) this.put(body.subarray(copied));
+    const copied = end - start - changed <= MAX_COPIED_BYTES ? end : start + changed;
+    const head = this.edits.apply(chunk, start, copied, growth, FRAME_HEADER_BYTES);
+    writeFrameHeader(head, this.#length + growth, this.#flag);
+    this.put(head);
+    if (copied < end) this.put(chunk.subarray(copied, end));
   }
 
   #gather(chunk: Buffer, start: number, end: number): void {
@@ -132,13 +132,13 @@ export class MessageRewrite {
 
   #enlarge(bytes: number): void {
     const larger = Buffer.allocUnsafeSlow(Math.min(this.#windowBytes, Math.max(LEAST_HEAD_BYTES, bytes * 2)));
-    this.#standing?.hold(larger.length - this.#head.length);
+    this.standing?.hold(larger.length - this.#head.length);
     this.#head.copy(larger, 0, 0, this.#headBytes);
     this.#head = larger;
   }
 
   #drop(): void {
-    this.#standing?.letGo(this.#head.length);
+    this.standing?.letGo(this.#head.length);
     this.#head = NOTHING;
     this.#headBytes = 0;
   }
@@ -153,10 +153,16 @@ export function frameHeader(length: number, flag = 0): Buffer {
 
 /** The same, into the first bytes of what is there. */
 export function writeFrameHeader(into: Buffer, length: number, flag = 0): void {
+  if (length > MAX_MESSAGE_BYTES) throw new RangeError(`a message of ${length} bytes`);
   into[0] = flag;
-  into.writeUInt32BE(length, 1);
+  into[1] = length >>> 24;
+  into[2] = length >>> 16;
+  into[3] = length >>> 8;
+  into[4] = length;
 }
 
+/** Message-Length has 32 bits. */
+const MAX_MESSAGE_BYTES = 2 ** 32 - 1;
 const NOTHING = Buffer.alloc(0);
 const NONE: readonly Buffer[] = [];
 export const FRAME_HEADER_BYTES = 5;

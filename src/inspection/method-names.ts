@@ -4,6 +4,9 @@
 import type { FieldPlan } from '../protobuf/field-plan.ts';
 import type { NameMapping } from '../protobuf/name-edits.ts';
 
+/** The longest list of all tenants' names that can be told apart. */
+export const MAX_NAME_LIST_BYTES = 1024 * 1024;
+
 /** A row's part. */
 export interface NamedFields {
   /** The request's plan, of a method whose requests name no model; otherwise the one that reads the model has its names, too. */

@@ -5,7 +5,9 @@
 import { parseMethodPath } from '../grpc/path.ts';
 import type { FieldPlan } from '../protobuf/field-plan.ts';
 import { TextCache } from '../protobuf/text-cache.ts';
-import type { MethodNames, SharedMemoryKeys } from './method-names.ts';
+import { MessageReaders } from './message-reader.ts';
+import { NAME_WINDOW_BYTES } from './message-rewrite.ts';
+import { MAX_NAME_LIST_BYTES, type MethodNames, type SharedMemoryKeys } from './method-names.ts';
 import type { MethodRow, ServiceRows } from './method-row.ts';
 import type { Namespace } from './namespace.ts';
 import { protocolsOf, servicesOf } from './protocols.ts';
@@ -32,8 +34,10 @@ export interface MethodEntry {
   readonly sensitive: boolean;
   /** What it may change on the server; empty when nothing, by its definition. */
   readonly changes: string;
-  /** The tenant's strings, read from this method's requests. */
-  readonly texts: TextCache;
+  /** Read its requests; undefined when they are not read. */
+  readonly requests: MessageReaders | undefined;
+  /** Read its responses; undefined when they have no names in them. */
+  readonly responses: MessageReaders | undefined;
 }
 
 /** What a tenant's model server speaks. */
@@ -83,19 +87,21 @@ export class MethodTable {
     const known = rows !== undefined || protocolsOf(service).length > 0;
     const row = known ? rows?.get(method) : this.#opaqueRow(service, method);
     if (row === undefined) return undefined;
+    const plan = row.plan ?? (this.#names === undefined ? undefined : row.names?.request);
+    const names = this.#namesOf(row);
     const entry: MethodEntry = {
       path,
       service,
       method,
       fullName,
       readsModel: row.plan !== undefined || row.servedModel,
-      plan: row.plan ?? (this.#names === undefined ? undefined : row.names?.request),
-      names: this.#namesOf(row),
+      plan,
+      names,
       servedModel: row.servedModel ? this.#served.model : '',
       requestStreaming: row.requestStreaming,
       sensitive: row.sensitive,
       changes: row.changes,
-      texts: new TextCache(),
+      ...readersOf(plan, names),
     };
     if (known || this.#opaqueEntries < MAX_OPAQUE_ENTRIES) this.#entries.set(path, entry);
     if (!known) this.#opaqueEntries += 1;
@@ -112,6 +118,20 @@ export class MethodTable {
     return method.length <= MAX_OPAQUE_METHOD_LENGTH && this.#opaqueServices.has(service) ? OPAQUE : undefined;
   }
 }
+
+function readersOf(plan: FieldPlan | undefined, names: MethodNames | undefined): Readers {
+  // The tenant's strings, read from this method's messages.
+  const texts = new TextCache();
+  const requests = plan && new MessageReaders({ plan, texts, mapping: names?.entering });
+  if (names?.response === undefined) return { requests, responses: undefined };
+  const windowBytes = names.lists === true ? MAX_NAME_LIST_BYTES : NAME_WINDOW_BYTES;
+  return {
+    requests,
+    responses: new MessageReaders({ plan: names.response, texts, mapping: names.leaving, windowBytes }),
+  };
+}
+
+type Readers = Pick<MethodEntry, 'requests' | 'responses'>;
 
 /** A service's method names are the caller's to invent; beyond this many, entries are made anew for each call. */
 export const MAX_OPAQUE_ENTRIES = 1_024;

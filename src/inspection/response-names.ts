@@ -5,19 +5,17 @@
  * Not so a list of all tenants' names: what cannot be told apart is not passed on.
  */
 import type { Standing } from '../kernel/standing.ts';
-import type { FieldPlan } from '../protobuf/field-plan.ts';
-import { WireScanner } from '../protobuf/scanner.ts';
-import type { TextCache } from '../protobuf/text-cache.ts';
-import { FRAME_HEADER_BYTES, frameHeader, MessageRewrite, NAME_WINDOW_BYTES } from './message-rewrite.ts';
-import type { MethodNames } from './method-names.ts';
+import type { MessageReader, MessageReaders } from './message-reader.ts';
+import { FRAME_HEADER_BYTES, frameHeader, NAME_WINDOW_BYTES } from './message-rewrite.ts';
+import { MAX_NAME_LIST_BYTES } from './method-names.ts';
+import type { MethodEntry } from './method-table.ts';
 
-/** The longest list of all tenants' names that can be told apart. */
-export const MAX_NAME_LIST_BYTES = 1024 * 1024;
-
-/** One call's. `push`, then take what `rewrite` puts out. */
+/** One call's. `push`, then take what it puts out. */
 export class ResponseNames {
-  readonly rewrite: MessageRewrite;
-  readonly #scanner: WireScanner;
+  readonly #readers: MessageReaders;
+  readonly #standing: Standing;
+  /** While a message is under way, or something waits to be taken. */
+  #reader: MessageReader | undefined;
   readonly #isList: boolean;
   /** Of the message whose header is being read. */
   #flag = 0;
@@ -29,15 +27,28 @@ export class ResponseNames {
   #reads = false;
 
   /** Undefined for a method whose responses have no names. `standing` pays for what is held. */
-  static of(names: MethodNames, texts: TextCache, standing: Standing): ResponseNames | undefined {
-    return names.response === undefined ? undefined : new ResponseNames(names, names.response, texts, standing);
+  static of({ names, responses }: MethodEntry, standing: Standing): ResponseNames | undefined {
+    return responses && new ResponseNames(responses, names?.lists === true, standing);
   }
 
-  private constructor(names: MethodNames, plan: FieldPlan, texts: TextCache, standing: Standing) {
-    this.#isList = names.lists === true;
-    const options = this.#isList ? { windowBytes: MAX_NAME_LIST_BYTES, standing } : { standing };
-    this.rewrite = new MessageRewrite(names.leaving, options);
-    this.#scanner = new WireScanner(plan, texts, this.rewrite.edits);
+  private constructor(readers: MessageReaders, isList: boolean, standing: Standing) {
+    this.#readers = readers;
+    this.#isList = isList;
+    this.#standing = standing;
+  }
+
+  /** What may be sent on now, if that is one piece; undefined: nothing, or `takeOutput` has more. */
+  takeOnly(): Buffer | undefined {
+    const only = this.#reader?.rewrite?.takeOnly();
+    if (only !== undefined) this.#rest();
+    return only;
+  }
+
+  /** What may be sent on now. */
+  takeOutput(): readonly Buffer[] {
+    const output = this.#reader?.rewrite?.takeOutput() ?? NONE;
+    this.#rest();
+    return output;
   }
 
   /** Takes the response's next bytes, in any pieces. Returns why they cannot be passed on. */
@@ -52,12 +63,13 @@ export class ResponseNames {
       const stop = Math.min(at + this.#remaining, chunk.length);
       this.#remaining -= stop - at;
       const last = this.#remaining === 0;
-      if (this.#reads && !(this.#scanner.push(chunk, at, stop) && (!last || this.#scanner.finish()))) {
+      const { scanner, rewrite } = this.#taken();
+      if (this.#reads && !(scanner.push(chunk, at, stop) && (!last || scanner.finish()))) {
         this.#reads = false;
-        this.rewrite.edits.abandon();
+        rewrite?.edits.abandon();
       }
       if (this.#isList && !this.#reads) return UNREADABLE;
-      this.rewrite.take(chunk, from, at, stop, last);
+      rewrite?.take(chunk, from, at, stop, last);
       this.#inMessage = !last;
       at = stop;
     }
@@ -67,9 +79,21 @@ export class ResponseNames {
   /** The response has ended. Returns why that cannot be passed on. */
   end(): string | undefined {
     if (this.#inMessage && this.#isList) return 'a list of names that ends before it is whole';
-    if (this.#inMessage) this.rewrite.flush();
-    else if (this.#headerBytes > 0) this.rewrite.put(this.#begunHeader());
+    if (this.#inMessage) this.#taken().rewrite?.flush();
+    else if (this.#headerBytes > 0) this.#taken().rewrite?.put(this.#begunHeader());
     return undefined;
+  }
+
+  #taken(): MessageReader {
+    this.#reader ??= this.#readers.take(this.#standing);
+    return this.#reader;
+  }
+
+  /** All that was put out has been taken: between two messages the reader is not needed. */
+  #rest(): void {
+    if (this.#inMessage || this.#reader === undefined) return;
+    this.#readers.give(this.#reader);
+    this.#reader = undefined;
   }
 
   #readHeader(chunk: Buffer, offset: number): number {
@@ -101,12 +125,14 @@ export class ResponseNames {
     this.#remaining = length;
     // Of a list that is too long to be held whole, what is held would go on with an entry in it that nobody has judged.
     this.#reads = flag === 0 && length <= (this.#isList ? MAX_NAME_LIST_BYTES : LONGEST_NAMED_BYTES);
-    this.#scanner.begin(length);
-    if (!this.#reads) this.rewrite.edits.abandon();
-    this.rewrite.begin(length, flag);
+    const { scanner, rewrite } = this.#taken();
+    scanner.begin(length);
+    if (!this.#reads) rewrite?.edits.abandon();
+    rewrite?.begin(length, flag);
   }
 }
 
 /** A frame's length has 32 bits, and on its way back an integer may take more bytes than it came in. */
 const LONGEST_NAMED_BYTES = 2 ** 32 - NAME_WINDOW_BYTES;
+const NONE: readonly Buffer[] = [];
 const UNREADABLE = 'a list of names that cannot be read';

@@ -14,7 +14,13 @@ export type Denial =
   /** Not gRPC at all: answered as plain HTTP with 415 (wire-conventions 4.7). */
   | { readonly kind: 'content_type_unsupported'; readonly contentType: string }
   /** The client certificate chains to the tenant's CA, and still cannot identify a caller. */
-  | { readonly kind: 'certificate_unacceptable'; readonly why: string; readonly revokedBy?: string }
+  | {
+      readonly kind: 'certificate_unacceptable';
+      readonly why: string;
+      readonly revokedBy?: string;
+      /** Nobody says whether its CA has taken it back. */
+      readonly statusUnknown?: true;
+    }
   | { readonly kind: 'credentials_missing'; readonly accepted: readonly string[] }
   | { readonly kind: 'token_invalid'; readonly why: string; readonly revokedBy?: string }
   | { readonly kind: 'token_expired'; readonly expiredAtSeconds: number }

@@ -6,6 +6,7 @@
  * `windowBytes` of a message: so much of it is held back, and the rest streams on in constant memory.
  */
 import type { Arena } from '../kernel/arena.ts';
+import { bytesOf, type Edit, inOrder, isTakenOut, type LengthEdit, NO_LENGTH, writeEdit } from './edit.ts';
 import type { EntryScope, PlannedField } from './field-plan.ts';
 
 /** How a tenant's names are mapped, in one direction. */
@@ -27,25 +28,6 @@ export const MAX_SCOPED_INTEGERS = 8;
 
 type ScopedField = Extract<PlannedField, { readonly kind: 'scoped' | 'key' }>;
 
-/** Bytes that give way to others. */
-interface Edit {
-  readonly at: number;
-  readonly removed: number;
-  /** The length of the message around it that the change makes another, if it has one. */
-  readonly around: LengthEdit | undefined;
-  /** What comes instead: bytes, or an integer that is to be mapped. */
-  readonly instead: Buffer | bigint;
-}
-
-interface LengthEdit {
-  readonly at: number;
-  readonly removed: number;
-  readonly around: LengthEdit | undefined;
-  readonly length: number;
-  /** By how much what is inside grows. */
-  growth: number;
-}
-
 /** An entry of a map with a scope, while it is open. */
 interface OpenEntry {
   scope: EntryScope | undefined;
@@ -63,7 +45,9 @@ interface OpenEntry {
 export class NameEdits {
   readonly #mapping: NameMapping;
   readonly #windowBytes: number;
+  /** The first `#count` of these are the message's. */
   readonly #edits: Edit[] = [];
+  #count = 0;
   /** Of the open messages, outermost first: where their length stands, how long it is (0: a group has none), and what it says. */
   readonly #lengths: number[] = [];
   /** What becomes of these lengths, where something does: it may be of an earlier message of this depth. */
@@ -81,7 +65,8 @@ export class NameEdits {
   #closed = false;
   #named = false;
   #integers = 0;
-  #final: readonly Replacement[] | undefined;
+  /** All that changes, in order, of a message that is more than one name. */
+  #final: readonly Edit[] | undefined;
 
   constructor(mapping: NameMapping, windowBytes: number) {
     this.#mapping = mapping;
@@ -89,19 +74,19 @@ export class NameEdits {
   }
 
   begin(): void {
-    if (this.#edits.length > 0) this.#edits.length = 0;
+    this.#forget();
     this.#lengthEdits = undefined;
     this.#depth = 0;
     this.#entry.scope = undefined;
+    this.#field = undefined;
     this.#closed = false;
     this.#named = false;
     this.#integers = 0;
-    this.#final = undefined;
   }
 
   /** Whether there is anything to change, as far as it is certain. */
   get any(): boolean {
-    return (this.#entry.scope === undefined ? this.#edits.length : this.#entry.edits) > 0;
+    return (this.#entry.scope === undefined ? this.#count : this.#entry.edits) > 0;
   }
 
   /** Whether the last required name was there, and not empty. */
@@ -125,7 +110,7 @@ export class NameEdits {
     entry.scope = scope;
     entry.depth = this.#depth;
     entry.tagAt = tagAt;
-    entry.edits = this.#edits.length;
+    entry.edits = this.#count;
     entry.keys = 0;
     entry.matches = false;
     entry.late = false;
@@ -177,8 +162,7 @@ export class NameEdits {
     for (let at = start; at < stop; at++) if (chunk[at] !== prefix[this.#seen++]) this.#equal = false;
     if (!last || !this.#equal || this.#seen < prefix.length) return undefined;
     if (field.kind === 'key') this.#entry.matches = true;
-    const instead = lengthOf(this.#textBytes - prefix.length, NOTHING);
-    return this.#add(this.#textAt, this.#textLengthBytes + prefix.length, instead);
+    return this.#add(this.#textAt, this.#textLengthBytes + prefix.length, this.#textBytes - prefix.length, NOTHING);
   }
 
   /** An integer stands in `[at, end)`. Returns why it cannot be. */
@@ -186,7 +170,7 @@ export class NameEdits {
     if (bits === 0n || this.#isForeign) return undefined;
     if (this.#integers === MAX_SCOPED_INTEGERS) return TOO_MANY;
     this.#integers += 1;
-    return this.#add(at, end - at, bits);
+    return this.#add(at, end - at, NO_LENGTH, NOTHING, bits);
   }
 
   /** No more names: what is known now is what is changed. Returns by how many bytes the message grows. */
@@ -194,12 +178,17 @@ export class NameEdits {
     this.#closed = true;
     // An entry that is open may yet turn out to be one of another key.
     const entry = this.#entry;
-    if (entry.scope !== undefined && this.#edits.length > entry.edits) {
+    if (entry.scope !== undefined && this.#count > entry.edits) {
       this.#drop(entry.edits);
       entry.late = true;
     }
-    if (this.#edits.length === 0) return 0;
-    return this.#replacements().reduce((sum, { removed, instead }) => sum + instead.length - removed, 0);
+    for (let index = 0; index < this.#count; index++) this.#mapInteger(this.#edits[index]);
+    const only = this.#only;
+    if (only !== undefined) return bytesOf(only) - only.removed;
+    this.#final = this.#count === 0 ? NONE : inOrder(this.#edits.slice(0, this.#count));
+    let growth = 0;
+    for (const edit of this.#final) growth += bytesOf(edit) - edit.removed;
+    return growth;
   }
 
   /** Nothing is changed after all, if it is not too late. */
@@ -211,25 +200,49 @@ export class NameEdits {
   /** After `close`: up to where the message changes. */
   get changedBytes(): number {
     let end = 0;
-    for (const { at, removed } of this.#edits) end = Math.max(end, at + removed);
+    for (let index = 0; index < this.#count; index++) {
+      const edit = this.#edits[index];
+      if (edit !== undefined) end = Math.max(end, edit.at + edit.removed);
+    }
     return end;
   }
 
-  /** After `close`: the message's first bytes, at least `changedBytes` of them, as they become, behind `room` bytes that are to be filled. */
-  apply(head: Buffer, growth: number, room = 0): Buffer {
-    const whole = this.#mapping.arena.take(room + head.length + growth);
+  /**
+   * After `close`: `chunk[start, end)`, the message's first bytes, at least `changedBytes` of them, as they become, behind `room` bytes
+   * that are to be filled.
+   */
+  apply(chunk: Buffer, start: number, end: number, growth: number, room = 0): Buffer {
+    const whole = this.#mapping.arena.take(room + end - start + growth);
+    const only = this.#only;
     let to = room;
-    let from = 0;
-    for (const { at, removed, instead } of this.#replacements()) {
-      to += head.copy(whole, to, from, at);
-      to += instead.copy(whole, to);
-      from = at + removed;
+    let from = start;
+    if (only !== undefined) {
+      to += chunk.copy(whole, to, from, start + only.at);
+      to = writeEdit(only, whole, to);
+      from = start + only.at + only.removed;
+    } else {
+      for (const edit of this.#final ?? NONE) {
+        to += chunk.copy(whole, to, from, start + edit.at);
+        to = writeEdit(edit, whole, to);
+        from = start + edit.at + edit.removed;
+      }
     }
-    head.copy(whole, to, from);
+    chunk.copy(whole, to, from, end);
     // A call may last for long after its message.
-    this.#edits.length = 0;
-    this.#final = undefined;
+    this.#forget();
     return whole;
+  }
+
+  /** Most messages have one name, in none of the messages that they are made of. */
+  get #only(): Edit | undefined {
+    const first = this.#edits[0];
+    return this.#count === 1 && first?.around === undefined ? first : undefined;
+  }
+
+  #forget(): void {
+    if (this.#edits.length > KEPT_EDITS) this.#edits.length = 0;
+    this.#count = 0;
+    this.#final = undefined;
   }
 
   /** In an entry whose only key has come and is another one: what is in it has no namespace. */
@@ -243,10 +256,10 @@ export class NameEdits {
     const bytes = length + prefix.length;
     if (field.kind === 'scoped' && field.maxBytes !== undefined && bytes > field.maxBytes)
       return `is longer than ${field.maxBytes - prefix.length} bytes`;
-    return this.#add(lengthAt, lengthBytes, lengthOf(bytes, prefix));
+    return this.#add(lengthAt, lengthBytes, bytes, prefix);
   }
 
-  #add(at: number, removed: number, instead: Buffer | bigint): string | undefined {
+  #add(at: number, removed: number, length: number, after: Buffer, integer = 0n): string | undefined {
     const { scope } = this.#entry;
     if (this.#closed || at + removed > this.#windowBytes) {
       if (scope !== undefined) this.#entry.late = true;
@@ -254,15 +267,42 @@ export class NameEdits {
       else if (this.#mapping.direction === 'enter') return LATE;
       return undefined;
     }
-    if (this.#edits.length === MAX_NAMES) return TOO_MANY;
-    this.#edits.push({ at, removed, instead, around: this.#around(this.#depth - 1) });
+    if (this.#count === MAX_NAMES) return TOO_MANY;
+    this.#put(at, removed, this.#around(this.#depth - 1), length, after, integer);
     return undefined;
+  }
+
+  #put(
+    at: number,
+    removed: number,
+    around: LengthEdit | undefined,
+    length: number,
+    after: Buffer,
+    integer: bigint,
+  ): void {
+    const edit = this.#edits[this.#count];
+    if (edit === undefined) this.#edits.push({ at, removed, around, length, after, integer });
+    else {
+      edit.at = at;
+      edit.removed = removed;
+      edit.around = around;
+      edit.length = length;
+      edit.after = after;
+      edit.integer = integer;
+    }
+    this.#count += 1;
+  }
+
+  #mapInteger(edit: Edit | undefined): void {
+    if (edit === undefined || edit.integer === 0n) return;
+    edit.after = varint(this.#mapping.integer(edit.integer));
+    edit.integer = 0n;
   }
 
   #endEntry(scope: EntryScope, position: number): string | undefined {
     const entry = this.#entry;
     entry.scope = undefined;
-    const named = this.#edits.length > entry.edits || entry.late;
+    const named = this.#count > entry.edits || entry.late;
     if (scope.kind === 'own') {
       if (position > this.#windowBytes || this.#closed) return LATE;
       if (entry.matches) return undefined;
@@ -281,22 +321,25 @@ export class NameEdits {
 
   /** An entry of the outermost message is taken out; with the one before it, if that was too. */
   #takeOut(at: number, end: number): string | undefined {
-    const last = this.#edits.at(-1);
-    if (last === undefined || last.instead !== NOTHING || last.at + last.removed !== at) {
-      if (this.#edits.length === MAX_NAMES) return TOO_MANY;
-      this.#edits.push({ at, removed: end - at, instead: NOTHING, around: undefined });
-    } else this.#edits[this.#edits.length - 1] = { ...last, removed: last.removed + end - at };
+    const last = this.#edits[this.#count - 1];
+    if (this.#count > 0 && last !== undefined && isTakenOut(last) && last.at + last.removed === at) {
+      last.removed += end - at;
+      return undefined;
+    }
+    if (this.#count === MAX_NAMES) return TOO_MANY;
+    this.#put(at, end - at, undefined, NO_LENGTH, NOTHING, 0n);
     return undefined;
   }
 
   #drop(edits: number): void {
-    this.#edits.length = edits;
+    this.#count = edits;
   }
 
   /** The lengths that change with what stands in the message at this depth. */
   #around(depth: number): LengthEdit | undefined {
     if (depth < 0) return undefined;
-    const [at, removed, length] = this.#lengths.slice(LENGTH_PARTS * depth);
+    const parts = LENGTH_PARTS * depth;
+    const [at, removed, length] = [this.#lengths[parts], this.#lengths[parts + 1], this.#lengths[parts + 2]];
     const around = this.#around(depth - 1);
     if (at === undefined || removed === undefined || length === undefined || removed === 0) return around;
     const edits = (this.#lengthEdits ??= []);
@@ -306,44 +349,6 @@ export class NameEdits {
     edits[depth] = edit;
     return edit;
   }
-
-  /** All that changes, in order. */
-  #replacements(): readonly Replacement[] {
-    if (this.#final !== undefined) return this.#final;
-    const [only] = this.#edits;
-    // Most messages have one name, in none of the messages that they are made of.
-    if (only !== undefined && this.#edits.length === 1 && only.around === undefined) {
-      this.#final = [this.#replacement(only)];
-      return this.#final;
-    }
-    const lengths = new Set<LengthEdit>();
-    const found: Replacement[] = this.#edits.map((edit) => {
-      const replacement = this.#replacement(edit);
-      if (edit.around !== undefined) edit.around.growth += replacement.instead.length - edit.removed;
-      for (let outer = edit.around; outer !== undefined; outer = outer.around) lengths.add(outer);
-      return replacement;
-    });
-    // From the inside out: a length that takes another byte makes what is around it longer, too.
-    for (const edit of [...lengths].sort((a, b) => b.at - a.at)) {
-      if (edit.growth === 0) continue;
-      const instead = lengthOf(edit.length + edit.growth, NOTHING);
-      if (edit.around !== undefined) edit.around.growth += edit.growth + instead.length - edit.removed;
-      found.push({ at: edit.at, removed: edit.removed, instead });
-    }
-    this.#final = found.sort((a, b) => a.at - b.at);
-    return this.#final;
-  }
-
-  #replacement({ at, removed, instead }: Edit): Replacement {
-    return { at, removed, instead: typeof instead === 'bigint' ? varint(this.#mapping.integer(instead)) : instead };
-  }
-}
-
-/** Bytes that give way to others, when all is known. */
-interface Replacement {
-  readonly at: number;
-  readonly removed: number;
-  readonly instead: Buffer;
 }
 
 /** Numbers in a row for each open message. */
@@ -352,19 +357,9 @@ const NOTHING = Buffer.alloc(0);
 const TOO_MANY = 'has too many names';
 const LATE = 'names something too late in the message';
 
-/** A length, and what follows it. Copied at once, and nothing that anybody has sent: the shared pool will do. */
-function lengthOf(value: number, after: Buffer): Buffer {
-  let bytes = 1;
-  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes += 1;
-  const whole = Buffer.allocUnsafe(bytes + after.length);
-  let rest = value;
-  for (let at = 0; at < bytes; at++) {
-    whole[at] = at === bytes - 1 ? rest : (rest % 0x80) | 0x80;
-    rest = Math.floor(rest / 0x80);
-  }
-  after.copy(whole, bytes);
-  return whole;
-}
+/** Of so many edits the records are kept for the next message. */
+const KEPT_EDITS = 16;
+const NONE: readonly Edit[] = [];
 
 function varint(value: bigint): Buffer {
   const bytes: number[] = [];

@@ -22,7 +22,7 @@ export const MAX_CAPTURED_BYTES = 1_024;
 export class WireScanner extends Nesting {
   readonly #texts: TextCache;
   readonly #names: NameEdits | undefined;
-  readonly #measures: Measures | undefined;
+  #measures: Measures | undefined;
   /** Whether the innermost message is inside an element that is a target, and how deep that is. */
   #targetDepth = NO_TARGET;
   #state: State = State.Tag;
@@ -41,11 +41,15 @@ export class WireScanner extends Nesting {
   #tagAt = 0;
   #integerAt = 0;
 
-  /** `names` hears of the fields of the plan that are scoped, `measures` of those that are measured; without them they are stepped over. */
-  constructor(plan: FieldPlan, texts: TextCache, names?: NameEdits, measures?: Measures) {
+  /** `names` hears of the fields of the plan that are scoped; without it they are stepped over. */
+  constructor(plan: FieldPlan, texts: TextCache, names?: NameEdits) {
     super(plan);
     this.#texts = texts;
     this.#names = names;
+  }
+
+  /** Who hears of the fields that are measured, until `clear`; without it they are stepped over. */
+  set measures(measures: Measures | undefined) {
     this.#measures = measures;
   }
 
@@ -60,6 +64,14 @@ export class WireScanner extends Nesting {
     this.#consumed = 0;
     this.#varint = 0;
     this.#varintBytes = 0;
+  }
+
+  /** Forgets the last message, and what was gathered of it. */
+  clear(): void {
+    this.#measures = undefined;
+    this.begin(0);
+    this.#captured = undefined;
+    this.#field = UNKNOWN;
   }
 
   /** Scans `chunk[start, end)`, the next bytes of the message. False: refused, and stays so until `begin`. */

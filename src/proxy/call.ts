@@ -113,12 +113,12 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, 
   }
 
   protected override get namesResponse(): boolean {
-    return this.#admission?.method.names?.response !== undefined;
+    return this.#admission?.method.responses !== undefined;
   }
 
   protected override responseNames(): ResponseNames | undefined {
     const method = this.#admission?.method;
-    return method?.names && ResponseNames.of(method.names, method.texts, this.held);
+    return method && ResponseNames.of(method, this.held);
   }
 
   /** Before anything of it goes on: what it was admitted by may have been taken back, or have ended, while its credential was verified. */

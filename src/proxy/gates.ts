@@ -3,6 +3,7 @@
  * through gives the pipeline the gates of a laxer configuration; it cannot forge the evidence.
  */
 import type { Caller } from '../authn/authenticator.ts';
+import type { StatusHold } from '../authn/client-statuses.ts';
 import type { Presented } from '../authn/credentials.ts';
 import type { CallFacts, MethodPermit, Permit, Verdict } from '../authz/authorizer.ts';
 import type { Peer } from '../identity/peer.ts';
@@ -22,6 +23,8 @@ export interface Gates {
   ): Result<Caller, Denial> | Promise<Result<Caller, Denial>>;
   /** Who makes a call that runs, as of now. */
   reauthenticate(caller: Caller, peer: Peer, presented: Presented, now: EpochMicros): Result<Caller, Denial>;
+  /** Asks whoever has to be asked about a certificate, until it is let go; undefined: nobody has. */
+  hold(peer: Peer): StatusHold | undefined;
   /** Why a certificate may not be used any more, whatever comes with it; undefined: it may. */
   revoked(peer: Peer, now: EpochMicros): Denied | undefined;
   method(path: string): MethodEntry | undefined;

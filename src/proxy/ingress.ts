@@ -11,6 +11,7 @@ import type { ListenerConfig } from '../config/generation.ts';
 import type { Settings } from '../config/generation-change.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import { Listener, type ListenerOptions } from './listener.ts';
+import type { Reviewable } from './review.ts';
 
 export type IngressOptions = Omit<ListenerOptions, 'generation' | 'listen'>;
 
@@ -85,9 +86,9 @@ export class Ingress {
     await Promise.all(this.#all().map((listener) => listener.close()));
   }
 
-  /** Something that was good may be revoked: calls that run are judged again. */
-  review(): void {
-    for (const listener of this.#all()) listener.review();
+  /** Something that was good may be revoked: calls that run are judged again, of all or of those that it is about. */
+  review(of?: Reviewable): void {
+    for (const listener of this.#all()) listener.review(of);
   }
 
   get connections(): number {

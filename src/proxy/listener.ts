@@ -3,6 +3,7 @@
  */
 import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
+import type { StatusHold } from '../authn/client-statuses.ts';
 import type { Holding } from '../buffers/ceiling.ts';
 import type { ListenerConfig } from '../config/generation.ts';
 import type { Settings } from '../config/generation-change.ts';
@@ -26,10 +27,11 @@ import { Entrance } from './entrance.ts';
 import { ListenerContexts } from './listener-contexts.ts';
 import { PeerJudge } from './peer-judge.ts';
 import type { Refusals } from './refusals.ts';
-import { Review } from './review.ts';
+import { Review, type Reviewable } from './review.ts';
 import { Session, type SessionHost, type Traffic } from './session.ts';
 import type { TenantRuntime } from './tenant-runtime.ts';
 import type { Tenants } from './tenants.ts';
+import { MAX_WAITING_CLIENTS, WaitingRoom } from './waiting-room.ts';
 
 export interface ListenerOptions {
   readonly generation: Settings;
@@ -51,6 +53,7 @@ export class Listener implements SessionHost {
   readonly #contexts: ListenerContexts;
   readonly #sessions = new Set<Session>();
   readonly #door = new Door(() => this.#drain?.check());
+  readonly #waitingRoom = new WaitingRoom(() => this.#drain?.check());
   readonly #coolOff = new CoolOff();
   readonly #server: Server;
   readonly #entrance: Entrance;
@@ -93,14 +96,7 @@ export class Listener implements SessionHost {
     server.maxConnections = options.generation.limits.maxConnections;
     server.on('connection', (socket: Socket) => this.#onConnection(socket));
     this.#server.on('secureConnection', (socket: TLSSocket) => {
-      try {
-        this.#accept(socket);
-      } catch (cause) {
-        // A tenant that cannot be compiled keeps its own clients out, and nobody else's.
-        this.#refuse(socket, '', 'INTERNAL', cause instanceof Error ? cause.message : String(cause));
-      }
-      // Not before there is a session: a drain must see one or the other.
-      this.#answered(socket);
+      this.#welcome(socket);
     });
     this.#server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
       const { serverName, reason, detail } = handshakeRefusal(error, socket);
@@ -180,8 +176,8 @@ export class Listener implements SessionHost {
   }
 
   /** Calls that run are judged again where that may come out otherwise, by what their tenants are and what is revoked now. */
-  review(): void {
-    this.#review.begin(unjudged(this.#sessions));
+  review(of?: Reviewable): void {
+    this.#review.begin(unjudged(this.#sessions, of));
   }
 
   /** `shared`: at all whose certificates have said whose they are, too. */
@@ -203,7 +199,7 @@ export class Listener implements SessionHost {
    * asked to connect anew. Returns how many calls did not get to their own end. Called again, it can only end sooner.
    */
   drain(timeoutMs: number): Promise<number> {
-    this.#drain ??= new Drain(() => this.#closed && this.#sessions.size === 0 && this.#door.handshakes === 0);
+    this.#drain ??= new Drain(() => this.#closed && this.#sessions.size === 0 && this.#arriving === 0);
     this.#drain.within(timeoutMs);
     this.#drained ??= this.#leave(this.#drain);
     return this.#drained;
@@ -232,6 +228,11 @@ export class Listener implements SessionHost {
     return unfinished;
   }
 
+  /** Who has connected, and is neither let in nor refused yet. */
+  get #arriving(): number {
+    return this.#door.handshakes + this.#waitingRoom.size;
+  }
+
   #isCoolingOff(tenant: TenantId | undefined, address: string): boolean {
     return tenant !== undefined && this.#coolOff.has(address, tenant, this.#options.turn.now());
   }
@@ -253,9 +254,27 @@ export class Listener implements SessionHost {
     return this.#entrance.answered(accepted);
   }
 
-  #accept(socket: TLSSocket): void {
+  #welcome(socket: TLSSocket): void {
     // Until the engine listens, and for what it leaves to the socket: a socket's error must have a listener.
     socket.on('error', () => socket.destroy());
+    this.#tryToAccept(socket, undefined);
+    // Not before there is a session, or it waits: a drain must see it somewhere.
+    this.#answered(socket);
+  }
+
+  #tryToAccept(socket: TLSSocket, asked: StatusHold | undefined): void {
+    try {
+      this.#accept(socket, asked);
+    } catch (cause) {
+      // A tenant that cannot be compiled keeps its own clients out, and nobody else's.
+      this.#refuse(socket, '', 'INTERNAL', cause instanceof Error ? cause.message : String(cause));
+    }
+    // Of who was refused nothing is asked any more.
+    if (socket.destroyed) asked?.release();
+  }
+
+  /** Lets a client in or not; `asked`: somebody has been asked about its certificate already. */
+  #accept(socket: TLSSocket, asked: StatusHold | undefined): void {
     const problem = establishedProblem(socket);
     if (problem !== undefined) return this.#refuse(socket, problem.serverName, problem.reason, problem.detail);
     const serverName = 'servername' in socket && typeof socket.servername === 'string' ? socket.servername : '';
@@ -276,21 +295,40 @@ export class Listener implements SessionHost {
     if (this.#isCoolingOff(claim.id, remote.address)) {
       return this.#refuse(socket, serverName, 'COOLING_OFF', '', claim.id);
     }
+    if (asked === undefined) {
+      const hold = tenant.gates.hold(verdict.value);
+      if (hold !== undefined) return this.#afterAsking(socket, serverName, claim.id, hold);
+    }
     const revoked = tenant.gates.revoked(verdict.value, this.#options.turn.now());
     if (revoked !== undefined) {
       return this.#refuse(socket, serverName, reasonOf(revoked.error), describe(revoked.error), claim.id);
     }
-    this.#begin(socket, verdict.value, serverName, tenant);
+    this.#begin(socket, verdict.value, serverName, tenant, asked);
   }
 
-  #begin(socket: TLSSocket, peer: Peer, serverName: string, tenant: TenantRuntime): void {
+  /** Decides when it is known what the certificate is worth. Everything anew: the configuration may be another by then. */
+  #afterAsking(socket: TLSSocket, serverName: string, tenant: TenantId, hold: StatusHold): void {
+    const decide = (): void => {
+      if (socket.destroyed) hold.release();
+      else this.#tryToAccept(socket, hold);
+    };
+    if (hold.settled === undefined) return decide();
+    if (this.#waitingRoom.isFull(tenant)) {
+      hold.release();
+      const detail = `${MAX_WAITING_CLIENTS} clients of its tenant wait until somebody says what their certificates are worth`;
+      return this.#refuse(socket, serverName, 'TLS_CLIENT_CERT_STATUS_UNKNOWN', detail, tenant);
+    }
+    void this.#waitingRoom.wait(tenant, socket, hold.settled, decide);
+  }
+
+  #begin(socket: TLSSocket, peer: Peer, serverName: string, tenant: TenantRuntime, hold: StatusHold | undefined): void {
     const { limits } = this.#generation;
     const refusal = this.#door.enter(peer.address, tenant.occupancy.connections, limits);
     if (refusal !== undefined) {
       const detail = 'its tenant or address has as many connections as it may';
       return this.#refuse(socket, serverName, refusal, detail, peer.claim.id);
     }
-    const session = new Session(this, peer, serverName, tenant.occupancy);
+    const session = new Session(this, peer, serverName, tenant.occupancy, hold);
     this.#sessions.add(session);
     tenant.occupancy.connections++;
     const connection = new Http2Connection(
@@ -329,6 +367,10 @@ function reasonOf(refusal: Denial): string {
 }
 
 /** Of each session when its turn comes: it may have ended by then. */
-function* unjudged(sessions: Iterable<Session>): Generator<CallBoundary> {
-  for (const session of sessions) yield* session.unjudged();
+function* unjudged(sessions: Iterable<Session>, of: Reviewable | undefined): Generator<CallBoundary> {
+  for (const session of sessions) if (of === undefined || isOf(session.peer, of)) yield* session.unjudged();
+}
+
+function isOf({ claim, certificate }: Peer, { tenant, certificate: sha256 }: Reviewable): boolean {
+  return claim.id === tenant && (sha256 === undefined || certificate.sha256 === sha256);
 }

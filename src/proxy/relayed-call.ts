@@ -135,12 +135,12 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
 
   /** Passes on what `taken` bytes have become. False when the call has ended with it. */
   #deliverRenamed(names: ResponseNames, taken: number): boolean {
-    const only = names.rewrite.takeOnly();
+    const only = names.takeOnly();
     if (only !== undefined) {
       this.held.responseGrew(only.length - taken, this.leg);
       return this.#deliver(only);
     }
-    const pieces = names.rewrite.takeOutput();
+    const pieces = names.takeOutput();
     let growth = -taken;
     for (const piece of pieces) growth += piece.length;
     this.held.responseGrew(growth, this.leg);

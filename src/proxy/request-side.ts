@@ -118,10 +118,11 @@ export class RequestSide {
 
   #inspect(admission: Admission, inspector: MessageInspector, chunk: Buffer, endStream: boolean): void {
     if (chunk.length === 0 && !endStream) return;
-    if (inspector.rewrite === undefined) this.#inspectPlain(admission, inspector, chunk, endStream);
-    else this.#inspectNamed(admission, inspector, inspector.rewrite, chunk, endStream);
+    if (inspector.rewrites) this.#inspectNamed(admission, inspector, chunk, endStream);
+    else this.#inspectPlain(admission, inspector, chunk, endStream);
     if (!endStream || this.#state.at !== 'flowing') return;
     this.#messages = inspector.messages;
+    inspector.close();
     this.#inspector = undefined;
     this.#state = WHOLE;
   }
@@ -157,13 +158,7 @@ export class RequestSide {
   }
 
   /** The same where messages have names in them: what goes on is what they were rewritten to. */
-  #inspectNamed(
-    admission: Admission,
-    inspector: MessageInspector,
-    rewrite: MessageRewrite,
-    chunk: Buffer,
-    endStream: boolean,
-  ): void {
+  #inspectNamed(admission: Admission, inspector: MessageInspector, chunk: Buffer, endStream: boolean): void {
     let offset = 0;
     while (offset < chunk.length) {
       const step = inspector.scan(chunk, offset);
@@ -171,7 +166,7 @@ export class RequestSide {
       // The end of a message may be among what it has put out.
       if (step === 'inflating') return this.#await(admission, inspector, chunk.subarray(offset), endStream);
       if (step === 'more') {
-        this.#sendRewritten(admission, rewrite, chunk.length - offset, undefined, false);
+        this.#sendRewritten(admission, inspector.rewrite, chunk.length - offset, undefined, false);
         break;
       }
       const verdict = this.#owner.permit(admission, inspector);
@@ -181,7 +176,7 @@ export class RequestSide {
       const ends = endStream && offset === chunk.length;
       const left = ends ? inspector.finish() : undefined;
       if (left !== undefined) return this.#owner.refuse(left);
-      this.#sendRewritten(admission, rewrite, taken, verdict.value, ends);
+      this.#sendRewritten(admission, inspector.rewrite, taken, verdict.value, ends);
       if (ends || this.#state.at !== 'flowing') return;
     }
     if (!endStream) return;
@@ -193,12 +188,12 @@ export class RequestSide {
   /** Sends what `taken` bytes have become. With a permit, the last piece is the one that ends the message. */
   #sendRewritten(
     admission: Admission,
-    rewrite: MessageRewrite,
+    rewrite: MessageRewrite | undefined,
     taken: number,
     permit: ChargedPermit | undefined,
     endStream: boolean,
   ): void {
-    const only = rewrite.takeOnly();
+    const only = rewrite?.takeOnly();
     if (only !== undefined) {
       this.#owner.requestGrew(only.length - taken);
       const leg = this.#owner.openLeg(admission);
@@ -206,7 +201,7 @@ export class RequestSide {
       else leg?.sendMessage(permit, only, endStream);
       return;
     }
-    const pieces = rewrite.takeOutput();
+    const pieces = rewrite?.takeOutput() ?? NONE;
     let growth = -taken;
     for (const piece of pieces) growth += piece.length;
     this.#owner.requestGrew(growth);
@@ -232,3 +227,4 @@ export class RequestSide {
 }
 
 const NOTHING = Buffer.alloc(0);
+const NONE: readonly Buffer[] = [];

@@ -3,6 +3,14 @@
  * looked through, and are through within a second all the same.
  */
 
+import type { TenantId } from '../kernel/ids.ts';
+
+/** Whose calls are judged again: of those who have come by this certificate (SHA-256, lower-case hex), or of the whole tenant. */
+export interface Reviewable {
+  readonly tenant: TenantId;
+  readonly certificate?: string;
+}
+
 /** Something that is judged again. */
 export interface Reviewed {
   review(): void;

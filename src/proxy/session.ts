@@ -1,6 +1,7 @@
 /**
  * One client connection, after its handshake: a verified peer of one tenant, and the calls that it makes.
  */
+import type { StatusHold } from '../authn/client-statuses.ts';
 import type { Holding } from '../buffers/ceiling.ts';
 import type {
   Connection,
@@ -45,6 +46,7 @@ export class Session implements ConnectionOwner, Holding {
   readonly serverName: string;
   readonly occupancy: Occupancy;
   readonly #host: SessionHost;
+  readonly #status: StatusHold | undefined;
   #calls = 0;
   #connection: Connection | undefined;
   #age: ConnectionAge | undefined;
@@ -68,8 +70,10 @@ export class Session implements ConnectionOwner, Holding {
     () => this.#running(),
   );
 
-  constructor(host: SessionHost, peer: Peer, serverName: string, occupancy: Occupancy) {
+  /** `status`: what its certificate is known by; let go with the connection. */
+  constructor(host: SessionHost, peer: Peer, serverName: string, occupancy: Occupancy, status?: StatusHold) {
     this.#host = host;
+    this.#status = status;
     this.peer = peer;
     this.serverName = serverName;
     this.occupancy = occupancy;
@@ -174,6 +178,7 @@ export class Session implements ConnectionOwner, Holding {
   onEnd(_connection: Connection, end: ConnectionEnd): void {
     this.#age?.stop();
     this.#leases.stop();
+    this.#status?.release();
     if (end.kind === 'protocol') {
       this.#refused(end.limit === undefined ? 'HTTP2_PROTOCOL_ERROR' : `HTTP2_LIMIT_${end.limit}`, end.why);
     }

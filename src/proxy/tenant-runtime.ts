@@ -6,7 +6,7 @@ import { randomBytes, X509Certificate } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { Authenticator, type CredentialDirectory } from '../authn/authenticator.ts';
 import type { KeyUses } from '../authn/key-uses.ts';
-import type { Revocations } from '../authn/revocations.ts';
+import type { RevocationEpoch, Revocations } from '../authn/revocations.ts';
 import { Authorizer } from '../authz/authorizer.ts';
 import { ByteAccount } from '../buffers/byte-account.ts';
 import type { Pressure } from '../buffers/pressure.ts';
@@ -66,6 +66,7 @@ export class TenantRuntime {
   readonly #poolSource: string;
   readonly #fetch: DocumentFetch | undefined;
   readonly #revocations: Revocations | undefined;
+  readonly #epoch: RevocationEpoch | undefined;
 
   /**
    * `previous` lends what need not change: the account, the buffers, and, if they would be made the same, the gates with all that they
@@ -75,6 +76,7 @@ export class TenantRuntime {
     this.config = config;
     this.#fetch = resources.fetch;
     this.#revocations = resources.revocations;
+    this.#epoch = this.#revocations?.epochOf(config.id);
     this.gates = this.#keptGates(previous) ?? gatesOf(config, resources);
     this.account = previous?.account ?? this.#newAccount(resources);
     this.account.setLimit(config.byteAccountBytes);
@@ -87,9 +89,9 @@ export class TenantRuntime {
     this.occupancy = previous?.occupancy ?? { connections: 0 };
   }
 
-  /** Counts up when something that was good may have been revoked for all tenants. */
+  /** Counts up when something of the tenant's that was good may have been revoked. */
   get revocationEpoch(): number {
-    return this.#revocations?.epoch ?? 0;
+    return this.#epoch?.value ?? 0;
   }
 
   /** Gives back the memory that its next call can do without. */
@@ -176,6 +178,7 @@ export function gatesOf(
   return {
     authenticate: (peer, presented, now) => authenticator.authenticate(peer, presented, now),
     reauthenticate: (caller, peer, presented, now) => authenticator.reauthenticate(caller, peer, presented, now),
+    hold: (peer) => authenticator.hold(peer),
     revoked: (peer, now) => authenticator.revoked(peer, now),
     method: (path) => methods.find(path),
     asksCalls: authorizer.asksCalls,

@@ -2,6 +2,7 @@
  * What the threads say to each other. Plain data; calls' bytes and records never travel here.
  */
 import type { KeyUse } from '../authn/key-uses.ts';
+import type { CertificateStatus, StatusQuestion } from '../authn/ocsp-exchange.ts';
 import type { Generation, ListenerConfig } from '../config/generation.ts';
 import type { GenerationChange } from '../config/generation-change.ts';
 import type { TenantConfig } from '../config/tenant-config.ts';
@@ -37,6 +38,8 @@ export type ToWorker =
   | { readonly type: 'generation'; readonly change: GenerationChange }
   /** Revocation lists have come: what was good may be revoked. */
   | { readonly type: 'lists'; readonly lists: TenantLists }
+  /** What a responder says of a certificate: for whoever has such a client. */
+  | { readonly type: 'status'; readonly tenant: TenantId; readonly id: string; readonly status: CertificateStatus }
   /** Bind this beside what there is: the next generation may have tenants connect there. */
   | { readonly type: 'bind'; readonly listen: ListenerConfig }
   /** That generation does not come. */
@@ -53,6 +56,8 @@ export type FromWorker =
   | { readonly type: 'listening'; readonly port: number | undefined }
   /** Tenants are kept ready, the generation is in use, or the doors are closed. */
   | { readonly type: 'taken' }
+  /** A client's certificate has to be asked about. */
+  | { readonly type: 'ask'; readonly question: StatusQuestion }
   /** The port, or why it cannot be had. */
   | { readonly type: 'bound'; readonly result: Result<number, string> }
   | {

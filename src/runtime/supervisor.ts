@@ -29,6 +29,7 @@ import { KeyUseFile } from './key-use-file.ts';
 import { type ChangeProblem, enforceable, prepareChange, whatDoesNotFit } from './live-change.ts';
 import { loadWithWorkload } from './load-with-workload.ts';
 import { withReplayMemory } from './replay-memory.ts';
+import { StatusDesk } from './status-desk.ts';
 import { TelemetryHandle } from './telemetry-handle.ts';
 import { settleSlots } from './tenant-slots.ts';
 import { WorkerPool } from './worker-pool.ts';
@@ -68,6 +69,8 @@ export class Supervisor {
   readonly #pool: WorkerPool;
   readonly #admin: AdminPort;
   readonly #documents: DocumentFetcher;
+  /** What OCSP responders say of clients' certificates. */
+  readonly #statusDesk: StatusDesk;
   /** Revocation lists from URLs. */
   readonly #fetchedLists: FetchedLists;
   readonly #telemetry: TelemetryHandle;
@@ -135,6 +138,7 @@ export class Supervisor {
         this.#event('worker_retired', `worker-${index}: ${cutCalls} calls cut at the drain limit`);
         options.log.info({ worker: index, cutCalls, ...left }, 'a worker has drained and is gone');
       },
+      asked: (question) => this.#statusDesk.ask(question),
       metrics: (index, message, dropped) => {
         const writer = `worker-${index}`;
         this.metrics.merge(writer, message.delta);
@@ -153,6 +157,14 @@ export class Supervisor {
         this.metrics.count('bulkhead_revocation_list_failures_total', { tenant });
         options.log.warn({ tenant, url, why }, 'a revocation list cannot be had; the one before is used until it ends');
       },
+    });
+    this.#statusDesk = new StatusDesk({
+      fetch: this.#documents.fetch,
+      nowMs: Date.now,
+      answered: (tenant, id, status) => this.#pool.tellStatus(tenant, id, status),
+      heard: (tenant, answer) => this.metrics.count('bulkhead_ocsp_answers_total', { tenant, answer }),
+      failed: (tenant, why) =>
+        options.log.warn({ tenant, why }, 'an OCSP responder does not say what a client’s certificate is worth'),
     });
     this.#telemetry = new TelemetryHandle(generation, {
       serviceVersion: options.version,
@@ -213,6 +225,7 @@ export class Supervisor {
     this.#warn();
     this.#telemetry.start();
     this.#fetchedLists.apply(this.#generation.tenants);
+    this.#statusDesk.apply(this.#generation.tenants);
     await this.#pool.start();
     const adminPort = await this.#admin.start();
     this.#limitTick = setInterval(() => this.#tickLimits(), LIMITS_EVERY_MS).unref();
@@ -282,6 +295,7 @@ export class Supervisor {
     this.#generation = next;
     this.#documents.allow(next.fetching?.allowAddresses ?? []);
     this.#fetchedLists.apply(next.tenants);
+    this.#statusDesk.apply(next.tenants);
     log.level = next.log.level;
     this.#warn();
     this.metrics.count('bulkhead_config_reloads_total');

@@ -3,6 +3,7 @@
  * costs its own connections and nothing else.
  */
 import { Worker } from 'node:worker_threads';
+import type { CertificateStatus, StatusQuestion } from '../authn/ocsp-exchange.ts';
 import type { Generation, ListenerConfig } from '../config/generation.ts';
 import { changeOf } from '../config/generation-change.ts';
 import type { RevocationList } from '../identity/revocation-list-reader.ts';
@@ -14,6 +15,8 @@ export interface WorkerEvents {
   listening(handle: WorkerHandle, port: number | undefined): void;
   /** The thread is gone. `cause` is what it threw, if it threw. */
   exited(handle: WorkerHandle, cause: Error | undefined): void;
+  /** A client's certificate has to be asked about. */
+  asked(question: StatusQuestion): void;
   /** `dropped`: audit records that the worker has had to drop since it was last asked. */
   metrics(handle: WorkerHandle, message: Extract<FromWorker, { type: 'metrics' }>, dropped: number): void;
 }
@@ -112,6 +115,11 @@ export class WorkerHandle {
     this.#tell({ type: 'leave' });
   }
 
+  /** Tells it what is said of a certificate. */
+  tellStatus(tenant: TenantId, id: string, status: CertificateStatus): void {
+    this.#tell({ type: 'status', tenant, id, status });
+  }
+
   /** Has it judge a tenant's clients by these revocation lists. */
   setLists(tenant: TenantId, lists: readonly RevocationList[]): void {
     this.#tell({ type: 'lists', lists: [tenant, lists] });
@@ -201,6 +209,9 @@ export class WorkerHandle {
         this.#events.metrics(this, message, message.gauges.auditDropped - this.#gauges.auditDropped);
         this.#gauges = message.gauges;
         this.#answers.get(message.id)?.();
+        return;
+      case 'ask':
+        this.#events.asked(message.question);
         return;
       case 'drained':
         this.#unfinishedCalls = message.unfinishedCalls;

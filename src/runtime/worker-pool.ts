@@ -6,6 +6,7 @@
  * the lowest index that nobody has: one that leaves has its own until it is gone. The first worker never leaves.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { CertificateStatus, StatusQuestion } from '../authn/ocsp-exchange.ts';
 import type { Generation, ListenerConfig } from '../config/generation.ts';
 import { MAX_EGRESS_LISTENERS } from '../config/schema-egress.ts';
 import type { RevocationList } from '../identity/revocation-list-reader.ts';
@@ -25,6 +26,8 @@ export interface WorkerPoolEvents {
   died(index: number, cause: Error | undefined, restartInMs: number | undefined, left: ReleasedShare): void;
   /** One that was too many has drained and is gone. `left` is what it had not given back by itself. */
   retired(index: number, unfinishedCalls: number, left: ReleasedShare): void;
+  /** A client's certificate has to be asked about. */
+  asked(question: StatusQuestion): void;
   metrics(index: number, message: Extract<FromWorker, { type: 'metrics' }>, dropped: number): void;
 }
 
@@ -182,6 +185,11 @@ export class WorkerPool {
     for (const handle of this.workers) handle.setLists(tenant, lists);
   }
 
+  /** Tells every worker what is said of a certificate. */
+  tellStatus(tenant: TenantId, id: string, status: CertificateStatus): void {
+    for (const handle of this.workers) handle.tellStatus(tenant, id, status);
+  }
+
   /** Gathers what every worker has counted since it was last asked. */
   async collect(timeoutMs: number): Promise<void> {
     await Promise.all(this.workers.map((handle) => handle.collect(timeoutMs)));
@@ -254,6 +262,7 @@ export class WorkerPool {
         this.#listen = { ...this.#listen, port };
       this.#arrivals.get(handle.index)?.done();
     },
+    asked: (question) => this.#events.asked(question),
     exited: (handle, cause) => this.#exited(handle, cause),
     metrics: (handle, message, dropped) => this.#events.metrics(handle.index, message, dropped),
   };

@@ -4,6 +4,7 @@
  */
 import { BroadcastChannel, parentPort, workerData } from 'node:worker_threads';
 import { AuditLog } from '../audit/log.ts';
+import { ClientStatuses } from '../authn/client-statuses.ts';
 import { KeyUses } from '../authn/key-uses.ts';
 import { Revocations } from '../authn/revocations.ts';
 import { Ceiling } from '../buffers/ceiling.ts';
@@ -71,7 +72,14 @@ const egressTables = attachSharedState(birth.egressShared, birth.index);
 const pressure = new Pressure();
 const egressPressure = new Pressure();
 const documents = new DocumentFetcher(birth.generation.fetching?.allowAddresses);
-const revocations = new Revocations(birth.generation.denied);
+const statuses = new ClientStatuses({
+  ask: (question) => say({ type: 'ask', question }),
+  changed: (tenant, certificate) => {
+    revocations.changed(tenant);
+    ingress.review({ tenant, certificate });
+  },
+});
+const revocations = new Revocations(birth.generation.denied, statuses);
 for (const [tenant, lists] of birth.lists) revocations.setLists(tenant, lists);
 const keyUses = new KeyUses();
 const tenants = new Tenants({
@@ -206,6 +214,7 @@ async function drain(timeoutMs: number): Promise<void> {
 async function end(unfinishedCalls: number): Promise<void> {
   for (const tenant of tenants.active()) tenant.pool.destroy('the sidecar has stopped');
   tenants.close();
+  statuses.close();
   ceiling.close();
   neighbours.close();
   refusals.flush();
@@ -251,7 +260,10 @@ supervisor.on('message', (message: ToWorker) => {
       return;
     case 'lists':
       revocations.setLists(...message.lists);
-      ingress.review();
+      ingress.review({ tenant: message.lists[0] });
+      return;
+    case 'status':
+      statuses.take(message.tenant, message.id, message.status);
       return;
     case 'leave':
       ingress.leave();

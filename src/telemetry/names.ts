@@ -83,6 +83,10 @@ export const COUNTERS = {
     labels: ['tenant'],
     help: 'Times that a revocation list of the tenant’s CAs could not be had, or was none.',
   },
+  bulkhead_ocsp_answers_total: {
+    labels: ['tenant', 'answer'],
+    help: 'Questions to OCSP responders about clients’ certificates, by what came of them: good, revoked, unknown, none.',
+  },
   bulkhead_workload_api_refused_total: {
     labels: ['stream'],
     help: 'Messages of the SPIFFE Workload API, and authorities in them, that were malformed and were not taken over.',

@@ -23,14 +23,15 @@ import { type Check, OPEN, type Tenants } from './denial-matrix/check.ts';
 import { CREDENTIAL_GAPS, credentialChecks } from './denial-matrix/credential-checks.ts';
 import { MatrixGround, type Outcomes } from './denial-matrix/ground.ts';
 import { type MatrixMethod, METHODS, SERVERS } from './denial-matrix/methods.ts';
-import { revocationChecks } from './denial-matrix/revocation-checks.ts';
+import { revocationChecks, startResponder } from './denial-matrix/revocation-checks.ts';
 import { ruleChecks } from './denial-matrix/rule-checks.ts';
 import { NO_REASON, uncoveredText } from './denial-matrix/uncovered.ts';
 
 const actors = makeActors();
+const responder = await startResponder(actors);
 const CHECKS: readonly Check[] = [
   ...credentialChecks(actors),
-  ...revocationChecks(actors),
+  ...revocationChecks(actors, responder),
   ...authorizationChecks(actors),
   ...ruleChecks(actors),
 ];
@@ -43,7 +44,10 @@ let upstream: FakeUpstream;
 beforeAll(async () => {
   upstream = await FakeUpstream.start();
 });
-afterAll(() => upstream.stop());
+afterAll(async () => {
+  responder.stop();
+  await upstream.stop();
+});
 
 /** Tries something on each model server that has such methods. */
 async function on(

@@ -117,6 +117,51 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     test: ['unit/runtime/fetched-lists.test.ts', 'are asked for once, however long that takes, and so many at once'],
   },
   {
+    file: 'src/identity/ocsp-response-reader.ts',
+    name: 'MAX_OCSP_BYTES',
+    attack: 'An OCSP responder whose answer does not end',
+    test: ['unit/identity/ocsp-response-reader.test.ts', 'is read up to its greatest length'],
+  },
+  {
+    file: 'src/identity/ocsp-response-reader.ts',
+    name: 'MAX_OCSP_CERTIFICATES',
+    attack: 'An answer full of certificates: each may have a signature to verify',
+    test: ['unit/identity/ocsp-response-reader.test.ts', 'with %i certificates of signers is read: %s'],
+  },
+  {
+    file: 'src/identity/ocsp-response-reader.ts',
+    name: 'MAX_OCSP_STATUSES',
+    attack: 'An answer about everybody',
+    test: ['unit/identity/ocsp-response-reader.test.ts', 'about %i certificates is read: %s'],
+  },
+  {
+    file: 'src/proxy/waiting-room.ts',
+    name: 'MAX_WAITING_CLIENTS',
+    attack: 'A responder that hangs, and ever more clients of its tenant that wait for it',
+    test: [
+      'unit/proxy/waiting-room.test.ts',
+      'has room for so many of a tenant, and not for one more, and for others all the same',
+    ],
+  },
+  {
+    file: 'src/runtime/status-desk.ts',
+    name: 'MAX_STATUSES',
+    attack: 'A client with ever new certificates, each with an answer to remember',
+    test: ['unit/runtime/status-desk.test.ts', 'remembers so many of a tenant, and asks again about others'],
+  },
+  {
+    file: 'src/runtime/status-desk.ts',
+    name: 'MAX_QUESTIONS_AT_ONCE',
+    attack: 'A responder that hangs, asked about ever more clients',
+    test: ['unit/runtime/status-desk.test.ts', 'asks so many at once, and has so many wait, for each tenant alone'],
+  },
+  {
+    file: 'src/runtime/status-desk.ts',
+    name: 'MAX_PENDING_QUESTIONS',
+    attack: 'The same: those that wait for their turn',
+    test: ['unit/runtime/status-desk.test.ts', 'asks so many at once, and has so many wait, for each tenant alone'],
+  },
+  {
     file: 'src/config/schema-denied.ts',
     name: 'MAX_DENIED',
     attack: 'A deny list that grows for ever, and goes to every worker with every change',
@@ -407,7 +452,7 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     ],
   },
   {
-    file: 'src/inspection/response-names.ts',
+    file: 'src/inspection/method-names.ts',
     name: 'MAX_NAME_LIST_BYTES',
     attack: 'Regions without end, whose list is held for each who asks for his own',
     test: ['unit/inspection/message-rewrite.test.ts', 'may be as long as the limit and not one byte longer'],

@@ -2,15 +2,18 @@
  * Revocation by lists that others made, in a sidecar that runs: OpenSSL's, from a file and from a URL, and `bulkhead pki`'s. A stream of a
  * client that is taken back ends within a second, and its neighbour's goes on.
  */
-import { execFile, execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
+import { appendFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, expect, it } from 'vitest';
 import { createCa, type IssuedCertificate, issueClient } from '../../src/identity/issue.ts';
+import { emptyDirectory } from '../fakes/configuration.ts';
 import { FakeUpstream } from '../fakes/fake-upstream.ts';
+import { FakeResponder, ocspResponse, subjectFor } from '../fakes/ocsp-responses.ts';
 import { RawGrpcClient } from '../fakes/raw-grpc-client.ts';
 import { RunningStream } from '../fakes/running-stream.ts';
 import { Sidecar } from './harness/sidecar.ts';
@@ -22,14 +25,16 @@ const run = promisify(execFile);
 let upstream: FakeUpstream;
 let sidecar: Sidecar | undefined;
 let server: Server | undefined;
+let responderProcess: ChildProcess | undefined;
 const clients: RawGrpcClient[] = [];
 
 afterEach(async () => {
   for (const client of clients.splice(0)) client.close();
   await sidecar?.stop();
   server?.close();
+  responderProcess?.kill();
   await upstream.stop();
-  [sidecar, server] = [undefined, undefined];
+  [sidecar, server, responderProcess] = [undefined, undefined, undefined];
 });
 
 /** A CA for clients, whose register OpenSSL keeps. */
@@ -49,6 +54,31 @@ class OpenSslCa {
     const lists = 'default_md = sha256\ndefault_crl_days = 1\ncrl_extensions = extensions';
     const text = `[ca]\ndefault_ca = acme\n[acme]\n${files}\n${lists}\n[extensions]\nauthorityKeyIdentifier = keyid:always\n`;
     writeFileSync(at('openssl.cnf'), text);
+  }
+
+  /** Where the register's directory is. */
+  get parent(): string {
+    return join(this.#directory, '..');
+  }
+
+  /** In the register as good: what OpenSSL has issued itself stands there anyway. */
+  enter({ certPem }: IssuedCertificate): void {
+    const { serialNumber, validToDate } = new X509Certificate(certPem);
+    const end = validToDate.toISOString().replace(/^..|\.\d{3}|[-:T]/g, '');
+    appendFileSync(join(this.#directory, 'index.txt'), `V\t${end}\t\t${serialNumber}\tunknown\t/CN=${serialNumber}\n`);
+  }
+
+  /** The same, revoked: `openssl ca` revokes by a name, and these have none. */
+  takeBack({ certPem }: IssuedCertificate): void {
+    const { serialNumber } = new X509Certificate(certPem);
+    const file = join(this.#directory, 'index.txt');
+    const at = new Date().toISOString().replace(/^..|\.\d{3}|[-:T]/g, '');
+    const lines = readFileSync(file, 'utf8').split('\n');
+    const changed = lines.map((line) => {
+      const [, end = ''] = line.split('\t');
+      return line.includes(serialNumber) ? `R\t${end}\t${at}\t${serialNumber}\tunknown\t/CN=${serialNumber}` : line;
+    });
+    replace(file, Buffer.from(changed.join('\n')));
   }
 
   issue(name: string): IssuedCertificate {
@@ -108,6 +138,19 @@ async function connect(to: Sidecar, certificate: IssuedCertificate): Promise<Raw
 function replace(file: string, content: Buffer): void {
   writeFileSync(`${file}.new`, content);
   renameSync(`${file}.new`, file);
+}
+
+/** OpenSSL's own responder, over the register of its CA; it reads that anew when it changes. */
+async function startResponder(directory: string): Promise<{ readonly url: string; readonly process: ChildProcess }> {
+  const at = (name: string): string => join(directory, 'register', name);
+  const files = ['-index', at('index.txt'), '-CA', at('ca.pem'), '-rsigner', at('ca.pem'), '-rkey', at('ca.key')];
+  // One port or another is free; it is OpenSSL that says which it has got.
+  const child = spawn('openssl', ['ocsp', '-port', '0', '-nmin', '1', ...files], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  const port = await until('the responder listens', () => said.match(/ACCEPT \S*:(\d+)/)?.[1], 10_000);
+  return { url: `http://127.0.0.1:${port}/`, process: child };
 }
 
 /** The stream ends as it should, so soon after. */
@@ -172,6 +215,96 @@ it('by a URL, from where it is fetched at the start, and again', async () => {
   await endsWithin(stream, 1_000, performance.now());
   await expect(connect(running, alice)).rejects.toThrow();
   await neighbour.goesOn();
+});
+
+it('by OpenSSL’s responder, which is asked again while a stream runs', async () => {
+  upstream = await FakeUpstream.start();
+  const register = new OpenSslCa(emptyDirectory());
+  const [alice, bob] = [register.issue('alice'), register.issue('bob')];
+  for (const one of [alice, bob]) register.enter(one);
+  const responder = await startResponder(register.parent);
+  responderProcess = responder.process;
+  const ocsp = { responder: { url: responder.url }, maxAge: '2s' };
+  const clientCa = join(register.parent, 'register/ca.pem');
+  sidecar = await Sidecar.start({
+    tenants: [
+      {
+        id: 'acme',
+        upstream: `http://127.0.0.1:${upstream.port}`,
+        extra: { clientCa, trustDomain: 'acme.example', clientRevocation: { ocsp } },
+      },
+    ],
+    extra: { fetching: { allowAddresses: ['127.0.0.0/8'] } },
+  });
+  const running = sidecar;
+  const neighbour = await RunningStream.begin({ upstream }, await connect(running, bob));
+  const stream = await RunningStream.begin({ upstream }, await connect(running, alice));
+  // Nobody has entered it: it is not known.
+  await expect(connect(running, register.issue('mallory'))).rejects.toThrow();
+  const from = performance.now();
+  await until('the first answers have ended', () => (performance.now() - from > 2_500 ? true : undefined), 10_000);
+  await stream.goesOn();
+  register.takeBack(alice);
+  // Asked again within a bit more than half of maxAge.
+  await endsWithin(stream, 5_000, performance.now());
+  await expect(connect(running, alice)).rejects.toThrow();
+  await neighbour.goesOn();
+  expect((await running.admin('/metrics')).text).toMatch(
+    /bulkhead_ocsp_answers_total\{tenant="acme",answer="revoked"\} \d/,
+  );
+});
+
+it('by a responder that is asked once for both workers, and both end its streams', async () => {
+  upstream = await FakeUpstream.start();
+  const ca = createCa({ commonName: 'clients CA', days: 1 });
+  const clientOf = (name: string): IssuedCertificate =>
+    issueClient(ca, { spiffeId: `spiffe://acme.example/${name}`, days: 1 });
+  const [alice, bob] = [clientOf('alice'), clientOf('bob')];
+  const clientCa = join(emptyDirectory(), 'clients-ca.pem');
+  writeFileSync(clientCa, ca.certPem);
+  const fake = await FakeResponder.start();
+  let revoked = false;
+  const askedAt: number[] = [];
+  fake.answer = (response, request) => {
+    const isAlice = request.includes(subjectFor(alice, ca).serial);
+    if (isAlice) askedAt.push(performance.now());
+    response.writeHead(200, { 'content-type': 'application/ocsp-response' });
+    response.end(ocspResponse(ca, isAlice ? alice : bob, { status: isAlice && revoked ? 'revoked' : 'good' }));
+  };
+  try {
+    sidecar = await Sidecar.start({
+      tenants: [
+        {
+          id: 'acme',
+          upstream: `http://127.0.0.1:${upstream.port}`,
+          extra: {
+            clientCa,
+            trustDomain: 'acme.example',
+            clientRevocation: { ocsp: { responder: { url: fake.url }, maxAge: '4s' } },
+          },
+        },
+      ],
+      extra: { workers: 2, fetching: { allowAddresses: ['127.0.0.0/8'] } },
+    });
+    const running = sidecar;
+    // The kernel spreads connections over the workers: that all of these go to one has a chance of 2^-11.
+    const streams: RunningStream[] = [];
+    for (let i = 0; i < 12; i += 1)
+      streams.push(await RunningStream.begin({ upstream }, await connect(running, alice)));
+    const neighbour = await RunningStream.begin({ upstream }, await connect(running, bob));
+    revoked = true;
+    const ends = await Promise.all(streams.map(({ ended }) => ended));
+    expect(ends.map(({ reason }) => reason)).toEqual(streams.map(() => 'AUTHORIZATION_EXPIRED'));
+    const times = ends.map(({ at }) => at);
+    // All by one answer.
+    expect(Math.max(...times) - Math.min(...times)).toBeLessThan(1000);
+    await neighbour.goesOn();
+    // By neither of them before half of the time for which the other's answer holds.
+    const gaps = askedAt.slice(1).map((at, index) => at - (askedAt[index] ?? 0));
+    expect(Math.min(...gaps)).toBeGreaterThan(1_500);
+  } finally {
+    fake.stop();
+  }
 });
 
 it('by `bulkhead pki revoke`, and `bulkhead explain` says so', async () => {

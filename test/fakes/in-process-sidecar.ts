@@ -6,6 +6,7 @@ import { AuditLog } from '../../src/audit/log.ts';
 import { readRecords } from '../../src/audit/reader.ts';
 import type { AuditRecord, CallRecord, RefusalRecord } from '../../src/audit/record.ts';
 import { diskFiles, type SegmentFiles } from '../../src/audit/segment-files.ts';
+import { ClientStatuses } from '../../src/authn/client-statuses.ts';
 import { Revocations } from '../../src/authn/revocations.ts';
 import { Ceiling, type Holding } from '../../src/buffers/ceiling.ts';
 import { Pressure } from '../../src/buffers/pressure.ts';
@@ -25,6 +26,7 @@ import { Ingress } from '../../src/proxy/ingress.ts';
 import { Refusals } from '../../src/proxy/refusals.ts';
 import { Tenants } from '../../src/proxy/tenants.ts';
 import { attachSharedState, createSharedState, type SharedState } from '../../src/quota/shared-state.ts';
+import { StatusDesk } from '../../src/runtime/status-desk.ts';
 import { WorkerMetrics } from '../../src/telemetry/metrics.ts';
 import { emptyDirectory } from './configuration.ts';
 
@@ -82,6 +84,9 @@ export class InProcessSidecar {
   readonly #ceiling: Ceiling;
   readonly #audit: AuditLog;
   readonly #revocations: Revocations;
+  /** What responders say of the clients. */
+  readonly statuses: ClientStatuses;
+  readonly #desk: StatusDesk;
   readonly #refusals: Refusals;
   readonly #turn: Turn;
   #generation: Generation;
@@ -95,6 +100,8 @@ export class InProcessSidecar {
     readonly auditDirectory: string;
     readonly audit: AuditLog;
     readonly revocations: Revocations;
+    readonly statuses: ClientStatuses;
+    readonly desk: StatusDesk;
     readonly refusals: Refusals;
     readonly turn: Turn;
     readonly generation: Generation;
@@ -107,6 +114,8 @@ export class InProcessSidecar {
     this.#ceiling = parts.ceiling;
     this.#audit = parts.audit;
     this.#revocations = parts.revocations;
+    this.statuses = parts.statuses;
+    this.#desk = parts.desk;
     this.#refusals = parts.refusals;
     this.#turn = parts.turn;
     this.#generation = parts.generation;
@@ -145,7 +154,22 @@ export class InProcessSidecar {
     const pressure = new Pressure();
     const slabReserve = new SlabReserve();
     const documents = new DocumentFetcher(generation.fetching?.allowAddresses);
-    const revocations = new Revocations(generation.denied);
+    const statuses = new ClientStatuses({
+      ask: (question) => desk.ask(question),
+      changed: (tenant, certificate) => {
+        revocations.changed(tenant);
+        listener.review({ tenant, certificate });
+      },
+    });
+    const desk = new StatusDesk({
+      fetch: fetch ?? documents.fetch,
+      nowMs: Date.now,
+      answered: (tenant, id, status) => statuses.take(tenant, id, status),
+      heard: () => undefined,
+      failed: () => undefined,
+    });
+    desk.apply(generation.tenants);
+    const revocations = new Revocations(generation.denied, statuses);
     const tenants = new Tenants({
       revocations,
       turn,
@@ -178,6 +202,8 @@ export class InProcessSidecar {
       wakeOthers: () => undefined,
     });
     const parts = {
+      desk,
+      statuses,
       revocations,
       port,
       listener,
@@ -202,6 +228,7 @@ export class InProcessSidecar {
   async applied(generation: Generation): Promise<void> {
     this.#generation = { ...generation, number: this.#generation.number + 1 };
     this.#revocations.deny(generation.denied ?? []);
+    this.#desk.apply(this.#generation.tenants);
     this.tenants.setLimits(generation.limits);
     const done = this.listener.apply(this.#generation, this.tenants.apply(this.#generation));
     this.#ceiling.setLimit(generation.limits.maxHeldBytes);
@@ -212,7 +239,7 @@ export class InProcessSidecar {
   /** Lists of a tenant's CAs that were fetched, as the supervisor hands them on. */
   setLists(tenant: TenantId, lists: readonly RevocationList[]): void {
     this.#revocations.setLists(tenant, lists);
-    this.listener.review();
+    this.listener.review({ tenant });
   }
 
   /** Everything on record so far. */
@@ -243,6 +270,7 @@ export class InProcessSidecar {
     for (const tenant of this.tenants.active()) tenant.pool.destroy('the test has ended');
     this.tenants.close();
     this.#ceiling.close();
+    this.statuses.close();
     await new Promise((resolve) => setImmediate(resolve));
     this.#turn.release();
     this.#audit.close();

@@ -33,7 +33,7 @@ function rewrite(plan: FieldPlan, mapping: NameMapping, message: Buffer, at: rea
   if (!scanner.finish()) return undefined;
   growth ??= edits.close();
   const changed = edits.changedBytes;
-  const result = Buffer.concat([edits.apply(message.subarray(0, changed), growth), message.subarray(changed)]);
+  const result = Buffer.concat([edits.apply(message, 0, changed, growth), message.subarray(changed)]);
   expect(result.length).toBe(message.length + growth);
   return result;
 }

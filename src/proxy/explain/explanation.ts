@@ -7,7 +7,9 @@
 import type { X509Certificate } from 'node:crypto';
 import { GATES } from '../../audit/codec.ts';
 import type { GateName } from '../../audit/record.ts';
+import { ClientStatuses } from '../../authn/client-statuses.ts';
 import { Directory } from '../../authn/directory.ts';
+import { askResponder, statusOf } from '../../authn/ocsp-exchange.ts';
 import { fetchRevocationLists } from '../../authn/revocation-list-fetch.ts';
 import { Revocations } from '../../authn/revocations.ts';
 import type { ShadowVerdict } from '../../authz/authorizer.ts';
@@ -86,8 +88,10 @@ export async function explain(
   if (!presented.ok) return presented;
   const others = tenants.filter((other) => other !== tenant);
   const { fetch } = new DocumentFetcher(fetching?.allowAddresses);
-  const revocations = new Revocations(denied);
+  const statuses = new ClientStatuses({ ask: () => undefined, changed: () => undefined });
+  const revocations = new Revocations(denied, statuses);
   await fetchLists(presented.value.tenant, revocations, fetch);
+  await askAbout(presented.value, statuses, fetch);
   return ok(await run(presented.value, others, question, { fetch, revocations }));
 }
 
@@ -98,6 +102,22 @@ async function fetchLists(tenant: TenantConfig, revocations: Revocations, fetch:
   const fetched = clientRevocation.urls.map((source) => fetchRevocationLists(source, clientCaPem, fetch));
   const lists = (await Promise.all(fetched)).flatMap((result) => (result.ok ? result.value : []));
   revocations.setLists(tenant.id, lists);
+}
+
+/** Its responder, as at the beginning of a connection. */
+async function askAbout(
+  { tenant, peer }: PresentedCall,
+  statuses: ClientStatuses,
+  fetch: DocumentFetch,
+): Promise<void> {
+  const ocsp = tenant.clientRevocation?.ocsp;
+  const issued = peer.ok && ocsp !== undefined ? peer.value.issued(trustedCas(tenant.clientCaPem)) : undefined;
+  if (!peer.ok || ocsp === undefined || issued === undefined) return;
+  const question = { tenant: tenant.id, id: peer.value.certificate.sha256, ...issued };
+  statuses.hold(question, ocsp.timeoutMs);
+  const answer = await askResponder(question, ocsp, { fetch, nowMs: Date.now });
+  const status = answer.ok ? statusOf(answer.value, ocsp, Date.now()) : { status: 'none' as const, why: answer.error };
+  statuses.take(question.tenant, question.id, status);
 }
 
 /** In tables of its own, where it is the first. */

@@ -122,6 +122,10 @@ function forCredential(denial: Denial, { tenant }: Refused): Remedy {
         allow: [`only credentials of ${denial.claimed}, or the server name of ${denial.presented}`],
       };
     case 'certificate_unacceptable':
+      if (denial.statusUnknown === true) {
+        const allow = 'an answer or list of its CA that counts, or whenUnknown: allow under clientRevocation';
+        return { why: `nobody says that the client certificate is still good: ${denial.why}`, allow: [allow] };
+      }
       return {
         why: `the client certificate is refused: ${denial.why}`,
         allow: [`a client certificate of a CA in clientCa (${place(tenant, 'clientCa')}) that fits`],

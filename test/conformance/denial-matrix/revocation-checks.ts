@@ -1,18 +1,35 @@
 /**
- * Credentials that are good in themselves and were taken back: by a deny list, or by the CA's own revocation list.
+ * Credentials that are good in themselves and were taken back: by a deny list, by the CA's own revocation list, or by its responder.
  */
 import { X509Certificate } from 'node:crypto';
 import type { DeniedCredential } from '../../../src/config/credentials-config.ts';
 import { normalSerial } from '../../../src/config/denied.ts';
+import { issueClient } from '../../../src/identity/issue.ts';
 import { readRevocationLists } from '../../../src/identity/revocation-list-reader.ts';
+import { FakeResponder, ocspResponse, subjectFor } from '../../fakes/ocsp-responses.ts';
 import { type ListOptions, revocationList } from '../../fakes/revocation-lists.ts';
 import { type Actors, attemptAs } from './actors.ts';
 import { type Check, type Kind, OPEN, type Tenants } from './check.ts';
 
-export function revocationChecks(actors: Actors): readonly Check[] {
+/** Says that alice's certificate was taken back, and that bob's is good; it knows nobody else. */
+export async function startResponder({ acme, alice, bob }: Actors): Promise<FakeResponder> {
+  const { ca } = acme.pki;
+  const responder = await FakeResponder.start();
+  responder.answer = (response, request) => {
+    const about = [alice, bob].find((one) => request.includes(subjectFor(one, ca).serial));
+    // Of nobody else there is an answer: it is about bob.
+    const status = about === alice ? 'revoked' : 'good';
+    response.writeHead(200, { 'content-type': 'application/ocsp-response' });
+    response.end(ocspResponse(ca, about ?? bob, { status }));
+  };
+  return responder;
+}
+
+export function revocationChecks(actors: Actors, responder: FakeResponder): readonly Check[] {
   const { acme, alice, apiKeys } = actors;
   const serial = normalSerial(new X509Certificate(alice.certPem).serialNumber);
   const { issuer } = acme.issuer;
+  const carol = issueClient(acme.pki.ca, { spiffeId: `spiffe://${acme.pki.trustDomain}/carol`, days: 1 });
   const listed = (kind: Kind, of: DeniedCredential['kind'], value: string, whose?: string): Check => ({
     kind,
     aspect: 'revoked',
@@ -57,6 +74,26 @@ export function revocationChecks(actors: Actors): readonly Check[] {
       satisfied: { notShown: 'it is no client’s fault: nobody of the tenant gets in' },
       lax: withList(actors, {}),
     },
+    {
+      kind: 'certificate',
+      aspect: 'revoked',
+      name: 'its CA’s responder says so',
+      refusal: { door: 'TLS_CLIENT_CERT_REVOKED' },
+      strict: withResponder(responder),
+      attack: () => attemptAs(actors, 'alice', 'certificate'),
+      satisfied: () => attemptAs(actors, 'bob', 'certificate'),
+      lax: OPEN,
+    },
+    {
+      kind: 'certificate',
+      aspect: 'revoked',
+      name: 'its CA’s responder says nothing of it',
+      refusal: { door: 'TLS_CLIENT_CERT_STATUS_UNKNOWN' },
+      strict: withResponder(responder),
+      attack: () => ({ access: { certPem: carol.certPem, keyPem: carol.keyPem } }),
+      satisfied: () => attemptAs(actors, 'bob', 'certificate'),
+      lax: withResponder(responder, 'allow'),
+    },
   ];
 }
 
@@ -73,4 +110,11 @@ function withList({ acme }: Actors, options: ListOptions): Tenants {
   if (!lists.ok) throw new Error(lists.error);
   const policy = { graceMs: 0, whenUnknown: 'refuse', refreshMs: 60_000 } as const;
   return { acme: { clientRevocation: { lists: lists.value, urls: [], ...policy } } };
+}
+
+function withResponder({ url }: FakeResponder, whenUnknown: 'refuse' | 'allow' = 'refuse'): Tenants {
+  const lists = { lists: [], urls: [], graceMs: 0, whenUnknown: 'allow', refreshMs: 0 } as const;
+  const responder = { url, caPem: undefined, allowHttp: false };
+  const asked = { timeoutMs: 5_000, maxAgeMs: 60_000, hash: 'sha1', nonce: false } as const;
+  return { acme: { clientRevocation: { ...lists, ocsp: { responder, whenUnknown, ...asked } } } };
 }

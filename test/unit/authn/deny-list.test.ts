@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type Deniable, DenyList } from '../../../src/authn/deny-list.ts';
 import { Revocations } from '../../../src/authn/revocations.ts';
 import type { DeniedCredential } from '../../../src/config/credentials-config.ts';
-import { micros } from '../../fakes/trust.ts';
+import { micros, tenantId } from '../../fakes/trust.ts';
 
 const certificate = { serial: '1A2B', issuer: 'C=DE, O=Acme, CN=Acme CA', spiffeId: 'spiffe://acme.example/batch' };
 const token = { issuer: 'https://idp.test', subject: 'alice', sessions: ['s1', 'j1'] };
@@ -74,10 +74,21 @@ describe('a deny list', () => {
 describe('what is revoked for all tenants', () => {
   it('counts up when the list is another one, and only then', () => {
     const revocations = new Revocations([entry('key', 'a')]);
+    const epochs = [revocations.epochOf(tenantId('acme')), revocations.epochOf(tenantId('globex'))];
+    const counted = (): readonly number[] => epochs.map(({ value }) => value);
     expect(revocations.deny([entry('key', 'a')])).toBe(false);
-    expect(revocations.epoch).toBe(0);
+    expect(counted()).toEqual([0, 0]);
     expect(revocations.deny([entry('key', 'nightly')])).toBe(true);
-    expect(revocations.epoch).toBe(1);
+    expect(counted()).toEqual([1, 1]);
     expect(revocations.denied(all, micros(1))?.value).toBe('nightly');
+  });
+
+  it('counts up for one tenant alone when its CAs have said something', () => {
+    const revocations = new Revocations();
+    const [acme, globex] = [revocations.epochOf(tenantId('acme')), revocations.epochOf(tenantId('globex'))];
+    revocations.setLists(tenantId('acme'), []);
+    revocations.changed(tenantId('acme'));
+    expect([acme.value, globex.value]).toEqual([2, 0]);
+    expect(revocations.epochOf(tenantId('acme'))).toBe(acme);
   });
 });

@@ -118,3 +118,39 @@ describe('clientRevocation', () => {
     ]);
   });
 });
+
+describe('clientRevocation.ocsp', () => {
+  const ocsp = async (said: string): Promise<unknown> => {
+    const { tenants } = await new Loads(configured('', `ocsp: ${said}`)).load();
+    return tenants[0]?.clientRevocation;
+  };
+  const defaults = { whenUnknown: 'refuse', timeoutMs: 3_000, maxAgeMs: 3_600_000, hash: 'sha1', nonce: false };
+
+  test('names a responder, with defaults that refuse, and asks no lists', async () => {
+    const responder = { url: 'https://ocsp.example/', caPem: undefined, allowHttp: false };
+    expect(await ocsp('{ responder: { url: https://ocsp.example/ } }')).toMatchObject({
+      ...{ lists: [], urls: [], whenUnknown: 'allow' },
+      ocsp: { responder, ...defaults },
+    });
+    const all = '{ fromCertificate: true, timeout: 1s, maxAge: 5m, whenUnknown: allow, hash: sha256, nonce: true }';
+    expect(await ocsp(all)).toMatchObject({
+      ocsp: {
+        responder: undefined,
+        timeoutMs: 1_000,
+        maxAgeMs: 300_000,
+        whenUnknown: 'allow',
+        hash: 'sha256',
+        nonce: true,
+      },
+    });
+  });
+
+  test.each([
+    ['ocsp: {}', /names no responder/],
+    ['ocsp: { fromCertificate: true, responder: { url: https://ocsp.example/ } }', /names a responder, and says/],
+    ['ocsp: { responder: { url: http://ocsp.example/ } }', /https|http/],
+    ['{}', /asks nobody/],
+  ])('is refused as %s', async (said, expected) => {
+    await expect(new Loads(configured('', said)).load()).rejects.toThrow(expected);
+  });
+});

@@ -23,7 +23,8 @@ function elementsOf(plan: FieldPlan, message: Uint8Array): number | string {
   const bytes = Buffer.from(message);
   const results = [bytes.length, 1].map((step) => {
     const measures = new Measures(MEASURE_SLOTS);
-    const scanner = new WireScanner(plan, new TextCache(), undefined, measures);
+    const scanner = new WireScanner(plan, new TextCache());
+    scanner.measures = measures;
     scanner.begin(bytes.length);
     for (let at = 0; at < bytes.length; at += step) {
       const piece = Buffer.from(bytes.subarray(at, at + step));

@@ -4,11 +4,11 @@ import { describe, expect, it } from 'vitest';
 import { MAX_GATHERED_BYTES } from '../../../src/inspection/gzip-rewrite.ts';
 import { MessageInspector } from '../../../src/inspection/message-inspector.ts';
 import { NAME_WINDOW_BYTES } from '../../../src/inspection/message-rewrite.ts';
-import { SharedMemoryKeys } from '../../../src/inspection/method-names.ts';
+import { MAX_NAME_LIST_BYTES, SharedMemoryKeys } from '../../../src/inspection/method-names.ts';
 import { type MethodEntry, MethodTable } from '../../../src/inspection/method-table.ts';
 import { Namespace } from '../../../src/inspection/namespace.ts';
 import { servicesOf } from '../../../src/inspection/protocols.ts';
-import { MAX_NAME_LIST_BYTES, ResponseNames } from '../../../src/inspection/response-names.ts';
+import { ResponseNames } from '../../../src/inspection/response-names.ts';
 import type { Denial } from '../../../src/kernel/denial.ts';
 import { cuts, decoded, mapped, parameter, REQUEST, requests, textField } from '../../fakes/infer-messages.ts';
 import { field, frame } from '../../fakes/raw-grpc-client.ts';
@@ -83,6 +83,7 @@ async function send(
     }
   }
   const denial = inspector.finish();
+  inspector.close();
   return { bytes: Buffer.concat(out), denial, early, standing: books.bytes };
 }
 
@@ -239,7 +240,7 @@ describe('a method without names', () => {
     expect(entryOf('ModelMetadata').names).toBeUndefined();
     const off = new MethodTable([]).find('/inference.GRPCInferenceService/ModelInfer');
     if (off === undefined) throw new Error('no method');
-    expect(new MessageInspector(off, 'identity', LIMITS).rewrite).toBeUndefined();
+    expect(new MessageInspector(off, 'identity', LIMITS).rewrites).toBe(false);
   });
 });
 
@@ -249,20 +250,19 @@ function receive(
   response: Buffer,
   at: readonly number[] = [],
 ): { readonly bytes: Buffer; readonly why: string | undefined; readonly standing: number } {
-  const { names, texts } = entryOf(method);
   const books = new Books();
-  const response_ = names === undefined ? undefined : ResponseNames.of(names, texts, books);
+  const response_ = ResponseNames.of(entryOf(method), books);
   if (response_ === undefined) throw new Error(`no names in the response of ${method}`);
   const out: Buffer[] = [];
   let start = 0;
   let why: string | undefined;
   for (const end of [...at.map((cut) => cut % (response.length + 1)).sort((a, b) => a - b), response.length]) {
     why ??= response_.push(response.subarray(start, end));
-    out.push(...response_.rewrite.takeOutput());
+    out.push(...response_.takeOutput());
     start = end;
   }
   why ??= response_.end();
-  out.push(...response_.rewrite.takeOutput());
+  out.push(...response_.takeOutput());
   return { bytes: Buffer.concat(out), why, standing: books.bytes };
 }
 

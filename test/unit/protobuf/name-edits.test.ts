@@ -53,7 +53,7 @@ function rewrite(
   if (!scanner.finish()) return scanner.refusal?.why ?? '';
   const growth = edits.close();
   const changed = edits.changedBytes;
-  const result = Buffer.concat([edits.apply(message.subarray(0, changed), growth), message.subarray(changed)]);
+  const result = Buffer.concat([edits.apply(message, 0, changed, growth), message.subarray(changed)]);
   expect(result.length).toBe(message.length + growth);
   return result;
 }

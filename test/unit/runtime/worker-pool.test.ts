@@ -49,6 +49,7 @@ function make(workers: number, capacity = 18): void {
       whenDead?.();
     },
     retired: (index) => retired.push(index),
+    asked: () => undefined,
     metrics: () => undefined,
   });
 }
