@@ -61,7 +61,7 @@ describe('pki issue', () => {
         `  chain        ${folder}/chain.pem`,
         `  key          ${folder}/key.pem (mode 0600)`,
         '  names        acme.models.example, localhost, 127.0.0.1',
-        `  serial       ${certificate.serialNumber.toLowerCase()}`,
+        `  serial       ${certificate.serialNumber.toLowerCase().replace(/^0+/, '')}`,
         `  fingerprint  sha256:${certificate.fingerprint256.replaceAll(':', '').toLowerCase()}`,
         `  until        ${certificate.validToDate.toISOString().replace('.000Z', 'Z')} (15m)`,
         'For the tenant’s file:',

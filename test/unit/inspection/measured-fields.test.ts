@@ -98,7 +98,7 @@ describe.each([
     ['of 2^64 - 1 as an unsigned integer', [[-1n]], 'a dimension is negative'],
     ['of the least integer', [[-(2n ** 63n)]], 'a dimension is negative'],
     ['negative behind a zero', [[0, -1]], 'a dimension is negative'],
-  ])('%s are %j', (_name, tensors, result) => {
+  ])('a tensor %s', (_name, tensors, result) => {
     expect(elementsOf(plan, infer(tensors as readonly (readonly (number | bigint)[])[]))).toBe(result);
     expect(elementsOf(plan, infer(tensors as readonly (readonly (number | bigint)[])[], false))).toBe(result);
   });
