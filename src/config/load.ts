@@ -14,6 +14,7 @@ import { judgeFetchedAddresses } from './fetched-url.ts';
 import { FileCache } from './file-cache.ts';
 import type { PlacedValidity } from './file-scope.ts';
 import { type Finding, sortFindings } from './finding.ts';
+import { judgeFleetLimits } from './fleet.ts';
 import type { Generation } from './generation.ts';
 import { type BuiltMain, buildMain, type MainDraft } from './main.ts';
 import { judgeAccounts } from './memory-ceiling.ts';
@@ -218,6 +219,10 @@ export class ConfigurationLoader {
       findings.push(...judgeFetchedAddresses(main.draft.fetching, this.#tenants.built));
     }
     findings.push(...judgeAccounts(main.ceilingBytes, this.#tenants.built));
+    if (main.draft?.fleet === undefined && main.draft !== undefined)
+      findings.push(
+        ...judgeFleetLimits({ document: main.document, organisations: main.draft.organisations }, this.#tenants.built),
+      );
     findings.push(...judgeOrganisations(main.draft?.organisations, this.#tenants.built));
     return findings;
   }

@@ -9,6 +9,7 @@ import { buildEgress, type EgressDraft } from './egress.ts';
 import type { FileCache } from './file-cache.ts';
 import { FileScope, type PlacedValidity } from './file-scope.ts';
 import type { Finding } from './finding.ts';
+import { buildFleet } from './fleet.ts';
 import type { Generation, KeyPairPem, ListenerConfig } from './generation.ts';
 import { ABOVE_CEILING, ABOVE_CEILING_FIX, ceilingBytes, memoryOfProcess } from './memory-ceiling.ts';
 import { buildOrganisations, type OrganisationDraft } from './quota.ts';
@@ -111,6 +112,7 @@ function build(
   const workloadApi = buildWorkloadApi(scope, source.spiffe, environment);
   const denied = buildRevocation(scope, source);
   const organisations = buildOrganisations(scope, source.organisations);
+  const fleet = source.fleet === undefined ? undefined : buildFleet(scope, source.fleet);
   if (telemetry === undefined) return undefined;
   const workers = source.workers === 'auto' ? Math.min(availableParallelism(), MAX_AUTO_WORKERS) : source.workers;
   return {
@@ -145,6 +147,7 @@ function build(
       maxHeldBytes: ceilingBytes(limits.maxHeld, memoryOfProcess(workers * limits.workerHeap)),
     },
     ...(denied === undefined ? {} : { denied }),
+    ...(fleet === undefined ? {} : { fleet }),
     fetching: { allowAddresses: source.fetching.allowAddresses ?? [] },
     audit: {
       directory: scope.resolve(audit.directory),

@@ -42,6 +42,8 @@ export interface LimitConfig {
   /** Globs over the models that it is for, and their versions as requests name them; absent: all, and what is about no model. */
   readonly models?: readonly string[];
   readonly versions?: readonly string[];
+  /** `fleet`: it holds over all sidecars of the fleet together; absent: over this one. */
+  readonly scope?: 'fleet';
   readonly bound: LimitBound;
 }
 

@@ -115,10 +115,15 @@ function buildLimits<S extends BoundSource>(
     const unit = UNITS.find((key) => source[key] !== undefined) ?? 'calls';
     const bound = boundOf(scope, here, source);
     if (bound === undefined) continue;
+    if (source.scope !== undefined && bound.kind === 'concurrency') {
+      const message = 'is not counted over several sidecars: calls in progress are each one’s own';
+      scope.report({ path: [...here, 'scope'], at: 'key' }, message, 'remove it');
+    }
     limits.push({
       name: source.name,
       level,
       ...(unit === 'calls' ? {} : { unit }),
+      ...(source.scope === undefined ? {} : { scope: source.scope }),
       bound,
       ...(source.methods === undefined ? {} : { methods: source.methods }),
       ...(source.models === undefined ? {} : { models: source.models }),

@@ -6,6 +6,7 @@ import { isNeverFetched } from '../fetching/address-rules.ts';
 import { addressesSchema } from './schema-credentials.ts';
 import { revocationSchema } from './schema-denied.ts';
 import { egressSchema, MAX_EGRESS_LISTENERS } from './schema-egress.ts';
+import { fleetSchema } from './schema-fleet.ts';
 import { MAX_ORGANISATIONS, organisationSchema } from './schema-quota.ts';
 import { certificateSchema } from './schema-tenant.ts';
 import {
@@ -290,6 +291,7 @@ export const mainSchema = z
       'Groups of tenants that share limits beside their own.',
       MAX_ORGANISATIONS,
     ).default([]),
+    fleet: fleetSchema.optional(),
     egress: z
       .array(egressSchema)
       .max(MAX_EGRESS_LISTENERS, problem(`has more than ${MAX_EGRESS_LISTENERS} entries`, 'use fewer listeners'))

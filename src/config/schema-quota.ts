@@ -82,6 +82,18 @@ function isZone(text: string): boolean {
   }
 }
 
+const scope = z
+  .literal('fleet', {
+    error: (issue) =>
+      issue.input === undefined
+        ? undefined
+        : problem(`${quote(issue.input)} is not a scope`, 'write fleet, or remove it: this sidecar alone'),
+  })
+  .optional()
+  .meta({
+    description: '`fleet`: of all sidecars that share a store (`fleet` in the main file). Default: of this one.',
+  });
+
 /** What a limit counts, and how much of it there may be: no more than 15 digits, which is what RateLimit fields can tell (RFC 9651 §3.3.1). */
 const bound = {
   name: text(
@@ -101,6 +113,7 @@ const bound = {
     1,
     1_000_000_000_000_000,
   ).optional(),
+  scope,
   window: windowOf.optional(),
   zone: zone.optional(),
   since: timestamp

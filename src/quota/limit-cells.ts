@@ -12,6 +12,7 @@
  * leaves behind is at worst a charge for a call that was not granted.
  */
 import { hash } from 'node:crypto';
+import { createLeaseState, LeaseCells, type LeaseState } from './lease-cells.ts';
 import type { JournalEntry, LimitJournal } from './limit-journal.ts';
 import { isHeldBy, release } from './tenant-lock.ts';
 
@@ -28,6 +29,8 @@ export interface LimitState {
   readonly cells: SharedArrayBuffer;
   /** One Int32: which of the journal's files are written to. */
   readonly journalEpoch: SharedArrayBuffer;
+  /** For limits that hold over several sidecars; absent: there are none. */
+  readonly leases?: LeaseState;
 }
 
 /** Cells for the limits themselves: as many as there may be, and as many again for those that the configuration had before. */
@@ -64,11 +67,13 @@ export function createLimitState(options: {
   readonly organisationSlots: number;
   readonly workers: number;
   readonly cells: number;
+  readonly fleet?: FleetTerms;
 }): LimitState {
-  const { tenantSlots, organisationSlots, workers, cells } = options;
+  const { tenantSlots, organisationSlots, workers, cells, fleet } = options;
   const regions = tenantSlots + organisationSlots;
   const share = 2 ** Math.floor(Math.log2(Math.max(1, (cells / regions - OWN_CELLS) / SET_WAYS)));
   const setsPerRegion = Math.min(MAX_SETS, Math.max(MIN_SETS, share));
+  const places = regions * (OWN_CELLS + setsPerRegion * SET_WAYS);
   const wordsPerCell = Math.max(MIN_WORDS, Math.ceil((VALUES + workers / 2) / 16) * 16);
   return {
     tenantSlots,
@@ -77,8 +82,17 @@ export function createLimitState(options: {
     wordsPerCell,
     regions: new SharedArrayBuffer(regions * REGION_INTS * 4),
     journalEpoch: new SharedArrayBuffer(4),
-    cells: new SharedArrayBuffer(regions * (OWN_CELLS + setsPerRegion * SET_WAYS) * wordsPerCell * 8),
+    cells: new SharedArrayBuffer(places * wordsPerCell * 8),
+    ...(fleet === undefined ? {} : { leases: createLeaseState(places, fleet.salt, fleet.localShare) }),
   };
+}
+
+/** What limits that hold over several sidecars need from the start. */
+export interface FleetTerms {
+  /** The same in all of them. */
+  readonly salt: string;
+  /** The part of a limit that this one may use while it has no lease. */
+  readonly localShare: number;
 }
 
 /** What a cell is found by, and where it was last seen. */
@@ -97,6 +111,8 @@ export class LimitCells {
   readonly words: Float64Array;
   /** The same memory: word `n` is `ints[2n]` and `ints[2n + 1]`. */
   readonly ints: Int32Array;
+  /** Undefined: no limit holds over several sidecars. */
+  readonly leases: LeaseCells | undefined;
   readonly #regions: Int32Array;
   readonly #cellsPerRegion: number;
 
@@ -104,6 +120,7 @@ export class LimitCells {
     this.state = state;
     this.words = new Float64Array(state.cells);
     this.ints = new Int32Array(state.cells);
+    this.leases = state.leases === undefined ? undefined : new LeaseCells(state.leases, state.wordsPerCell);
     this.#regions = new Int32Array(state.regions);
     this.#cellsPerRegion = OWN_CELLS + state.setsPerRegion * SET_WAYS;
   }
@@ -241,6 +258,7 @@ export class LimitCells {
     if (this.#regions[region * REGION_INTS + REGION_USED] !== 1) return;
     const first = this.#firstWord(region);
     this.words.fill(0, first, first + this.#cellsPerRegion * this.state.wordsPerCell);
+    this.leases?.clear(first, this.#cellsPerRegion);
     this.#regions[region * REGION_INTS + REGION_USED] = 0;
   }
 
@@ -292,6 +310,7 @@ export class LimitCells {
   #enter(region: number, word: number, key: CellKey, kind: number, staleAfter: number): void {
     this.#regions[region * REGION_INTS + REGION_USED] = 1;
     this.words.fill(0, word, word + this.state.wordsPerCell);
+    this.leases?.clear(word);
     this.ints[word * 2 + 2] = kind;
     this.words[word + STALE_AFTER] = staleAfter;
     if (kind !== CONCURRENCY) this.words[word + VALUES] = Number.NEGATIVE_INFINITY;

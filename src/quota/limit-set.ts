@@ -35,7 +35,6 @@ export class LimitSet {
   /** The organisation's region, when it has limits for this tenant. */
   readonly organisationRegion: number | undefined;
   readonly #cells: LimitCells;
-  readonly #salt: string;
   readonly #methods: LimitsByMethod;
   /** Own cells of each region that the configuration knows. */
   readonly #ownKeys: ReadonlyMap<number, readonly CellKey[]>;
@@ -58,7 +57,6 @@ export class LimitSet {
   private constructor(tables: SharedTables, tenant: TenantConfig) {
     const { organisation } = tenant;
     this.#cells = tables.limits;
-    this.#salt = tables.state.salt;
     const ownRegion = this.#cells.tenantRegion(tenant.slot);
     const make = (owner: string, region: number) => (config: LimitConfig) => makeLimit(tables, owner, region, config);
     const own = (tenant.quota.limits ?? []).map(make(tenantOwner(tenant.id), ownRegion));
@@ -339,7 +337,7 @@ export class LimitSet {
     return key;
   }
 
-  readonly #makeKey = (limit: Limit, subject: string): CellKey => this.#cells.keyOf(this.#salt, limit.id, subject);
+  readonly #makeKey = (limit: Limit, subject: string): CellKey => this.#cells.keyOf(limit.salt, limit.id, subject);
 }
 
 /** How the regions' owners are named in keys and in the journal. */

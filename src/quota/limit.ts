@@ -5,6 +5,7 @@ import { Glob } from '../authz/glob.ts';
 import type { LimitBound, LimitConfig, LimitLevel } from '../config/quota-config.ts';
 import type { QuotaUnit } from '../kernel/denial.ts';
 import { VERSION_LABEL_PREFIX } from '../kernel/version-label.ts';
+import { FleetMeter } from './fleet-meter.ts';
 import type { CellKey } from './limit-cells.ts';
 import type { JournalEntry } from './limit-journal.ts';
 import { type Meter, meterOf } from './meter.ts';
@@ -21,6 +22,8 @@ export interface Limit {
   readonly owner: Pick<JournalEntry, 'ownerHigh' | 'ownerLow'>;
   readonly meter: Meter;
   readonly id: string;
+  /** Of the keys of its cells. */
+  readonly salt: string;
   /** Of its own cell: what it is for itself, or for all subjects that found no place. */
   readonly key: CellKey;
   /** Whether a call is counted is known only when a message has named its model. */
@@ -49,21 +52,32 @@ export interface Unwritten {
 export function makeLimit(tables: SharedTables, owner: string, region: number, config: LimitConfig): Limit {
   const { unit = 'calls', level, models, versions, methods } = config;
   const { limits: cells, state, workerIndex } = tables;
-  const meter = meterOf(inSteps(config.bound, unit), cells, state.epoch, workerIndex);
-  const id = `${owner}:${level}:${config.name}:${unit}:${meter.signature}`;
+  const bound = meteredBound(config);
+  const local = meterOf(bound, cells, state.epoch, workerIndex);
+  const id = limitId(owner, config, local.signature);
+  const leases = config.scope === 'fleet' ? cells.leases : undefined;
+  // What several sidecars count together has the same key in all of them.
+  const salt = leases?.state.salt ?? state.salt;
+  const key = cells.keyOf(salt, id, '');
   return {
     config,
     unit,
     region,
     owner: cells.ownerOf(state.salt, owner),
-    meter,
+    meter: leases === undefined ? local : new FleetMeter(bound, cells, leases, key, state.epoch),
     id,
-    key: cells.keyOf(state.salt, id, ''),
+    salt,
+    key,
     byModel: level === 'model' || models !== undefined || versions !== undefined,
     methods: globsOf(methods),
     models: globsOf(models),
     versions: globsOf(versions),
   };
+}
+
+/** Under what a limit's use is kept: not how much there may be. `signature`: of its meter. */
+export function limitId(owner: string, { level, name, unit = 'calls' }: LimitConfig, signature: string): string {
+  return `${owner}:${level}:${name}:${unit}:${signature}`;
 }
 
 /** Whether a limit is for calls of this method (`package.Service/Method`). */
@@ -107,6 +121,7 @@ export function stepsOf(unit: QuotaUnit): number {
   return unit === 'computeSeconds' ? STEPS_PER_SECOND : 1;
 }
 
-function inSteps(bound: LimitBound, unit: QuotaUnit): LimitBound {
+/** What its meter counts to. */
+export function meteredBound({ bound, unit = 'calls' }: LimitConfig): LimitBound {
   return 'amount' in bound ? { ...bound, amount: bound.amount * stepsOf(unit) } : bound;
 }

@@ -24,7 +24,7 @@
 import { randomBytes } from 'node:crypto';
 import { systemClock } from '../kernel/clock.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
-import { createLimitState, LimitCells, type LimitState } from './limit-cells.ts';
+import { createLimitState, type FleetTerms, LimitCells, type LimitState } from './limit-cells.ts';
 import { isHeldBy, release } from './tenant-lock.ts';
 
 /** Structured-clonable, to be passed through `workerData`. */
@@ -66,6 +66,8 @@ export interface SharedStateOptions {
   /** Cells for the use of limits, of all tenants and organisations together (128 bytes each or more, not resident until used). */
   readonly limitCells?: number;
   readonly epoch?: EpochMicros;
+  /** Absent: no limit holds over several sidecars. */
+  readonly fleet?: FleetTerms;
   /** Hex. The same as before for what is in a journal to be found again. Default: a new one. */
   readonly salt?: string;
   /** Other tables with whose bytes these are to be summed; they have as many workers. */
@@ -108,6 +110,7 @@ export function createSharedState(options: SharedStateOptions): SharedState {
       organisationSlots: options.organisationSlots ?? 0,
       workers,
       cells: options.limitCells ?? MAX_LIMIT_CELLS,
+      ...(options.fleet === undefined ? {} : { fleet: options.fleet }),
     }),
     span: new SharedArrayBuffer(4),
   };

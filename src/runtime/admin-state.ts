@@ -44,7 +44,7 @@ export function adminState(supervisor: Supervisor): AdminState {
         reasons.push(`${supervisor.pool.listening} of ${workers} workers listen`);
       const blocked = supervisor.pool.workers.find((worker) => worker.gauges.auditBlocked !== undefined);
       if (blocked !== undefined) reasons.push(`the audit log cannot be written: ${blocked.gauges.auditBlocked}`);
-      reasons.push(...workloadReasons(supervisor.workload));
+      reasons.push(...workloadReasons(supervisor.workload), ...fleetReasons(supervisor));
       const isClosed = noTenantHasCertificate(supervisor.generation);
       if (isClosed) reasons.push('no tenant has a certificate');
       return {
@@ -66,6 +66,7 @@ export function adminState(supervisor: Supervisor): AdminState {
       leavingWorkers: supervisor.pool.leaving,
       draining: supervisor.draining,
       workloadApi: describeWorkload(supervisor.workload),
+      fleet: describeFleet(supervisor),
       telemetry: supervisor.telemetry.status ?? 'off',
       refusedChange: supervisor.findings,
       warnings: supervisor.warnings.slice(0, MAX_SHOWN_WARNINGS),
@@ -94,6 +95,27 @@ function describeListener({ pool }: Supervisor): object | undefined {
   if (pool.listen === undefined) return undefined;
   const { address, port, proxyProtocol, shared } = pool.listen;
   return { address, port, proxyProtocol, sharedServerNames: shared?.serverNames };
+}
+
+/** No reason not to be ready: calls are served, by this sidecar's own share of the limits. */
+function fleetReasons({ fleet }: Supervisor): readonly string[] {
+  const { state } = fleet;
+  if (state?.at !== 'away') return [];
+  return [`the store of the fleet’s limits does not answer (${state.failure.why}); each sidecar has its own share`];
+}
+
+function describeFleet({ fleet, generation }: Supervisor): object | undefined {
+  const { state } = fleet;
+  if (state === undefined || generation.fleet === undefined) return undefined;
+  const { namespace, localShare, leaseMs, redis } = generation.fleet;
+  return {
+    namespace,
+    localShare,
+    leaseMs,
+    addresses: redis.addresses.map(({ host, port }) => `${host}:${port}`),
+    store: state.at === 'away' ? { at: state.at, ...state.failure } : { at: state.at },
+    leases: fleet.leases,
+  };
 }
 
 function describeEgress({ listen, tenant, byteAccountBytes, upstream }: EgressConfig): object {
@@ -168,6 +190,11 @@ function gauges(supervisor: Supervisor): void {
   for (const { listen, slot } of generation.egress) {
     const { bytesInFlight } = tenantUsage(supervisor.pool.egressShared, slot);
     metrics.setGauge('bulkhead_egress_bytes_in_flight', bytesInFlight, { listen });
+  }
+  const { state } = supervisor.fleet;
+  if (state !== undefined) {
+    metrics.setGauge('bulkhead_fleet_store_up', state.at === 'there' ? 1 : 0);
+    metrics.setGauge('bulkhead_fleet_leases', supervisor.fleet.leases);
   }
   workloadGauges(supervisor);
   metrics.setGauge('bulkhead_build_info', 1, { version: supervisor.version, node: process.version });

@@ -86,6 +86,11 @@ export function whatDoesNotFit(shared: SharedState, after: Generation): ChangePr
     const message = `more tenants than the ${shared.tenantSlots} that this process has room for`;
     return { path: 'tenants', message, fix: 'restart the process' };
   }
+  const { fleet } = after;
+  if (fleet !== undefined && fleet.salt !== shared.limits.leases?.salt) {
+    const message = 'was not what it is when this process started: it has no place for limits that are counted so';
+    return { path: 'fleet', message, fix: 'restart the process' };
+  }
   return undefined;
 }
 

@@ -24,6 +24,7 @@ import { AdminPort } from './admin-port.ts';
 import { adminState } from './admin-state.ts';
 import { logWarnings } from './configuration-warnings.ts';
 import { FetchedLists } from './fetched-lists.ts';
+import { FleetHandle } from './fleet-handle.ts';
 import { HealthBoard, type HealthChange } from './health-board.ts';
 import { KeyUseFile } from './key-use-file.ts';
 import { type ChangeProblem, enforceable, prepareChange, whatDoesNotFit } from './live-change.ts';
@@ -74,6 +75,8 @@ export class Supervisor {
   /** Revocation lists from URLs. */
   readonly #fetchedLists: FetchedLists;
   readonly #telemetry: TelemetryHandle;
+  /** Limits that hold over several sidecars. */
+  readonly fleet: FleetHandle;
   /** What the SPIFFE Workload API gives. */
   readonly workload: Workload;
   /** When API keys were last used. */
@@ -111,6 +114,13 @@ export class Supervisor {
       workers: workerCapacityFor(generation.workers),
       organisationSlots: 2 * MAX_ORGANISATIONS,
       ...(this.#limits === undefined ? {} : { salt: this.#limits.salt }),
+      ...(generation.fleet === undefined ? {} : { fleet: generation.fleet }),
+    });
+    this.fleet = new FleetHandle({
+      shared: this.#shared,
+      log: options.log,
+      metrics: this.metrics,
+      event: (event, detail) => this.#event(event, detail),
     });
     const lost = this.#limits?.restore(this.#shared, generation, systemClock.now()) ?? 0;
     if (lost > 0) options.log.warn({ cells: lost }, 'there was no room for what some quotas had used; they begin anew');
@@ -226,6 +236,7 @@ export class Supervisor {
     this.#telemetry.start();
     this.#fetchedLists.apply(this.#generation.tenants);
     this.#statusDesk.apply(this.#generation.tenants);
+    await this.fleet.start(this.#generation);
     await this.#pool.start();
     const adminPort = await this.#admin.start();
     this.#limitTick = setInterval(() => this.#tickLimits(), LIMITS_EVERY_MS).unref();
@@ -290,6 +301,7 @@ export class Supervisor {
     const next = withReplayMemory(before, settleSlots(this.#shared, before, after));
     this.#limits?.welcome(before, next, systemClock.now());
     this.metrics.setTenants(tenantsOf(next));
+    await this.fleet.apply(next);
     await change.value.make(next);
     // Not before: what the admin port calls the present generation is in use by every worker.
     this.#generation = next;
@@ -350,6 +362,7 @@ export class Supervisor {
     // While calls end, room in the audit log may still have to be made.
     const cut = await this.#pool.drain(drainTimeoutMs);
     await this.keyUses.write(this.#generation.tenants, true);
+    await this.fleet.stop();
     this.#closeLimits();
     this.#event('stop', `${signal}, ${cut} calls cut at the drain limit`);
     this.#audit.close();

@@ -87,6 +87,10 @@ export const COUNTERS = {
     labels: ['tenant', 'answer'],
     help: 'Questions to OCSP responders about clients’ certificates, by what came of them: good, revoked, unknown, none.',
   },
+  bulkhead_fleet_store_failures_total: {
+    labels: ['why'],
+    help: 'Questions to the store of the fleet’s limits that it did not answer as it should, by why.',
+  },
   bulkhead_workload_api_refused_total: {
     labels: ['stream'],
     help: 'Messages of the SPIFFE Workload API, and authorities in them, that were malformed and were not taken over.',
@@ -116,6 +120,14 @@ export const GAUGES = {
   bulkhead_upstream_healthy: {
     labels: ['tenant'],
     help: '0 while a worker finds the model server of the tenant unhealthy and refuses its calls, 1 while none does. Only where it is asked and has answered.',
+  },
+  bulkhead_fleet_store_up: {
+    labels: [],
+    help: '1 while the store of the fleet’s limits answers, 0 while each sidecar has its own share of them. Only where there is one.',
+  },
+  bulkhead_fleet_leases: {
+    labels: [],
+    help: 'Limits, callers and models of which this sidecar leases from the store.',
   },
   bulkhead_audit_backlog_bytes: {
     labels: [],

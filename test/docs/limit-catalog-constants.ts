@@ -335,6 +335,15 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     test: ['unit/config/quota.test.ts', 'may be 16, and not 17'],
   },
   {
+    file: 'src/quota/lease-keeper.ts',
+    name: 'MAX_LEASES',
+    attack: 'Callers or model names without end, each of which would be asked of the store again and again',
+    test: [
+      'unit/quota/lease-keeper.test.ts',
+      'as many callers are looked after at once as may be; one more has the sidecar’s own share',
+    ],
+  },
+  {
     file: 'src/config/schema-quota.ts',
     name: 'MAX_ORGANISATIONS',
     attack: 'Organisations for which there is no room in the shared tables',

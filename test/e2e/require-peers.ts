@@ -9,6 +9,8 @@ const REQUIRED = [
   'bin/interop-client',
   'bin/h2spec',
   'bin/grpcurl',
+  'bin/ratelimit',
+  'lib/moved-clock.so',
   'bin/buf',
   'bin/otelcol',
   'bin/jaeger',
@@ -26,7 +28,7 @@ const REQUIRED = [
   'oidc/node_modules/oidc-provider/lib/index.js',
 ];
 /** What the Debian packages among them bring. */
-const REQUIRED_OF_DEBIAN = ['/usr/bin/ruby', '/usr/bin/python3'];
+const REQUIRED_OF_DEBIAN = ['/usr/bin/redis-server', '/usr/bin/ruby', '/usr/bin/python3'];
 
 /** vitest's global setup of the e2e project. */
 export default function requirePeers(): void {

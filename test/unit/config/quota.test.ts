@@ -197,3 +197,59 @@ describe('a limit that makes no sense', () => {
     expect(await only(limits)).toMatchObject({ message: 'x stands twice' });
   });
 });
+
+describe('limits of the fleet', () => {
+  const FLEET = 'fleet: { redis: { addresses: ["127.0.0.1:6379"] } }\n';
+  const LIMIT = '{ name: contract, calls: 5, window: month, scope: fleet }';
+
+  it('become what they say', async () => {
+    const generation = await loaded(written([LIMIT], FLEET));
+    expect(generation.tenants[0]?.quota.limits).toMatchObject([{ name: 'contract', scope: 'fleet' }]);
+    expect(generation.fleet).toMatchObject({ namespace: 'bulkhead', localShare: 0.1, leaseMs: 5_000, timeoutMs: 250 });
+    expect(generation.fleet?.redis).toMatchObject({ addresses: [{ host: '127.0.0.1', port: 6379 }], cluster: false });
+  });
+
+  it('need a place where they are counted, in tenants and in organisations', async () => {
+    expect(await only([LIMIT])).toMatchObject({
+      at: expect.stringMatching(/^tenants\/acme\.yaml:\d+:\d+ quota\.limits\[0\]\.scope$/),
+      message: 'is the fleet’s, and the main file does not say where it counts',
+      fix: 'add fleet: { redis: … } to the main file, or remove scope',
+    });
+    const organisation = `organisations:\n  - name: group\n    limits: [${LIMIT}]\n`;
+    expect((await only([], organisation, '  organisation: group\n')).at).toMatch(
+      /organisations\[0\]\.limits\[0\]\.scope$/,
+    );
+  });
+
+  it('are not of calls in progress', async () => {
+    const line = await only(['{ name: at-once, concurrentCalls: 5, scope: fleet }'], FLEET);
+    expect(line.message).toBe('is not counted over several sidecars: calls in progress are each one’s own');
+  });
+
+  it.each([
+    ['{ redis: { addresses: [] } }', 'fleet.redis.addresses', 'is empty'],
+    ['{ redis: { addresses: ["127.0.0.1"] } }', 'fleet.redis.addresses[0]', '"127.0.0.1" is not a host and a port'],
+    ['{ redis: { addresses: ["127.0.0.1:0"] } }', 'fleet.redis.addresses[0]', '0 is not a port'],
+    ['{ redis: { addresses: ["127.0.0.1:1"], protocol: 4 } }', 'fleet.redis.protocol', 'is neither 2 nor 3'],
+    ['{ redis: { addresses: ["127.0.0.1:1"], username: me } }', 'fleet.redis.username', 'has no password'],
+    [
+      '{ redis: { addresses: ["127.0.0.1:1"], cluster: true, database: 1 } }',
+      'fleet.redis.database',
+      'is not 0, and a cluster has no other',
+    ],
+    [
+      '{ redis: { addresses: ["127.0.0.1:1"] }, timeout: 600ms, lease: 1s }',
+      'fleet.timeout',
+      'is more than half of the lease: one answer that is late, and it is over',
+    ],
+    [
+      '{ redis: { addresses: ["redis.internal:6379"] } }',
+      'fleet.redis',
+      'sends numbers, and the password, in the clear, and believes whoever answers',
+    ],
+  ])('say of %s what is wrong', async (fleet, path, message) => {
+    const line = await only([], `fleet: ${fleet}\n`);
+    expect(line.at.split(' ')[1]).toBe(path);
+    expect(line.message).toBe(message);
+  });
+});
