@@ -295,9 +295,9 @@ export class Authenticator {
   }
 
   #caller(peer: Peer, callers: SecondChanceCache<Success>, evidence: Evidence, now: EpochMicros): Authenticated {
-    const { sha256 } = peer.certificate;
+    const { remembered } = peer;
     const both = evidence.token !== undefined && evidence.key !== undefined;
-    const name = both ? `${evidence.key.name} ${sha256}` : sha256;
+    const name = both ? `${evidence.key.name} ${remembered}` : remembered;
     const known = callers.get(name);
     if (known !== undefined && now < known.value.expiresAt) {
       const epoch = this.#epoch.value;
@@ -330,8 +330,11 @@ export class Authenticator {
     if (token !== undefined && !isBoundTo(token.identity.boundTo, peer.certificate.sha256)) {
       return deny({ kind: 'token_binding_mismatch', why: 'another certificate' });
     }
-    const certificateEnd = peer.certificate.notAfterSeconds * 1_000_000;
-    if (now >= certificateEnd) return deny({ kind: 'certificate_unacceptable', why: 'expired' });
+    const certificateEnd = peer.endsAt;
+    if (now >= certificateEnd) {
+      const isOwn = now >= peer.certificate.notAfterSeconds * 1_000_000;
+      return deny({ kind: 'certificate_unacceptable', why: isOwn ? 'expired' : 'a CA of its chain has expired' });
+    }
     const standing = this.#unrevoked(peer, { token, key }, now);
     if (!standing.ok) return standing;
     this.#evidence ??= mintTenant(peer.claim);

@@ -7,6 +7,7 @@
  */
 import type { X509Certificate } from 'node:crypto';
 import type { EpochMicros } from '../kernel/ids.ts';
+import { err, ok, type Result } from '../kernel/result.ts';
 import { type CertificateFacts, readCertificateFacts } from './certificate-facts.ts';
 import { EXTENDED_KEY_USAGE } from './extended-key-usage.ts';
 import { certificateKeyWeakness } from './key-strength.ts';
@@ -29,37 +30,60 @@ export interface ChainTrust {
   readonly alone: boolean;
 }
 
-/** Why a leaf's chain does not make it one of these CAs' own; undefined: it does. */
-export function chainProblem(
+/**
+ * Whether a leaf's chain makes it one of these CAs' own: until when, in milliseconds since the epoch, or why not. A chain ends with the first of
+ * its certificates, the CA's own among them.
+ */
+export function judgeChain(
   leaf: X509Certificate,
   facts: CertificateFacts,
   { cas, alone }: ChainTrust,
   now: EpochMicros,
-): string | undefined {
-  if (alone && facts.unreadCritical !== undefined) return `a critical extension ${facts.unreadCritical}`;
+): Result<number, string> {
+  if (alone && facts.unreadCritical !== undefined) return err(`a critical extension ${facts.unreadCritical}`);
   /** From the leaf up. */
   const below = [facts];
   const overstep = (authority: CertificateFacts): string | undefined =>
     authorityProblem(authority, below) ?? (alone ? unreadProblem(authority) : undefined);
   let current = leaf;
   let signature = facts.signature;
+  let endsAtMs = Number.POSITIVE_INFINITY;
   for (let depth = 0; depth < MAX_CHAIN; depth += 1) {
-    if (!validAt(current, now)) return depth === 0 ? 'expired or not yet valid' : 'a CA in its chain has expired';
+    if (!validAt(current, now)) return err(depth === 0 ? 'expired or not yet valid' : 'a CA in its chain has expired');
     const weak = certificateKeyWeakness(current) ?? signatureWeakness(signature);
-    if (weak !== undefined) return depth === 0 ? `it has ${weak}` : `a CA in its chain has ${weak}`;
-    const anchor = cas.find((ca) => signedBy(current, ca));
-    if (anchor !== undefined) return anchorProblem(anchor, overstep, now);
+    if (weak !== undefined) return err(depth === 0 ? `it has ${weak}` : `a CA in its chain has ${weak}`);
+    endsAtMs = Math.min(endsAtMs, current.validToDate.getTime());
+    const signed = current;
+    const anchors = cas.filter((ca) => signedBy(signed, ca));
+    if (anchors.length > 0) return judgeAnchors(anchors, overstep, endsAtMs, now);
     const issuer: X509Certificate | undefined = current.issuerCertificate;
-    if (issuer === undefined || !signedBy(current, issuer)) return "not signed by the tenant's CA";
+    if (issuer === undefined || !signedBy(current, issuer)) return err("not signed by the tenant's CA");
     const above = factsOf(issuer);
-    if (above === undefined) return 'a CA in its chain cannot be read';
+    if (above === undefined) return err('a CA in its chain cannot be read');
     const overstepped = overstep(above);
-    if (overstepped !== undefined) return overstepped;
+    if (overstepped !== undefined) return err(overstepped);
     below.push(above);
     current = issuer;
     signature = above.signature;
   }
-  return 'certificate chain too long';
+  return err('certificate chain too long');
+}
+
+/** Of a CA that was renewed with its key there are several certificates: the chain counts by the one that ends last. */
+function judgeAnchors(
+  anchors: readonly X509Certificate[],
+  overstep: (authority: CertificateFacts) => string | undefined,
+  endsAtMs: number,
+  now: EpochMicros,
+): Result<number, string> {
+  let last: number | undefined;
+  let why: string | undefined;
+  for (const anchor of anchors) {
+    const problem = anchorProblem(anchor, overstep, now);
+    if (problem === undefined) last = Math.max(last ?? 0, anchor.validToDate.getTime());
+    else why ??= problem;
+  }
+  return last === undefined ? err(why ?? "not signed by the tenant's CA") : ok(Math.min(last, endsAtMs));
 }
 
 function anchorProblem(

@@ -11,7 +11,7 @@ import type { EpochMicros } from '../kernel/ids.ts';
 import { ok, type Result } from '../kernel/result.ts';
 import type { TenantClaim } from '../tenancy/tenant.ts';
 import { type CertificateFacts, readCertificateFacts } from './certificate-facts.ts';
-import { chainProblem } from './chain.ts';
+import { judgeChain } from './chain.ts';
 import { type ChainLink, chainLinks, issuerOf } from './client-revocation.ts';
 import { EXTENDED_KEY_USAGE } from './extended-key-usage.ts';
 import { claimsSpiffe, parseSpiffeId } from './spiffe-id.ts';
@@ -68,6 +68,8 @@ class PeerEvidence {
   /** That the connection asked for, in lower case; empty: none. */
   readonly serverName: string;
   readonly #leaf: X509Certificate;
+  #endsAt: number;
+  #remembered: string;
   #chain: { readonly cas: readonly X509Certificate[]; readonly links: readonly ChainLink[] } | undefined;
 
   constructor(
@@ -75,16 +77,34 @@ class PeerEvidence {
     leaf: X509Certificate,
     certificate: PeerCertificate,
     id: string,
-    remote: PeerAddress,
+    { remote, endsAtMs }: { readonly remote: PeerAddress; readonly endsAtMs: number },
   ) {
     this.claim = claim;
     this.#leaf = leaf;
     this.certificate = certificate;
+    this.#endsAt = endsAtMs * 1000;
+    this.#remembered = rememberedAs(certificate, endsAtMs);
     this.certificateId = id;
     this.address = remote.address;
     this.port = remote.port;
     this.proxy = remote.proxy;
     this.serverName = remote.serverName ?? '';
+  }
+
+  /** When it is no client of its tenant's any more, in microseconds since the epoch: the first of its chain ends, or its CA does. */
+  get endsAt(): number {
+    return this.#endsAt;
+  }
+
+  /** Its certificate and, where a CA ends sooner, that end: what is remembered of one such client holds for another that has the same. */
+  get remembered(): string {
+    return this.#remembered;
+  }
+
+  /** The same client has been judged again, by other CAs: its chain may end at another time. */
+  judgedAgain(again: PeerEvidence): void {
+    this.#endsAt = again.#endsAt;
+    this.#remembered = again.#remembered;
   }
 
   /** Its certificate and those between it and these CAs, for who asks whether they were taken back. */
@@ -123,8 +143,10 @@ export function acceptPeer(
   const facts = factsOf(certificate);
   if (!facts.ok) return facts;
   const chain = { cas: trust.clientCas, alone: trust.alone ?? false };
-  const unfit = leafProblem(facts.value) ?? chainProblem(certificate, facts.value, chain, now);
+  const unfit = leafProblem(facts.value);
   if (unfit !== undefined) return unacceptable(unfit);
+  const ends = judgeChain(certificate, facts.value, chain, now);
+  if (!ends.ok) return unacceptable(ends.error);
   const names = identityOf(facts.value, trust);
   if (!names.ok) return names;
   const summary: PeerCertificate = {
@@ -136,7 +158,11 @@ export function acceptPeer(
     dnsNames: names.value.dnsNames,
     notAfterSeconds: Math.floor(certificate.validToDate.getTime() / 1000),
   };
-  return ok(new PeerEvidence(claim, certificate, summary, names.value.id, remote));
+  return ok(new PeerEvidence(claim, certificate, summary, names.value.id, { remote, endsAtMs: ends.value }));
+}
+
+function rememberedAs({ sha256, notAfterSeconds }: PeerCertificate, endsAtMs: number): string {
+  return endsAtMs < notAfterSeconds * 1000 ? `${sha256} ${endsAtMs}` : sha256;
 }
 
 function factsOf(certificate: X509Certificate): Result<CertificateFacts, Denial> {

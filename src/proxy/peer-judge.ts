@@ -81,13 +81,15 @@ export class PeerJudge {
     return verdict;
   }
 
-  /** Why a peer's certificate would no longer make it its tenant's client; undefined: it would. */
+  /** Why a peer's certificate would no longer make it its tenant's client; undefined: it would, and the peer knows until when. */
   lost(peer: Peer): Denial | undefined {
     const tenant = this.#tenants.config(peer.claim.id);
     if (tenant === undefined || tenant.slot !== peer.claim.slot) return LOST_TENANT;
     const certificate = this.#certificates.get(peer);
     const judged = certificate && this.#accept(tenant, peer.claim.by, certificate, peer);
-    return judged?.ok === false ? lostAuthorization(judged.error) : undefined;
+    if (judged?.ok === false) return lostAuthorization(judged.error);
+    if (judged !== undefined) peer.judgedAgain(judged.value);
+    return undefined;
   }
 
   /** Whether a peer that came in under a server name would be let in now. */

@@ -1,10 +1,11 @@
 /** A stream lives as long as the weakest of what it was admitted by, and ends then, after the last whole message. */
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { TenantConfig } from '../../src/config/tenant-config.ts';
-import { issueClient } from '../../src/identity/issue.ts';
+import { createCa, type IssuedCertificate, issueClient, randomSerial, signCa } from '../../src/identity/issue.ts';
 import { LAPSE_GRACE_MS } from '../../src/proxy/deadlines.ts';
-import { BALANCED, eventually, fresh, HostileGround, openTo } from '../fakes/hostile-ground.ts';
+import { BALANCED, eventually, fresh, HostileGround, INFER, inferRequest, openTo } from '../fakes/hostile-ground.ts';
 import { frame } from '../fakes/raw-grpc-client.ts';
 import { FIRST_MESSAGE, RunningStream, type StreamEnd } from '../fakes/running-stream.ts';
 
@@ -30,6 +31,16 @@ function exactIssuers(): Partial<TenantConfig> {
 async function exactGround(changes: Partial<TenantConfig> = {}): Promise<void> {
   ground = await HostileGround.start();
   ground.sidecar.apply(ground.generation({ acme: { ...exactIssuers(), ...changes } }));
+}
+
+/** A CA's name and key, signed by another one or by itself, for a day. */
+function caOver({ certPem, keyPem }: IssuedCertificate, by?: IssuedCertificate): IssuedCertificate {
+  const { publicKey, subject } = new X509Certificate(certPem);
+  const dates = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 86_400_000) };
+  const privateKey = createPrivateKey((by ?? { keyPem }).keyPem);
+  const signer = { certificate: by && new X509Certificate(by.certPem), privateKey };
+  const commonName = subject?.replace('CN=', '') ?? '';
+  return { certPem: signCa({ commonName, publicKey, serial: randomSerial(), ...dates }, signer), keyPem };
 }
 
 describe('a stream whose caller’s', () => {
@@ -83,6 +94,49 @@ describe('a stream whose caller’s', () => {
     expect(sinceEpoch(end)).toBeGreaterThanOrEqual(notAfter.getTime());
     expect(sinceEpoch(end)).toBeLessThan(notAfter.getTime() + 1000);
     expect((await ground.records(1))[0]?.detail).toBe('why=expired credential=certificate');
+  });
+
+  it.each(['the CA between', 'the tenant’s CA'] as const)(
+    '%s ends, ends with it, and one through another goes on',
+    async (which) => {
+      ground = await HostileGround.start();
+      const { spiffeId } = ground.acme.pki;
+      const notAfter = new Date(soon() * 1000);
+      const isTop = which === 'the tenant’s CA';
+      const root = createCa({ commonName: 'root', days: 1, pathLength: 1, ...(isTop ? { notAfter } : {}) });
+      const middle = createCa({ commonName: 'middle', days: 1, ...(isTop ? {} : { notAfter }) }, root);
+      // The same leaf, shown with a CA of the same name and key that lasts.
+      const other = createCa({ commonName: 'other', days: 1, pathLength: 1 });
+      const lasting = caOver(middle, other);
+      const leaf = issueClient(middle, { spiffeId, days: 1 });
+      ground.sidecar.apply(ground.generation({ acme: { clientCaPem: root.certPem + other.certPem } }));
+      const shown = (ca: IssuedCertificate) => ({ ...leaf, certPem: leaf.certPem + ca.certPem });
+      const first = await ground.client(ground.acme, shown(middle));
+      const ends = await RunningStream.begin(ground, first);
+      const goes = await RunningStream.begin(ground, await ground.client(ground.acme, shown(lasting)));
+      const end = await ends.ended;
+      expect(end).toMatchObject({ ...EXPIRED, body: FIRST_MESSAGE, inTrailers: true });
+      expect(sinceEpoch(end)).toBeGreaterThanOrEqual(notAfter.getTime());
+      expect(sinceEpoch(end)).toBeLessThan(notAfter.getTime() + 1000);
+      expect((await ground.records(1))[0]?.detail).toBe('why=expired credential=certificate');
+      expect(await first.call(INFER, { chunks: [inferRequest()] })).toMatchObject({
+        reason: 'CERTIFICATE_UNACCEPTABLE',
+      });
+      expect((await ground.records(2))[1]?.detail).toBe('why=a CA of its chain has expired');
+      await goes.goesOn();
+    },
+  );
+
+  it('tenant’s CA is renewed before it ends, goes on beyond that', async () => {
+    ground = await HostileGround.start();
+    const notAfter = new Date(soon() * 1000);
+    const root = createCa({ commonName: 'root', days: 1, notAfter });
+    const leaf = issueClient(root, { spiffeId: ground.acme.pki.spiffeId, days: 1 });
+    ground.sidecar.apply(ground.generation({ acme: { clientCaPem: root.certPem } }));
+    const stream = await RunningStream.begin(ground, await ground.client(ground.acme, leaf));
+    ground.sidecar.apply(ground.generation({ acme: { clientCaPem: root.certPem + caOver(root).certPem } }));
+    while (Date.now() < notAfter.getTime() + 200) await delay(20);
+    await stream.goesOn();
   });
 
   it('sign-in becomes too old for the role that it needs, ends then, and one that needs no such role goes on', async () => {

@@ -17,8 +17,8 @@ import type { DocumentFetch } from '../../src/fetching/document-fetch.ts';
 import { DocumentFetcher } from '../../src/fetching/document-fetch.ts';
 import type { ConnectionLimits } from '../../src/http2/limits.ts';
 import type { RevocationList } from '../../src/identity/revocation-list-reader.ts';
-import { systemClock } from '../../src/kernel/clock.ts';
-import type { TenantId } from '../../src/kernel/ids.ts';
+import { type Clock, systemClock } from '../../src/kernel/clock.ts';
+import type { EpochMicros, TenantId } from '../../src/kernel/ids.ts';
 import { Turn } from '../../src/kernel/turn.ts';
 import type { CallServices } from '../../src/proxy/call-services.ts';
 import { Deadlines } from '../../src/proxy/deadlines.ts';
@@ -74,6 +74,20 @@ export function generationOf(tenants: readonly TenantConfig[], limits: Partial<L
   };
 }
 
+/** The system's, and what a test has it be ahead. */
+class MovableClock implements Clock {
+  #aheadMicros = 0;
+
+  now(): EpochMicros {
+    // Microseconds like the system's.
+    return (systemClock.now() + this.#aheadMicros) as EpochMicros;
+  }
+
+  advance(ms: number): void {
+    this.#aheadMicros += ms * 1000;
+  }
+}
+
 export class InProcessSidecar {
   readonly port: number;
   /** The tenants' doors. */
@@ -89,6 +103,7 @@ export class InProcessSidecar {
   readonly #desk: StatusDesk;
   readonly #refusals: Refusals;
   readonly #turn: Turn;
+  readonly #clock: MovableClock;
   #generation: Generation;
 
   private constructor(parts: {
@@ -104,6 +119,7 @@ export class InProcessSidecar {
     readonly desk: StatusDesk;
     readonly refusals: Refusals;
     readonly turn: Turn;
+    readonly clock: MovableClock;
     readonly generation: Generation;
   }) {
     this.port = parts.port;
@@ -118,6 +134,7 @@ export class InProcessSidecar {
     this.#desk = parts.desk;
     this.#refusals = parts.refusals;
     this.#turn = parts.turn;
+    this.#clock = parts.clock;
     this.#generation = parts.generation;
   }
 
@@ -131,7 +148,8 @@ export class InProcessSidecar {
     connectionLimits: Partial<ConnectionLimits> = {},
     fetch?: DocumentFetch,
   ): Promise<InProcessSidecar> {
-    const turn = new Turn(systemClock);
+    const clock = new MovableClock();
+    const turn = new Turn(clock);
     const auditDirectory = emptyDirectory();
     const audit = new AuditLog({
       ...generation.audit,
@@ -202,6 +220,7 @@ export class InProcessSidecar {
       wakeOthers: () => undefined,
     });
     const parts = {
+      clock,
       desk,
       statuses,
       revocations,
@@ -237,6 +256,11 @@ export class InProcessSidecar {
   }
 
   /** Lists of a tenant's CAs that were fetched, as the supervisor hands them on. */
+  /** So much later it is from now on, for what is judged; timers run as they did. */
+  advance(ms: number): void {
+    this.#clock.advance(ms);
+  }
+
   setLists(tenant: TenantId, lists: readonly RevocationList[]): void {
     this.#revocations.setLists(tenant, lists);
     this.listener.review({ tenant });

@@ -1,9 +1,9 @@
 /**
  * What is wrong with the client's certificate: refused at the door, before there is a call. What the client sends in the same
- * flight is never looked at.
+ * flight is never looked at. A certificate that ends while its client is connected is refused with each call.
  */
 import { generateKeyPairSync } from 'node:crypto';
-import type { IssuedCertificate } from '../../../src/identity/issue.ts';
+import { createCa, type IssuedCertificate, issueClient } from '../../../src/identity/issue.ts';
 import { craftClient } from '../../fakes/crafted-certificates.ts';
 import type { Actors } from './actors.ts';
 import { always, BOTH, type Check, type NotShown, OPEN } from './check.ts';
@@ -57,6 +57,7 @@ export function certificateChecks({ acme, globex }: Actors): readonly Check[] {
       attack: withOther(craftClient(ca, spiffeId, { notAfter: lastHour, notBefore: new Date(0) })),
       lax: noConfiguration,
     },
+    ...ending({ acme }),
     {
       ...common,
       aspect: 'weak',
@@ -101,5 +102,33 @@ export function certificateChecks({ acme, globex }: Actors): readonly Check[] {
       attack: always({ access: { serverName: undefined } }),
       lax: noConfiguration,
     },
+  ];
+}
+
+/** One that is good when its client connects, and ends a day later: by itself, or with its CA. */
+function ending({ acme }: Pick<Actors, 'acme'>): readonly Check[] {
+  const { spiffeId, ca } = acme.pki;
+  const brief = createCa({ commonName: 'a CA of a day', days: 1 });
+  const lasting = createCa({ commonName: 'a CA of a week', days: 7 });
+  const clientCaPem = ca.certPem + brief.certPem + lasting.certPem;
+  const row = (name: string, ends: IssuedCertificate): Check => ({
+    kind: 'certificate',
+    aspect: 'expired',
+    name,
+    refusal: { status: 16, reason: 'CERTIFICATE_UNACCEPTABLE' },
+    strict: { acme: { clientCaPem } },
+    before: async (ground) => {
+      await ground.connected(ends);
+      ground.advance(25 * 3_600_000);
+      // It stays so: what is right is right then as well.
+      return () => Promise.resolve();
+    },
+    attack: always({ access: ends }),
+    satisfied: always({ access: issueClient(lasting, { spiffeId, days: 7 }) }),
+    lax: { notShown: 'no configuration is without this check' },
+  });
+  return [
+    row('a certificate that ends while its client is connected', issueClient(lasting, { spiffeId, days: 1 })),
+    row('a certificate whose CA ends while its client is connected', issueClient(brief, { spiffeId, days: 7 })),
   ];
 }

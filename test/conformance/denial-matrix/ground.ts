@@ -90,6 +90,20 @@ export class MatrixGround {
     return made;
   }
 
+  /** A connection that attempts of this access will be made over; it has been let in. */
+  async connected(access: Partial<Access>): Promise<void> {
+    const client = await this.#connection(access);
+    if (client === undefined) throw new Error('no connection');
+    await new Promise<void>((resolve, reject) => {
+      client.session.ping((error) => (error === null ? resolve() : reject(error)));
+    });
+  }
+
+  /** So much later it is for the sidecar. */
+  advance(ms: number): void {
+    this.#sidecar.advance(ms);
+  }
+
   /** The refused calls on record: method → status, and where they went. */
   async deniedOnRecord(): Promise<Outcomes> {
     const denied = (await this.#sidecar.calls()).filter(({ outcome }) => outcome === 'denied');

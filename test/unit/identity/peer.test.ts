@@ -14,6 +14,7 @@ import {
   issueClient,
   issueServer,
   randomSerial,
+  signCa,
 } from '../../../src/identity/issue.ts';
 import { acceptPeer, MAX_SERIAL_OCTETS, type Peer, type PeerTrust } from '../../../src/identity/peer.ts';
 import { signatureWeakness } from '../../../src/identity/signature-strength.ts';
@@ -254,6 +255,62 @@ describe('the chain', () => {
     expect(refusal(accept(client.certPem, by, end))).toBe("the tenant's CA certificate has expired");
   });
 
+  /** A client that shows the CAs between it and these. */
+  const through = (leaf: IssuedCertificate, middle: IssuedCertificate, cas: readonly IssuedCertificate[]): Peer => {
+    const by = { ...trust, clientCas: cas.map(({ certPem }) => new X509Certificate(certPem)) };
+    const chain = presented(leaf.certPem, [new X509Certificate(middle.certPem)]);
+    const peer = acceptPeer(claim, chain, address, by, micros(nowSeconds));
+    if (!peer.ok) throw new Error(refusal(peer));
+    return peer.value;
+  };
+  const at = (seconds: number): Date => new Date((Math.floor(nowSeconds) + seconds) * 1000);
+  const secondsOf = ({ endsAt }: Peer): number => endsAt / 1_000_000 - Math.floor(nowSeconds);
+
+  test.each([
+    [100, 200, 300],
+    [200, 100, 300],
+    [300, 200, 100],
+    [100, 100, 100],
+  ])(
+    'ends with the first of its leaf (%i s), the CA between (%i s) and the tenant’s CA (%i s)',
+    (own, between, top) => {
+      const root = createCa({ commonName: 'root', days: 1, pathLength: 1, notAfter: at(top) });
+      const middle = createCa({ commonName: 'middle', days: 1, notAfter: at(between) }, root);
+      const leaf = issueClient(middle, { spiffeId: pki.spiffeId, days: 1, notAfter: at(own) });
+      const peer = through(leaf, middle, [root]);
+      expect(secondsOf(peer)).toBe(Math.min(own, between, top));
+      expect(peer.remembered === peer.certificate.sha256).toBe(own <= Math.min(between, top));
+      const by = { ...trust, clientCas: [new X509Certificate(root.certPem)] };
+      const chain = presented(leaf.certPem, [new X509Certificate(middle.certPem)]);
+      const then = (seconds: number): boolean => acceptPeer(claim, chain, address, by, micros(seconds)).ok;
+      const end = peer.endsAt / 1_000_000;
+      expect([then(end - 1), then(end)]).toEqual([true, false]);
+    },
+  );
+
+  test('of a CA that was renewed ends with the certificate of it that ends last', () => {
+    const root = createCa({ commonName: 'root', days: 1, notAfter: at(100) });
+    const renewed = renewal(root, at(200));
+    const leaf = issueClient(root, { spiffeId: pki.spiffeId, days: 1 });
+    expect(secondsOf(through(leaf, root, [root]))).toBe(100);
+    expect(secondsOf(through(leaf, root, [root, renewed]))).toBe(200);
+    expect(secondsOf(through(leaf, root, [renewed, root]))).toBe(200);
+    const both = { ...trust, clientCas: [root, renewed].map(({ certPem }) => new X509Certificate(certPem)) };
+    const seconds = Math.floor(nowSeconds);
+    expect(refusal(accept(leaf.certPem, both, seconds + 100))).toBe('accepted');
+    expect(refusal(accept(leaf.certPem, both, seconds + 200))).toBe("the tenant's CA certificate has expired");
+  });
+
+  test('ends as late as by the CAs that it was judged by last, for the same peer', () => {
+    const root = createCa({ commonName: 'root', days: 1, notAfter: at(100) });
+    const leaf = issueClient(root, { spiffeId: pki.spiffeId, days: 1 });
+    const peer = through(leaf, root, [root]);
+    const before = peer.remembered;
+    peer.judgedAgain(through(leaf, root, [root, renewal(root, at(200))]));
+    expect(secondsOf(peer)).toBe(200);
+    expect(peer.remembered).not.toBe(before);
+  });
+
   test('may begin at any CA of a bundle', () => {
     const old = createCa({ commonName: 'old', days: 1 });
     const both = { ...trust, clientCas: [new X509Certificate(old.certPem), ...trust.clientCas] };
@@ -354,6 +411,15 @@ describe('the chain', () => {
 });
 
 /** A leaf as a handshake presents it: each certificate knows the next. */
+/** The same CA, name and key, until another time. */
+function renewal({ certPem, keyPem }: IssuedCertificate, notAfter: Date): IssuedCertificate {
+  const { publicKey, subject } = new X509Certificate(certPem);
+  const commonName = subject?.replace('CN=', '') ?? '';
+  const dates = { notBefore: new Date(Date.now() - 60_000), notAfter, serial: randomSerial() };
+  const signer = { certificate: undefined, privateKey: createPrivateKey(keyPem) };
+  return { certPem: signCa({ commonName, publicKey, ...dates }, signer), keyPem };
+}
+
 function presented(pem: string, above: readonly X509Certificate[]): X509Certificate {
   const chain = [new X509Certificate(pem), ...above];
   for (const [index, certificate] of chain.entries()) {
