@@ -46,7 +46,7 @@ export class IntrospectedStanding implements TokenStanding {
   async #renew(now: EpochMicros): Promise<void> {
     this.#state = 'renewing';
     const { introspector, token, claims } = this.#of;
-    const heard = await introspector.ask(token, now);
+    const heard = await introspector.ask(token, now, true);
     this.#state = 'resting';
     if (heard.ok) {
       // Other claims make another caller: they are looked at as those of a token that was never seen.

@@ -67,14 +67,17 @@ export class Introspector {
     return this.#away !== undefined;
   }
 
-  /** What the issuer says of an active token, as the claims of a JWT would say it; or why it does not. Never rejects. */
-  async ask(token: string, now: EpochMicros): Promise<Result<JsonObject, Denial>> {
+  /**
+   * What the issuer says of an active token, as the claims of a JWT would say it; or why it does not. Never rejects. `wasActive`: it has said
+   * so of this one before.
+   */
+  async ask(token: string, now: EpochMicros, wasActive = false): Promise<Result<JsonObject, Denial>> {
     const inactiveUntil = this.#inactive.get(token);
     if (inactiveUntil !== undefined && now < inactiveUntil) return inactive();
     const turn = this.#takeTurn(now);
     if (!turn.ok) return turn;
     try {
-      return await this.#turnstile.run(() => this.#askNow(token, now, turn.value));
+      return await this.#turnstile.run(() => this.#askNow({ token, now, wasActive }, turn.value));
     } finally {
       this.#waiting -= 1;
       if (turn.value === 'probe') this.#probing = false;
@@ -99,12 +102,12 @@ export class Introspector {
     return ok(this.#away === undefined ? 'turn' : 'probe');
   }
 
-  async #askNow(token: string, now: EpochMicros, turn: 'probe' | 'turn'): Promise<Result<JsonObject, Denial>> {
+  async #askNow({ token, now, wasActive }: Asked, turn: 'probe' | 'turn'): Promise<Result<JsonObject, Denial>> {
     // Those that waited for their turn while the endpoint went away.
     if (this.#away !== undefined && turn === 'turn') return this.#unavailable(this.#away.why);
     const answer = await this.#exchange(token, now);
     if (!answer.ok) {
-      this.#away = NOT_THIS_TOKEN.test(answer.error) ? undefined : { at: now, why: answer.error };
+      this.#away = this.#awayAfter(answer.error, now, wasActive);
       return this.#unavailable(answer.error);
     }
     this.#away = undefined;
@@ -115,6 +118,16 @@ export class Introspector {
     if (answer.value['active'] === true) return ok(this.#completed(answer.value));
     this.#inactive.set(token, now + this.#deps.limits.introspectionNegativeMs * 1000);
     return inactive();
+  }
+
+  #awayAfter(
+    error: string,
+    now: EpochMicros,
+    wasActive: boolean,
+  ): { readonly at: number; readonly why: string } | undefined {
+    if (NOT_THIS_TOKEN.test(error)) return undefined;
+    if (!NOT_THIS_REQUEST.test(error) || wasActive) return { at: now, why: error };
+    return this.#away && { ...this.#away, at: now };
   }
 
   async #exchange(token: string, now: EpochMicros): Promise<Result<JsonObject, string>> {
@@ -158,6 +171,18 @@ export class Introspector {
  * that is away, one caller could keep everybody new out, and what was withdrawn alive.
  */
 const NOT_THIS_TOKEN = /^status (?:400|413|414|422|431)$/;
+
+/**
+ * What a server says that does not let us ask (401, RFC 7662 §2.3), and what a firewall before it says of a request whose token it does not like
+ * (403). Which of them it is shows when it is said of a token that was active before: no caller has chosen that one for what it looks like.
+ */
+const NOT_THIS_REQUEST = /^status 4(?!08|29)\d\d$/;
+
+interface Asked {
+  readonly token: string;
+  readonly now: EpochMicros;
+  readonly wasActive: boolean;
+}
 
 function authenticationOf({ clientSecret, method }: IntrospectionConfig): ClientAuth {
   if (clientSecret === undefined) return TlsClientAuth();

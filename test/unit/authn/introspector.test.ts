@@ -362,6 +362,58 @@ describe('an endpoint that does not take one token', () => {
   });
 });
 
+describe('an endpoint that does not let us ask, or says so of one token,', () => {
+  test.each([401, 403, 404, 405, 451])('with status %i, is not away for others', async (status) => {
+    const scene = new Scene();
+    let active = true;
+    scene.answer = (token) =>
+      token === 'odd' ? err(`status ${status}`) : ok(token === 'opaque-token' && !active ? { active } : ACTIVE);
+    expect(await scene.at(0)).toBe(ALICE);
+    active = false;
+    expect(await scene.at(60, 'odd')).toBe(`policy_unavailable: status ${status}`);
+    expect(await scene.at(60, 'new')).toBe(ALICE);
+    // What was withdrawn is not kept alive by it.
+    expect(await scene.at(60.001)).toBe(INACTIVE);
+  });
+
+  test.each([
+    [401, ALICE],
+    [403, ALICE],
+    [408, ALICE],
+    [429, ALICE],
+    [500, ALICE],
+  ])(
+    'with status %i of a token that was active, is away: known callers go on, and nobody new gets in',
+    async (status, known) => {
+      const scene = new Scene();
+      await scene.at(0);
+      await scene.at(0, 'other');
+      scene.answer = () => err(`status ${status}`);
+      // Behind the back of its caller.
+      expect(await scene.at(50)).toBe(ALICE);
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(await scene.at(70)).toBe(known);
+      expect(await scene.at(70, 'other')).toBe(known);
+      expect(await scene.at(70, 'stranger')).toBe(`policy_unavailable: status ${status}`);
+      scene.answer = () => ok(ACTIVE);
+      expect(await scene.at(80, 'stranger')).toBe(ALICE);
+    },
+  );
+
+  test('that was away for everybody stays so when it does not let us ask about a stranger', async () => {
+    const scene = new Scene();
+    await scene.at(0);
+    scene.answer = () => err('connection refused');
+    expect(await scene.at(61)).toBe(ALICE);
+    scene.answer = () => err('status 403');
+    expect(await scene.at(70, 'stranger')).toBe('policy_unavailable: status 403');
+    expect(await scene.at(71)).toBe(ALICE);
+    expect(await scene.at(70 + AUTHN_LIMITS.introspectionRetryMs / 1000 - 0.001, 'another')).toBe(
+      'policy_unavailable: connection refused',
+    );
+  });
+});
+
 describe('an endpoint that is away', () => {
   const retry = AUTHN_LIMITS.introspectionRetryMs / 1000;
   const AWAY = 'policy_unavailable: connection refused';
