@@ -8,6 +8,7 @@ import {
   FLAG_CERTIFICATE,
   FLAG_CLIENT_TRACE,
   FLAG_CLIENT_TRACE_IS_PARENT,
+  FLAG_CONSUMED,
   FLAG_PROXIED,
   FLAG_SHADOW,
   GATES,
@@ -53,8 +54,6 @@ export const TEXT = Object.freeze({
   detail: 10,
 } satisfies Record<CallText, number>);
 
-const KNOWN_FLAGS = 127;
-
 export class CallView {
   /** What the offsets below point into. */
   bytes: Buffer = Buffer.alloc(0);
@@ -77,6 +76,11 @@ export class CallView {
   requestMessages = 0;
   responseMessages = 0;
   generation = 0;
+  /** What was counted of it beside the call and its bytes, if `FLAG_CONSUMED`. */
+  tensorElements = 0;
+  inputTokens = 0;
+  outputTokens = 0;
+  computeMicros = 0;
   gateCount = 0;
   readonly gateCode = new Uint8Array(MAX_GATES);
   readonly gateFrom = new Float64Array(MAX_GATES);
@@ -113,7 +117,6 @@ export class CallView {
     this.flags = bytes[start + 1] ?? 0;
     this.outcome = bytes[start + 2] ?? 0;
     this.grpcStatus = bytes[start + 3] ?? 0;
-    if (this.flags > KNOWN_FLAGS) return 'unknown flags';
     if ((this.flags & FLAG_CLIENT_TRACE_IS_PARENT) !== 0 && (this.flags & FLAG_CLIENT_TRACE) === 0) {
       return 'a parent without a client trace';
     }
@@ -138,6 +141,7 @@ export class CallView {
     if ((this.flags & FLAG_PROXIED) !== 0) this.#text(PROXY_TEXT);
     else this.textStart[PROXY_TEXT] = this.textEnd[PROXY_TEXT] = 0;
     if (!this.#readShadow()) return 'unknown verdict in shadow';
+    this.#readConsumed();
     if (this.#at < 0) return 'a number or text is malformed';
     return this.#at === end ? undefined : 'bytes after the record';
   }
@@ -184,6 +188,14 @@ export class CallView {
     this.shadowStart = this.#at;
     this.#at = this.shadowEnd;
     return true;
+  }
+
+  #readConsumed(): void {
+    const isThere = (this.flags & FLAG_CONSUMED) !== 0;
+    this.tensorElements = isThere ? this.#varint() : 0;
+    this.inputTokens = isThere ? this.#varint() : 0;
+    this.outputTokens = isThere ? this.#varint() : 0;
+    this.computeMicros = isThere ? this.#varint() : 0;
   }
 
   /** Where the text ends whose length is read; then it begins at `#at`. Negative when it is malformed. */

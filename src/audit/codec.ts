@@ -11,7 +11,8 @@
  *              varints: duration, port, request bytes, response bytes, request messages, response messages, generation,
  *              gates (count, then each: gate × 4 + verdict, from, length),
  *              what seldom changes: [certificate SHA-256 32], texts: tenant, caller, peer address, method, model, version, rule, upstream,
- *              other texts: method as sent, reason, detail, [proxy address], [verdict in shadow, its rule as a text]
+ *              other texts: method as sent, reason, detail, [proxy address], [verdict in shadow, its rule as a text],
+ *              [varints: tensor elements, input tokens, output tokens, compute microseconds]
  *     refusal  2, at u64, count varint, texts: reason, server name, tenant claim, peer address, detail
  *     event    3, at u64, texts: event, detail
  *
@@ -41,6 +42,8 @@ export const FLAG_CERTIFICATE = 16;
 export const FLAG_PROXIED = 32;
 /** Rules in shadow would have decided otherwise. */
 export const FLAG_SHADOW = 64;
+/** More was counted of it than the call and its bytes. */
+export const FLAG_CONSUMED = 128;
 
 export const OUTCOMES = ['ok', 'denied', 'failed', 'cancelled'] as const satisfies readonly CallRecord['outcome'][];
 export const GATES = [
@@ -70,7 +73,7 @@ export function encodeRecord(record: AuditRecord, target: Buffer, at: number): n
 }
 
 function encodeCall(record: CallRecord, target: Buffer, at: number): number {
-  const { clientTrace: client, shadow } = record;
+  const { clientTrace: client, shadow, consumed } = record;
   target[at] = RECORD_CALL;
   target[at + 1] =
     (record.tenantVerified ? FLAG_TENANT_VERIFIED : 0) |
@@ -78,7 +81,8 @@ function encodeCall(record: CallRecord, target: Buffer, at: number): number {
     (client === undefined ? 0 : FLAG_CLIENT_TRACE | (client.as === 'parent' ? FLAG_CLIENT_TRACE_IS_PARENT : 0)) |
     (hasCertificate(record) ? FLAG_CERTIFICATE : 0) |
     (record.proxyAddress === undefined ? 0 : FLAG_PROXIED) |
-    (shadow === undefined ? 0 : FLAG_SHADOW);
+    (shadow === undefined ? 0 : FLAG_SHADOW) |
+    (consumed === undefined ? 0 : FLAG_CONSUMED);
   target[at + 2] = outcomeNumber(record.outcome);
   target[at + 3] = record.grpcStatus;
   writeU64(target, at + 4, record.startedAt);
@@ -104,9 +108,15 @@ function encodeCall(record: CallRecord, target: Buffer, at: number): number {
   end = writeText(target, end, record.reason);
   end = writeText(target, end, record.detail);
   if (record.proxyAddress !== undefined) end = writeText(target, end, record.proxyAddress);
-  if (shadow === undefined) return end;
-  target[end] = shadow.verdict === 'allow' ? 0 : 1;
-  return writeText(target, end + 1, shadow.rule);
+  if (shadow !== undefined) {
+    target[end] = shadow.verdict === 'allow' ? 0 : 1;
+    end = writeText(target, end + 1, shadow.rule);
+  }
+  if (consumed === undefined) return end;
+  end = writeVarint(target, end, consumed.tensorElements);
+  end = writeVarint(target, end, consumed.inputTokens);
+  end = writeVarint(target, end, consumed.outputTokens);
+  return writeVarint(target, end, consumed.computeMicros);
 }
 
 function hasCertificate(record: CallRecord): boolean {

@@ -5,6 +5,7 @@ import { err, ok, type Result } from '../kernel/result.ts';
 import { CallView, PROXY_TEXT, readU64, readVarint, TEXT } from './call-view.ts';
 import {
   FLAG_CLIENT_TRACE_IS_PARENT,
+  FLAG_CONSUMED,
   FLAG_PROXIED,
   FLAG_SAMPLED,
   FLAG_TENANT_VERIFIED,
@@ -66,6 +67,7 @@ function decodeCall(payload: Buffer): Result<CallRecord, string> {
     responseBytes: view.responseBytes,
     requestMessages: view.requestMessages,
     responseMessages: view.responseMessages,
+    ...consumedOf(view),
     upstream: view.text(TEXT.upstream),
     traceId: idText(payload, view.traceIdAt, 16),
     spanId: idText(payload, view.spanIdAt, 8),
@@ -87,6 +89,12 @@ function decodeCall(payload: Buffer): Result<CallRecord, string> {
 function shadowOf({ bytes, shadow, shadowStart, shadowEnd }: CallView): Pick<CallRecord, 'shadow'> {
   const verdict = SHADOW_VERDICTS[shadow - 1];
   return verdict === undefined ? {} : { shadow: { verdict, rule: bytes.toString('utf8', shadowStart, shadowEnd) } };
+}
+
+function consumedOf(view: CallView): Pick<CallRecord, 'consumed'> {
+  if ((view.flags & FLAG_CONSUMED) === 0) return {};
+  const { tensorElements, inputTokens, outputTokens, computeMicros } = view;
+  return { consumed: { tensorElements, inputTokens, outputTokens, computeMicros } };
 }
 
 function gatesOf(view: CallView): readonly GateRecord[] {

@@ -2,6 +2,7 @@
  * What is written down. One `CallRecord` per call, whatever became of it; audit logs, spans and usage are views of it, so
  * that they cannot disagree.
  */
+import type { Consumption } from '../kernel/consumption.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 
 export type AuditRecord = CallRecord | RefusalRecord | EventRecord;
@@ -44,6 +45,8 @@ export interface CallRecord {
   readonly responseBytes: number;
   readonly requestMessages: number;
   readonly responseMessages: number;
+  /** What limits counted of it beside the call and its bytes; absent: nothing. */
+  readonly consumed?: Consumption;
   readonly upstream: string;
   /** 32 hex digits. */
   readonly traceId: string;

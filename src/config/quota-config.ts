@@ -14,7 +14,37 @@ export interface QuotaConfig {
   readonly organisation?: string;
   /** By which fields clients are told of their limits with each answer; absent: only who is refused is told. */
   readonly announce?: readonly ('ratelimit' | 'x-ratelimit')[];
+  /** How tokens are found out; absent: as the model server's protocol says, and the usual estimates. */
+  readonly tokens?: TokenConfig;
+  /** What a second of the model server counts; absent: one, and the usual estimate. */
+  readonly compute?: ComputeConfig;
+  /** gRPC statuses of the model server for which a call gets back what it took; absent: none. */
+  readonly refund?: readonly number[];
 }
+
+export interface TokenConfig {
+  /** Absent: only what the protocol itself says. */
+  readonly input?: TokenSource;
+  readonly output?: TokenSource;
+  /** Whether a parameter is of its message, or of all so far. */
+  readonly counting: 'increments' | 'totals';
+  /** What a message is taken to need that does not say. */
+  readonly estimatedInput: number;
+  readonly estimatedOutput: number;
+}
+
+/** A header or trailer of the response, or a parameter of a KServe V2 response. */
+export type TokenSource = { readonly metadata: string } | { readonly parameter: string };
+
+export interface ComputeConfig {
+  /** What a message is taken to need, and what is paid ahead while a call runs. */
+  readonly estimateMs: number;
+  /** The first that matches a model counts; none: 1. */
+  readonly weights: readonly { readonly models: readonly string[]; readonly weight: number }[];
+}
+
+export const DEFAULT_TOKENS: TokenConfig = { counting: 'increments', estimatedInput: 256, estimatedOutput: 256 };
+export const DEFAULT_COMPUTE: ComputeConfig = { estimateMs: 1_000, weights: [] };
 
 export interface RateConfig {
   readonly callsPerSecond: number;

@@ -2,10 +2,19 @@
  * From what is written about quotas to limits: each has one bound, and only what belongs to that bound.
  */
 import { createHash } from 'node:crypto';
+import { GrpcStatus } from '../grpc/status.ts';
 import type { FileScope } from './file-scope.ts';
 import type { Finding, ValuePath } from './finding.ts';
 import type { Generation } from './generation.ts';
-import type { LimitBound, LimitConfig, LimitLevel, OrganisationConfig, QuotaConfig } from './quota-config.ts';
+import type {
+  LimitBound,
+  LimitConfig,
+  LimitLevel,
+  OrganisationConfig,
+  QuotaConfig,
+  TokenConfig,
+  TokenSource,
+} from './quota-config.ts';
 import type { LimitSource, OrganisationSource } from './schema-quota.ts';
 import type { TenantSource } from './schema-tenant.ts';
 import { nearest } from './suggestion.ts';
@@ -15,8 +24,9 @@ import type { BuiltTenant, TenantDraft } from './tenant.ts';
 export type OrganisationDraft = Omit<OrganisationConfig, 'slot'>;
 
 /** Builds a tenant's quota. */
-export function buildQuota(scope: FileScope, { quota }: TenantSource): QuotaConfig {
+export function buildQuota(scope: FileScope, { quota, protocols }: TenantSource): QuotaConfig {
   const limits = buildLimits(scope, ['quota', 'limits'], quota.limits, (source) => source.per);
+  if (!protocols.includes('vllm')) judgeTokens(scope, quota);
   return {
     perTenant: rateOf(quota.tenant),
     perCaller: rateOf(quota.caller),
@@ -24,7 +34,48 @@ export function buildQuota(scope: FileScope, { quota }: TenantSource): QuotaConf
     ...(limits.length === 0 ? {} : { limits }),
     ...(quota.organisation === undefined ? {} : { organisation: quota.organisation }),
     ...(quota.announce.length === 0 ? {} : { announce: quota.announce }),
+    ...(quota.tokens === undefined ? {} : { tokens: buildTokens(scope, quota.tokens) }),
+    ...(quota.compute === undefined
+      ? {}
+      : { compute: { estimateMs: quota.compute.estimate, weights: quota.compute.weights } }),
+    ...(quota.refund.length === 0 ? {} : { refund: quota.refund.map((status) => GrpcStatus[status]) }),
   };
+}
+
+/** vLLM tells of tokens by itself; of all others it has to be said where. */
+function judgeTokens(scope: FileScope, { limits, tokens }: TenantSource['quota']): void {
+  for (const [index, limit] of limits.entries())
+    for (const which of ['input', 'output'] as const) {
+      if (limit[`${which}Tokens`] === undefined || tokens?.[which] !== undefined) continue;
+      scope.report(
+        { path: ['quota', 'limits', index, `${which}Tokens`], at: 'key' },
+        'are counted, and nothing says where the model server tells them',
+        `add quota: { tokens: { ${which}: { metadata: x-${which}-tokens } } }, or { parameter: NAME } for KServe V2`,
+      );
+    }
+}
+
+type TokensSource = NonNullable<TenantSource['quota']['tokens']>;
+
+function buildTokens(scope: FileScope, { input, output, counting, estimate }: TokensSource): TokenConfig {
+  const [inputSource, outputSource] = [sourceOf(scope, 'input', input), sourceOf(scope, 'output', output)];
+  return {
+    ...(inputSource === undefined ? {} : { input: inputSource }),
+    ...(outputSource === undefined ? {} : { output: outputSource }),
+    counting,
+    estimatedInput: estimate.input,
+    estimatedOutput: estimate.output,
+  };
+}
+
+function sourceOf(scope: FileScope, which: 'input' | 'output', source: TokensSource['input']): TokenSource | undefined {
+  if (source === undefined) return undefined;
+  const { metadata, parameter } = source;
+  if (metadata !== undefined && parameter === undefined) return { metadata };
+  if (parameter !== undefined && metadata === undefined) return { parameter };
+  const message = metadata === undefined ? 'names nothing' : 'has metadata and parameter: it is one or the other';
+  scope.report({ path: ['quota', 'tokens', which] }, message, 'write { metadata: x-tokens } or { parameter: tokens }');
+  return undefined;
 }
 
 /** Builds the organisations of the main file. */
@@ -134,7 +185,15 @@ function buildLimits<S extends BoundSource>(
 }
 
 /** What is counted within a window. */
-const UNITS = ['calls', 'requestBytes', 'responseBytes', 'tensorElements'] as const;
+const UNITS = [
+  'calls',
+  'requestBytes',
+  'responseBytes',
+  'tensorElements',
+  'inputTokens',
+  'outputTokens',
+  'computeSeconds',
+] as const;
 const AMOUNTS = ['rate', 'concurrentCalls', ...UNITS] as const;
 
 function boundOf(scope: FileScope, path: ValuePath, source: BoundSource): LimitBound | undefined {

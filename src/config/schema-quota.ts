@@ -3,7 +3,7 @@
  */
 import { z } from 'zod';
 import { parseDurationMs } from '../kernel/units.ts';
-import { count, list, name, problem, quote, rate, size, text, timestamp } from './schema-values.ts';
+import { count, duration, list, name, problem, quote, rate, size, text, timestamp } from './schema-values.ts';
 
 /** As many as one tenant or organisation may have: a call looks at each of those that are about it. */
 export const MAX_LIMITS = 16;
@@ -113,6 +113,13 @@ const bound = {
     1,
     1_000_000_000_000_000,
   ).optional(),
+  inputTokens: count('Tokens of prompts within `window`.', 1, 1_000_000_000_000_000).optional(),
+  outputTokens: count('Tokens that models put out within `window`.', 1, 1_000_000_000_000_000).optional(),
+  computeSeconds: count(
+    'Seconds of the model server within `window`, each times its model’s weight (`quota.compute`).',
+    1,
+    1_000_000_000,
+  ).optional(),
   scope,
   window: windowOf.optional(),
   zone: zone.optional(),
@@ -147,7 +154,7 @@ const limit = z
   })
   .meta({
     description:
-      'One limit: `rate`, `concurrentCalls`, or `calls`, `requestBytes`, `responseBytes` or `tensorElements` within a `window`.',
+      'One limit: `rate`, `concurrentCalls`, or one of `calls`, `requestBytes`, `responseBytes`, `tensorElements`, `inputTokens`, `outputTokens` and `computeSeconds` within a `window`.',
   });
 
 /** A tenant's limit as the schema leaves it. */
@@ -160,6 +167,71 @@ const organisationName = text(
   'Name of an organisation of the main file, whose limits hold for all its tenants together. Default: none.',
 );
 
+const tokenSource = (which: string) =>
+  z
+    .strictObject({
+      metadata: text(
+        'the name of a header (lower-case, without -bin)',
+        /^(?!.*-bin$)[a-z0-9][a-z0-9_.-]{0,127}$/,
+        'x-output-tokens',
+        'Header or trailer of the response that says it.',
+      ).optional(),
+      parameter: name(
+        'a name',
+        'Parameter of a KServe V2 response (`parameters`) that says it, an integer.',
+        128,
+      ).optional(),
+    })
+    .meta({ description: `Where a response says its ${which} tokens. Default: as vLLM says it.` });
+
+const tokens = z
+  .strictObject({
+    input: tokenSource('input').optional(),
+    output: tokenSource('output').optional(),
+    counting: z.enum(['increments', 'totals']).default('increments').meta({
+      description: 'Whether a parameter is of the message that it is in (`increments`), or of all so far (`totals`).',
+    }),
+    estimate: z
+      .strictObject({
+        input: count('Input tokens.', 1, 100_000_000).default(256),
+        output: count('Output tokens.', 1, 100_000_000).default(256),
+      })
+      .prefault({})
+      .meta({
+        description: 'What is reserved for a request that does not say, and what counts when nothing ever does.',
+      }),
+  })
+  .meta({ description: 'How tokens are counted.' });
+
+const compute = z
+  .strictObject({
+    estimate: duration(
+      'Time that is reserved for a request, and paid ahead while it runs.',
+      '1s',
+      '10ms',
+      '1h',
+    ).default(1_000),
+    weights: list(
+      z.strictObject({
+        models: list(name('a pattern', 'Models (`*` within a name).'), 'The models that it is for.', 64).min(
+          1,
+          problem('is empty', 'name at least one'),
+        ),
+        weight: z
+          .number({ error: problem('must be a number from 0.001 to 1000', 'write a number, for example 8') })
+          .min(0.001, problem('must be a number from 0.001 to 1000', 'write a number, for example 8'))
+          .max(1_000, problem('must be a number from 0.001 to 1000', 'write a number, for example 8'))
+          .meta({ description: 'What a second of such a model counts.' }),
+      }),
+      'What a second of a model counts; the first that fits. Default: 1.',
+      64,
+    ).default([]),
+  })
+  .meta({ description: 'How compute time is counted.' });
+
+/** Of the model server's statuses those that may be its own failure. */
+const REFUNDABLE = ['UNKNOWN', 'RESOURCE_EXHAUSTED', 'ABORTED', 'INTERNAL', 'UNAVAILABLE', 'DATA_LOSS'] as const;
+
 export const quotaSchema = z
   .strictObject({
     tenant: rateLimit('all callers of this tenant together').optional(),
@@ -170,6 +242,13 @@ export const quotaSchema = z
       z.enum(['ratelimit', 'x-ratelimit']),
       'How clients are told with each answer which limits they have and what is left of them: `ratelimit` (the fields ratelimit and ratelimit-policy), `x-ratelimit` (x-ratelimit-limit, -remaining and -reset, for clients that know those). Default: only who is refused is told.',
       2,
+    ).default([]),
+    tokens: tokens.optional(),
+    compute: compute.optional(),
+    refund: list(
+      z.enum(REFUNDABLE),
+      'Statuses of the model server for which a call gets back what it took of windows and totals, but for bytes. Default: none.',
+      REFUNDABLE.length,
     ).default([]),
     limits: list(limit, 'Further limits; a call must fit into all of them.', MAX_LIMITS).default([]),
   })

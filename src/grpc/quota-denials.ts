@@ -1,6 +1,7 @@
 /**
  * The denial table's rows of quotas: what a caller is told of a limit, and when to come back.
  */
+import type { Consumption } from '../kernel/consumption.ts';
 import type { Announced, QuotaFacts, QuotaLevel } from '../kernel/denial.ts';
 import type { DenialTable } from './denial-row.ts';
 import { type QuotaViolation, quotaFailure, quotaFailures, retryInfo } from './error-details.ts';
@@ -113,13 +114,14 @@ export const QUOTA_ROWS: Pick<DenialTable, QuotaKind> = {
     status: GrpcStatus.RESOURCE_EXHAUSTED,
     reason: 'QUOTA_EXHAUSTED_MID_STREAM',
     message: 'the quota was used up while the call ran',
-    more: ({ exhausted, requestBytes, responseBytes }, tenant) => {
+    more: ({ exhausted, requestBytes, responseBytes, consumed }, tenant) => {
       const told = exhausted.slice(0, MAX_TOLD);
       return {
         metadata: {
           quota: told.map((one) => one.name).join(' '),
           consumedRequestBytes: String(requestBytes),
           consumedResponseBytes: String(responseBytes),
+          ...consumedUnits(consumed),
         },
         details: [quotaFailures(told.map((one) => violationOf(one, tenant)))],
         headers: ['grpc-retry-pushback-ms', '-1'],
@@ -127,6 +129,17 @@ export const QUOTA_ROWS: Pick<DenialTable, QuotaKind> = {
     },
   },
 };
+
+/** Of the units that were counted of the call. */
+function consumedUnits(consumed: Consumption | undefined): Readonly<Record<string, string>> {
+  const { tensorElements = 0, inputTokens = 0, outputTokens = 0, computeMicros = 0 } = consumed ?? {};
+  return {
+    ...(tensorElements === 0 ? {} : { consumedTensorElements: String(tensorElements) }),
+    ...(inputTokens === 0 ? {} : { consumedInputTokens: String(inputTokens) }),
+    ...(outputTokens === 0 ? {} : { consumedOutputTokens: String(outputTokens) }),
+    ...(computeMicros === 0 ? {} : { consumedComputeSeconds: (computeMicros / 1_000_000).toFixed(3) }),
+  };
+}
 
 function violationOf({ name, level, unit, amount, window }: QuotaFacts, tenant: string): QuotaViolation {
   return {

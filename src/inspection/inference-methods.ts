@@ -17,6 +17,7 @@ import {
   UNREGISTER_REGION,
 } from './inference-shapes.ts';
 import { row, type ServiceRows } from './method-row.ts';
+import { INFER_TOKENS, STREAM_INFER_TOKENS } from './token-usage.ts';
 
 export const INFERENCE_SERVICE = 'inference.GRPCInferenceService';
 
@@ -32,6 +33,7 @@ export const INFERENCE_METHODS: ServiceRows = new Map([
     {
       ...row(INFER, false, 'state of a sequence of the model, output regions in shared memory'),
       names: { response: INFER_RESPONSE },
+      tokens: INFER_TOKENS,
     },
   ],
   [
@@ -39,6 +41,7 @@ export const INFERENCE_METHODS: ServiceRows = new Map([
     {
       ...row(INFER, false, 'state of a sequence of the model, output regions in shared memory', true),
       names: { response: STREAM_INFER_RESPONSE },
+      tokens: STREAM_INFER_TOKENS,
     },
   ],
   ['ModelConfig', row(NAMED_MODEL, false, '')],

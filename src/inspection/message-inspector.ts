@@ -10,7 +10,7 @@ import type { Measures } from '../protobuf/measures.ts';
 import type { WireScanner } from '../protobuf/scanner.ts';
 import { GzipMessage } from './gzip-message.ts';
 import { GzipRewrite } from './gzip-rewrite.ts';
-import type { MessageReader } from './message-reader.ts';
+import type { MessageReader, MessageReaders } from './message-reader.ts';
 import type { MessageRewrite } from './message-rewrite.ts';
 import type { MethodEntry } from './method-table.ts';
 import { KEY_SLOT, MODEL_SLOT, VERSION_SLOT } from './shape.ts';
@@ -97,6 +97,11 @@ export class MessageInspector implements RequestedModels {
     this.#toll = toll;
     this.#encoding = encoding;
     this.#limits = limits;
+  }
+
+  /** What costs tokens is read where somebody counts them. */
+  get #readers(): MessageReaders | undefined {
+    return this.#entry.requests ?? (this.#toll?.measures === undefined ? undefined : this.#entry.tokenRequests);
   }
 
   /** Whether the method's messages have names in them: then what goes on is what `rewrite` puts out, and not the chunk. */
@@ -199,7 +204,7 @@ export class MessageInspector implements RequestedModels {
     if (reader === undefined) return;
     // One that something may still write to is left to the collector.
     if (this.#inMessage || this.#denial !== undefined) reader.rewrite?.close();
-    else this.#entry.requests?.give(reader);
+    else this.#readers?.give(reader);
   }
 
   /** Reads flag and length, which may come in pieces too. Returns where the message's body begins. */
@@ -236,7 +241,7 @@ export class MessageInspector implements RequestedModels {
       this.#denial = this.#toll?.pay(this.#length + FRAME_HEADER_BYTES);
     }
     if (this.#denial !== undefined) return false;
-    const reader = (this.#reader ??= this.#entry.requests?.take(this.#standing, this.#toll?.measures));
+    const reader = (this.#reader ??= this.#readers?.take(this.#standing, this.#toll?.measures));
     if (reader === undefined) return true;
     if (this.#compressed) this.#beginCompressed(reader, maxInflatedBytes);
     else {
@@ -279,7 +284,8 @@ export class MessageInspector implements RequestedModels {
     if (scanner !== undefined) {
       if (!scanner.finish()) return this.#rejectScan(scanner);
       if (!this.#judgeNames(scanner)) return 'reject';
-      if (this.#entry.readsModel) this.#model = scanner.value(MODEL_SLOT);
+      if (this.#entry.plan === undefined) this.#model = this.#entry.servedModel;
+      else if (this.#entry.readsModel) this.#model = scanner.value(MODEL_SLOT);
       this.#version = scanner.value(VERSION_SLOT);
       this.#further = scanner.targets === 1 ? NO_TARGETS : furtherTargets(scanner);
     } else {

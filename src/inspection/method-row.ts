@@ -3,6 +3,7 @@
  */
 import type { FieldPlan } from '../protobuf/field-plan.ts';
 import type { NamedFields } from './method-names.ts';
+import type { TokenFields } from './token-usage.ts';
 
 export interface MethodRow {
   /** Where its requests name the model; undefined when they name none. */
@@ -17,6 +18,8 @@ export interface MethodRow {
   readonly changes: string;
   /** What of its messages stands in a namespace. */
   readonly names?: NamedFields;
+  /** Where its messages tell of tokens; absent: it takes and gives none. */
+  readonly tokens?: TokenFields;
 }
 
 /** Rows by method name. Total over the service: a method without a row is not let through. */

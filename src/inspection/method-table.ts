@@ -11,6 +11,7 @@ import { MAX_NAME_LIST_BYTES, type MethodNames, type SharedMemoryKeys } from './
 import type { MethodRow, ServiceRows } from './method-row.ts';
 import type { Namespace } from './namespace.ts';
 import { protocolsOf, servicesOf } from './protocols.ts';
+import { type TokenFields, UNREAD_TOKENS } from './token-usage.ts';
 
 /** One method of one tenant. The object is the same for every call of the path, so that it may key a Map. */
 export interface MethodEntry {
@@ -38,6 +39,10 @@ export interface MethodEntry {
   readonly requests: MessageReaders | undefined;
   /** Read its responses; undefined when they have no names in them. */
   readonly responses: MessageReaders | undefined;
+  /** Where its messages tell of tokens; undefined: it takes and gives none. */
+  readonly tokens: TokenFields | undefined;
+  /** Read its requests where somebody counts tokens and nobody else reads them; undefined: they tell nothing. */
+  readonly tokenRequests: MessageReaders | undefined;
 }
 
 /** What a tenant's model server speaks. */
@@ -102,6 +107,8 @@ export class MethodTable {
       sensitive: row.sensitive,
       changes: row.changes,
       ...readersOf(plan, names),
+      tokens: row.tokens,
+      tokenRequests: tokenReaders(row.tokens?.request),
     };
     if (known || this.#opaqueEntries < MAX_OPAQUE_ENTRIES) this.#entries.set(path, entry);
     if (!known) this.#opaqueEntries += 1;
@@ -117,6 +124,10 @@ export class MethodTable {
   #opaqueRow(service: string, method: string): MethodRow | undefined {
     return method.length <= MAX_OPAQUE_METHOD_LENGTH && this.#opaqueServices.has(service) ? OPAQUE : undefined;
   }
+}
+
+function tokenReaders(plan: FieldPlan | undefined): MessageReaders | undefined {
+  return plan === undefined ? undefined : new MessageReaders({ plan, texts: new TextCache() });
 }
 
 function readersOf(plan: FieldPlan | undefined, names: MethodNames | undefined): Readers {
@@ -146,4 +157,5 @@ const OPAQUE: MethodRow = {
   requestStreaming: true,
   sensitive: false,
   changes: 'unknown to Bulkhead',
+  tokens: UNREAD_TOKENS,
 };

@@ -18,6 +18,7 @@ import {
   VARINT,
   VERSION_SLOT,
 } from './shape.ts';
+import { INFER_TOKENS } from './token-usage.ts';
 
 const PARAMETER: MessageShape = { 1: number(VARINT), 2: number(VARINT), 3: PAYLOAD };
 
@@ -53,5 +54,5 @@ export const OPEN_INFERENCE: readonly (readonly [string, MethodRow])[] = [
   ['ModelReady', row(NAMED_MODEL, false, '')],
   ['ServerMetadata', row(undefined, false, '')],
   ['ModelMetadata', row(NAMED_MODEL, false, '')],
-  ['ModelInfer', row(INFER, false, '')],
+  ['ModelInfer', { ...row(INFER, false, ''), tokens: INFER_TOKENS }],
 ];

@@ -13,6 +13,7 @@ import type { MethodRow, ServiceRows } from './method-row.ts';
 import { protocolsOf } from './protocols.ts';
 import { PathFault, pathShape, type ReadPath, readPath } from './protoset-path.ts';
 import { MODEL_SLOT, VERSION_SLOT } from './shape.ts';
+import { UNREAD_TOKENS } from './token-usage.ts';
 
 /** One method as a tenant's file lists it. */
 export interface ProtosetMethod {
@@ -120,6 +121,7 @@ function readMethod(
     requestStreaming: streaming,
     sensitive: listed.sensitive,
     changes: 'unknown to Bulkhead',
+    tokens: UNREAD_TOKENS,
   });
 }
 

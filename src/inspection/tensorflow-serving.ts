@@ -21,6 +21,7 @@ import {
   VARINT,
   VERSION_SLOT,
 } from './shape.ts';
+import { UNREAD_TOKENS } from './token-usage.ts';
 
 export const TENSORFLOW_SERVING_PACKAGE = 'tensorflow.serving';
 
@@ -161,7 +162,10 @@ export const TENSORFLOW_SERVING: ReadonlyMap<string, ServiceRows> = new Map([
     new Map([
       ['Classify', row(EXAMPLES, false, '')],
       ['Regress', row(EXAMPLES, false, '')],
-      ['Predict', row(PREDICT, false, 'resources and variables that the model’s graph keeps')],
+      [
+        'Predict',
+        { ...row(PREDICT, false, 'resources and variables that the model’s graph keeps'), tokens: UNREAD_TOKENS },
+      ],
       // Every task names a model of its own.
       ['MultiInference', row(MULTI_INFERENCE, false, '')],
       ['GetModelMetadata', row(METADATA, false, '')],

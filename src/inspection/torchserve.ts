@@ -5,6 +5,7 @@ import { type MessageShape, planFields } from '../protobuf/field-plan.ts';
 import { row, type ServiceRows } from './method-row.ts';
 import { OPEN_INFERENCE } from './open-inference.ts';
 import { captured, MODEL_SLOT, message, number, PAYLOAD, VARINT, VERSION_SLOT } from './shape.ts';
+import { UNREAD_TOKENS } from './token-usage.ts';
 
 const MODEL: MessageShape = { 1: captured(MODEL_SLOT, 'model_name'), 2: captured(VERSION_SLOT, 'model_version') };
 
@@ -41,9 +42,12 @@ export const TORCHSERVE: ReadonlyMap<string, ServiceRows> = new Map([
     'org.pytorch.serve.grpc.inference.InferenceAPIsService',
     new Map([
       ['Ping', row(undefined, false, '')],
-      ['Predictions', row(PREDICTIONS, false, '')],
-      ['StreamPredictions', row(PREDICTIONS, false, '')],
-      ['StreamPredictions2', row(PREDICTIONS, false, 'state of a sequence of the model', true)],
+      ['Predictions', { ...row(PREDICTIONS, false, ''), tokens: UNREAD_TOKENS }],
+      ['StreamPredictions', { ...row(PREDICTIONS, false, ''), tokens: UNREAD_TOKENS }],
+      [
+        'StreamPredictions2',
+        { ...row(PREDICTIONS, false, 'state of a sequence of the model', true), tokens: UNREAD_TOKENS },
+      ],
     ]),
   ],
   ['org.pytorch.serve.grpc.openinference.GRPCInferenceService', new Map(OPEN_INFERENCE)],

@@ -1,15 +1,17 @@
 /**
  * vLLM's engine service. Its requests name no model: an engine serves one, whose name the tenant's file says.
  */
+
 import { row, type ServiceRows, servedModelRow } from './method-row.ts';
+import { EMBED_TOKENS, GENERATE_TOKENS } from './token-usage.ts';
 
 /** Rows by `package.Service`. */
 export const VLLM: ReadonlyMap<string, ServiceRows> = new Map([
   [
     'vllm.grpc.engine.VllmEngine',
     new Map([
-      ['Generate', servedModelRow('the prefix cache')],
-      ['Embed', servedModelRow('')],
+      ['Generate', { ...servedModelRow('the prefix cache'), tokens: GENERATE_TOKENS }],
+      ['Embed', { ...servedModelRow(''), tokens: EMBED_TOKENS }],
       ['GetModelInfo', servedModelRow('')],
       ['GetTokenizer', servedModelRow('')],
       ['HealthCheck', row(undefined, false, '')],

@@ -4,6 +4,8 @@
  * What the caller sees of each arm is decided in one table, `denial-table.ts`; the data here never leaves the process
  * except in the audit record and the trace.
  */
+import type { Consumption } from './consumption.ts';
+
 export type Denial =
   /** `:path` is not a canonical gRPC path. */
   | { readonly kind: 'path_malformed'; readonly path: string }
@@ -113,6 +115,7 @@ export type Denial =
       /** Of this call, until then. */
       readonly requestBytes: number;
       readonly responseBytes: number;
+      readonly consumed?: Consumption;
     }
   | { readonly kind: 'message_too_large'; readonly bytes: number; readonly limitBytes: number }
   /** The memory that all tenants may hold is full, and this one holds more than its share of it. */

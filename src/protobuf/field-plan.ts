@@ -92,15 +92,22 @@ export interface MeasuredField {
   readonly into: number;
   /**
    * `value`: the last one is the slot's. `length`: how many there are is added to the slot. `factor`: each multiplies the product around
-   * it. `size`: the last one is what the message that it stands in, a `factor`, multiplies by; 0 when there is none.
+   * it. `size`: the last one is what the message that it stands in, a `factor`, multiplies by; 0 when there is none. `entry`: the last one
+   * is the value of the map's entry that it stands in.
    */
-  readonly how: 'value' | 'length' | 'factor' | 'size';
+  readonly how: 'value' | 'length' | 'factor' | 'size' | 'entry';
   readonly repeated: boolean;
   readonly claim?: Claim;
 }
 
-/** What a message is to the measures: `product`: the product of all factors in it, which is added to a slot; or one of those. */
-export type Measure = { readonly kind: 'product'; readonly into: number } | { readonly kind: 'factor' };
+/**
+ * What a message is to the measures: `product`: the product of all factors in it, which is added to a slot; or one of those. `entry`: of a map,
+ * whose value goes into the slot that the measures have for its key.
+ */
+export type Measure =
+  | { readonly kind: 'product'; readonly into: number }
+  | { readonly kind: 'factor' }
+  | { readonly kind: 'entry' };
 
 /** What the key of a map's entry says of the scoped fields in it. Such an entry has no other inside of it. */
 export type EntryScope =

@@ -11,9 +11,26 @@ export class Measures {
   readonly #around: (Measure | undefined)[] = [];
   readonly #amounts: number[] = [];
   #depth = 0;
+  /** Slots of maps' entries, by key. */
+  readonly #keys: ReadonlyMap<string, number> | undefined;
+  #key = '';
+  #entryValue = 0;
 
-  constructor(slots: number) {
+  constructor(slots: number, keys?: ReadonlyMap<string, number>) {
     this.#slots = new Array<number>(slots).fill(0);
+    this.#keys = keys;
+  }
+
+  /** Whether it wants the keys of maps' entries. */
+  get readsKeys(): boolean {
+    return this.#keys !== undefined;
+  }
+
+  /** Bytes of an entry's key; `first`: it begins with them. */
+  key(chunk: Buffer, start: number, stop: number, first: boolean): void {
+    if (first) this.#key = '';
+    // Longer than any that is looked for: it is none of them.
+    if (this.#key.length <= MAX_KEY_CHARS) this.#key += chunk.toString('latin1', start, stop);
   }
 
   /** What was gathered in a slot; 0: nothing. */
@@ -30,6 +47,10 @@ export class Measures {
   enter(measure: Measure | undefined): void {
     this.#around[this.#depth] = measure;
     this.#amounts[this.#depth] = measure?.kind === 'product' ? 1 : 0;
+    if (measure?.kind === 'entry') {
+      this.#key = '';
+      this.#entryValue = 0;
+    }
     this.#depth += 1;
   }
 
@@ -39,7 +60,11 @@ export class Measures {
     const measure = this.#around[this.#depth];
     if (measure === undefined) return undefined;
     const amount = this.#amounts[this.#depth] ?? 0;
-    return measure.kind === 'product' ? this.#add(measure.into, amount) : this.#multiply(amount);
+    if (measure.kind === 'product') return this.#add(measure.into, amount);
+    if (measure.kind === 'factor') return this.#multiply(amount);
+    const slot = this.#keys?.get(this.#key);
+    if (slot !== undefined) this.#slots[slot] = this.#entryValue;
+    return undefined;
   }
 
   /** An integer of a field; NaN when it fits no type. Returns why it cannot be counted, if so. */
@@ -56,7 +81,10 @@ export class Measures {
         this.#amounts[this.#depth - 1] = value;
         return undefined;
       case 'value':
-        this.#slots[field.into] = Number.isSafeInteger(value) && value > 0 ? value : 0;
+        this.#slots[field.into] = countable(value);
+        return undefined;
+      case 'entry':
+        this.#entryValue = countable(value);
         return undefined;
     }
   }
@@ -84,5 +112,11 @@ export class Measures {
   }
 }
 
+/** What nobody can have used is nothing. */
+function countable(value: number): number {
+  return Number.isSafeInteger(value) && value > 0 ? value : 0;
+}
+
+const MAX_KEY_CHARS = 256;
 const NEGATIVE = 'a dimension is negative';
 const TOO_MANY = 'has more elements than can be counted (2^53 - 1)';

@@ -37,6 +37,8 @@ export class WireScanner extends Nesting {
   #remaining = 0;
   #captured: Buffer | undefined;
   #capturedBytes = 0;
+  /** No byte of the text that is scoped, or a key, has been read. */
+  #keyBegins = false;
   /** Message positions where the field's tag begins, and an integer's value. */
   #tagAt = 0;
   #integerAt = 0;
@@ -271,11 +273,24 @@ export class WireScanner extends Nesting {
   #beginScoped(field: ScopedField, position: number, bytes: number, width: number): void {
     const why = this.#names?.text(field, position - width, width, bytes);
     if (why !== undefined) this.refuse(nameOf(field), why);
-    else this.#beginPayload(this.#names?.reads === true ? State.Scoped : State.Payload, bytes, position);
+    else
+      this.#beginPayload(
+        this.#names?.reads === true || this.#readsKey(field) ? State.Scoped : State.Payload,
+        bytes,
+        position,
+      );
+    this.#keyBegins = true;
+  }
+
+  #readsKey(field: PlannedField): boolean {
+    return field.kind === 'key' && this.#measures?.readsKeys === true;
   }
 
   #onScoped(chunk: Buffer, start: number, stop: number, last: boolean): void {
-    const why = this.#names?.part(chunk, start, stop, last);
+    if (this.#readsKey(this.#field)) this.#measures?.key(chunk, start, stop, this.#keyBegins);
+    this.#keyBegins = false;
+    if (this.#names?.reads !== true) return;
+    const why = this.#names.part(chunk, start, stop, last);
     if (why !== undefined) this.refuse(nameOf(this.#field), why);
   }
 

@@ -16,6 +16,7 @@ import { withAnnouncement } from './announcement.ts';
 import { type BillOwner, CallBill } from './call-bill.ts';
 import { type CallLease, callLease, type LeaseTerms, leaseEnd } from './call-lease.ts';
 import type { CallServices } from './call-services.ts';
+import type { Deadlines } from './deadlines.ts';
 import { LOST_TENANT, lostAuthorization } from './lost-authorization.ts';
 import { type Admission, admit, permitMessage, readmit } from './pipeline.ts';
 import { RelayedCall } from './relayed-call.ts';
@@ -130,7 +131,7 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, 
 
   /** Its bytes are counted where it was reserved. */
   #beginRequest(admission: Admission): void {
-    this.#bill = CallBill.of(this.#tenant.gates, admission.lease, this);
+    this.#bill = CallBill.of(this.#tenant.gates, admission, this.#tenant.config.quota, this);
     this.#request.begin(admission, this.services.limits, this.held, this.#bill?.requestToll);
   }
 
@@ -138,8 +139,16 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, 
     return this.services.now();
   }
 
+  get deadlines(): Deadlines {
+    return this.services.deadlines;
+  }
+
   unpaid(denial: Denial): Denial {
     return this.trail.fail('reserve', deny(denial)).error;
+  }
+
+  exhausted(denial: Denial): void {
+    this.boundary.lapse(this.#whileItRuns(denial));
   }
 
   protected override announced(block: HeaderBlock): HeaderBlock {
@@ -156,15 +165,39 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, 
   /** A call that has got somewhere does not end amid a message for want of quota, and is told what it has used. */
   override refuse(denial: Denial): void {
     if (denial.kind !== 'quota_exhausted' || !this.#underWay) return super.refuse(denial);
+    this.lapse(this.#whileItRuns(denial));
+  }
+
+  #whileItRuns(denial: Denial): Denial {
+    if (denial.kind !== 'quota_exhausted') return denial;
     const { exhausted } = denial;
     const { requestBytes } = this;
     const responseBytes = this.response.bytes;
-    this.lapse({ kind: 'quota_exhausted_mid_stream', exhausted, requestBytes, responseBytes });
+    const consumed = this.#bill?.consumed;
+    return {
+      kind: 'quota_exhausted_mid_stream',
+      exhausted,
+      requestBytes,
+      responseBytes,
+      ...(consumed && { consumed }),
+    };
   }
 
-  protected settle(): void {
-    this.#bill?.settle(this.#request.missingBytes);
+  protected override responded(block: HeaderBlock): void {
+    this.#bill?.metadata(block);
+  }
+
+  protected override upstreamEnded(): void {
+    this.#bill?.upstreamEnded();
+  }
+
+  protected settle(failed: boolean, failedWith: number | undefined): void {
+    this.#bill?.settle(this.#request.missingBytes, failed);
     this.#admission?.lease.settle();
+    const { gates, config } = this.#tenant;
+    if (failedWith !== undefined && this.#admission !== undefined && config.quota.refund?.includes(failedWith) === true)
+      gates.refund(this.#admission.lease);
+    this.trail.consumed = this.#bill?.consumed;
     this.#host.ended();
   }
 
@@ -226,6 +259,7 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, 
     const demands = this.#bill?.message(message);
     const verdict = permitMessage(this.#admission ?? admission, message, this.#judge.gates, this.trail, demands);
     if (!verdict.ok) return verdict;
+    if (demands !== undefined) this.#bill?.permitted(demands, message);
     this.#permitted = verdict.value;
     this.#underWay = true;
     if (verdict.value.until < this.#permitUntil) {
@@ -261,7 +295,7 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, 
       caller,
       timeoutMicros: this.leftMicros(),
       traceparent: this.trail.upstreamTraceparent(),
-      plainResponse: this.namesResponse,
+      plainResponse: this.namesResponse || this.#bill?.readsResponse === true,
     });
   }
 }

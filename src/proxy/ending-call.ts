@@ -84,8 +84,16 @@ export abstract class EndingCall<L extends Leg> implements Mortal, Holding {
   protected abstract requestMessages(): number;
   /** Whose call it is, when that is beyond doubt; or empty. */
   protected abstract verifiedTenant(): string;
-  /** The call is over: its role gives back what it had taken for it. */
-  protected abstract settle(): void;
+  /**
+   * The call is over: its role gives back what it had taken for it. `failed`: the model server did not do what it was asked for;
+   * `failedWith`: and said so itself, by this status.
+   */
+  protected abstract settle(failed: boolean, failedWith: number | undefined): void;
+
+  /** The upstream has no more part in the call. */
+  protected upstreamEnded(): void {
+    // Nothing is counted of it.
+  }
 
   /** From here on the upstream has its part in the record. */
   protected legBegins(): void {
@@ -271,7 +279,8 @@ export abstract class EndingCall<L extends Leg> implements Mortal, Holding {
     this.#noteUpstream('fail');
     this.phase = DONE;
     if (this.#watch !== undefined) this.services.deadlines.forget(this.#watch);
-    this.settle();
+    const answered = denial === undefined && outcome === 'ok';
+    this.settle(answered ? status !== GrpcStatus.OK : outcome === 'failed', answered ? status : undefined);
     try {
       this.stopRequest();
       this.held.giveBack(this.leg);
@@ -287,7 +296,9 @@ export abstract class EndingCall<L extends Leg> implements Mortal, Holding {
 
   /** The leg's part in the record, once, when its call stops relaying. */
   #noteUpstream(verdict: 'pass' | 'fail'): void {
-    if (this.phase.at === 'open' && this.#legFrom !== undefined) this.trail.upstream(this.#legFrom, verdict);
+    if (this.phase.at !== 'open' || this.#legFrom === undefined) return;
+    this.trail.upstream(this.#legFrom, verdict);
+    this.upstreamEnded();
   }
 
   protected isLate(): boolean {

@@ -12,6 +12,7 @@ import type { Denial, Denied } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import type { Result } from '../kernel/result.ts';
 import type { ByteToll } from '../quota/byte-toll.ts';
+import type { Demand } from '../quota/holding.ts';
 import type { MeteredUnit } from '../quota/limit.ts';
 import type { ChargedPermit, Lease, MessageCost } from '../quota/quota-gate.ts';
 
@@ -34,6 +35,12 @@ export interface Gates {
   model(permit: MethodPermit, model: string, version: string): Verdict<Permit>;
   /** `method`: `package.Service/Method`. */
   reserve(caller: Caller, now: EpochMicros, method: string): Result<Lease, Denial>;
+  /** Takes what a call that runs needs, or says why not. */
+  pay(lease: Lease, demands: readonly Demand[], now: EpochMicros): Denial | undefined;
+  /** Writes down what was used and cannot be undone. */
+  overdraw(lease: Lease, demands: readonly Demand[], now: EpochMicros): void;
+  /** Gives back what a call took that its model server failed. */
+  refund(lease: Lease): void;
   /** What limits count of the call beside itself; undefined: nothing. */
   units(lease: Lease): ReadonlySet<MeteredUnit> | undefined;
   /** What a call's client is told of its limits: names and values in turn; undefined: nothing, in no call. */

@@ -48,6 +48,11 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
     return block;
   }
 
+  /** Headers or trailers of the response, before they go on. */
+  protected responded(_block: HeaderBlock): void {
+    // Nothing is counted by them.
+  }
+
   /** Who is not asked for credentials loses none. */
   get lease(): CallLease | undefined {
     return undefined;
@@ -103,6 +108,7 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
     const response = readResponse(block, endStream, this.headersSent, this.upstream);
     if (response.kind === 'informational') return;
     if (response.kind === 'invalid') return this.#reject(response.denial);
+    this.responded(response.block);
     const told = this.headersSent ? response.block : this.announced(response.block);
     this.held.holdHeaders(told);
     this.headersSent = true;

@@ -1,16 +1,18 @@
 /**
- * Has the messages of a response pay for their bytes, each before any of it goes on: what the model server sends is cut where a message
- * begins that is not paid for, so that what the client has had are whole messages.
+ * Has the messages of a response pay, each before any of it goes on, for its bytes and for what it says that it costs: what the model server
+ * sends is cut where a message begins that is not paid for, so that what the client has had are whole messages.
  *
  * A message's length is known by its prefix of five bytes. Of a prefix that comes in pieces nothing goes on before it is whole.
  */
 import type { MessageToll } from '../inspection/message-inspector.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { ByteToll } from '../quota/byte-toll.ts';
+import { ResponseReader, type ResponseReading } from './response-reader.ts';
 
 export class ResponseToll {
-  readonly #toll: ByteToll;
-  readonly #payer: MessageToll;
+  readonly #toll: ByteToll | undefined;
+  readonly #payer: Pick<MessageToll, 'pay'> | undefined;
+  readonly #reader: ResponseReader | undefined;
   readonly #prefix = Buffer.alloc(PREFIX_BYTES);
   /** Of the prefix that is being read, these are here. */
   #prefixBytes = 0;
@@ -18,24 +20,31 @@ export class ResponseToll {
   #remaining = 0;
   #denial: Denial | undefined;
 
-  /** `payer`: pays at `toll`. */
-  constructor(toll: ByteToll, payer: MessageToll) {
+  /** `payer`: pays for bytes at `toll`; undefined, both: they are free. `reading`: of what messages say of their cost. */
+  constructor(toll: ByteToll | undefined, payer: Pick<MessageToll, 'pay'> | undefined, reading?: ResponseReading) {
     this.#toll = toll;
     this.#payer = payer;
+    this.#reader = reading && new ResponseReader(reading);
   }
 
   /** Why the message that comes next may not go on. Final. */
   get denial(): Denial | undefined {
-    return this.#denial;
+    return this.#reader?.denial ?? this.#denial;
   }
 
-  /** The part of a prefix that was kept back: the model server ends in it. */
+  /** The part of a message that was kept back: the model server ends in it. */
   get kept(): Buffer {
-    return Buffer.from(this.#prefix.subarray(0, this.#prefixBytes));
+    const prefix = Buffer.from(this.#prefix.subarray(0, this.#prefixBytes));
+    return this.#reader === undefined ? prefix : Buffer.concat([this.#reader.kept, prefix]);
   }
 
   /** What may go on when this has come. */
   pass(chunk: Buffer): Buffer {
+    const paid = this.#payer === undefined ? chunk : this.#passPaid(this.#payer, chunk);
+    return this.#reader === undefined ? paid : this.#reader.pass(paid);
+  }
+
+  #passPaid(payer: Pick<MessageToll, 'pay'>, chunk: Buffer): Buffer {
     // What was kept back of the last chunk goes with this one.
     const kept = this.#prefixBytes;
     const whole = kept === 0 ? chunk : Buffer.concat([this.#prefix.subarray(0, kept), chunk]);
@@ -51,7 +60,7 @@ export class ResponseToll {
         break;
       }
       const bytes = PREFIX_BYTES + whole.readUInt32BE(at + 1);
-      this.#denial = this.#payer.pay(bytes);
+      this.#denial = payer.pay(bytes);
       if (this.#denial !== undefined) break;
       this.#remaining = bytes;
     }
@@ -60,7 +69,7 @@ export class ResponseToll {
 
   /** The call is over. */
   settle(): void {
-    this.#toll.settle(this.#remaining);
+    this.#toll?.settle(this.#remaining);
     this.#remaining = 0;
   }
 }

@@ -7,6 +7,7 @@ import type { ShadowVerdict } from '../authz/authorizer.ts';
 import type { HeaderBlock } from '../http2/contract.ts';
 import type { Peer } from '../identity/peer.ts';
 import type { MethodEntry } from '../inspection/method-table.ts';
+import type { Consumption } from '../kernel/consumption.ts';
 import type { Denied } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import { formatTraceparent, newSpanId, newTraceId, parseTraceparent, shouldSample } from '../telemetry/trace-ids.ts';
@@ -63,6 +64,8 @@ export class Trail {
   model = '';
   modelVersion = '';
   rule = '';
+  /** What was counted of it; undefined: nothing but the call and its bytes. */
+  consumed: Consumption | undefined;
   /** What rules in shadow would have decided otherwise: of the messages of a stream, for the first. */
   shadow: ShadowVerdict | undefined;
 
@@ -183,6 +186,7 @@ export class Trail {
       responseBytes: end.responseBytes,
       requestMessages: end.requestMessages,
       responseMessages: end.responseMessages,
+      ...(this.consumed === undefined ? {} : { consumed: this.consumed }),
       upstream: end.upstream,
       traceId: this.#traceId,
       spanId: this.#spanId,

@@ -202,6 +202,16 @@ export class LimitSet {
     listener(limit.config, model, left, limit.meter.renews(word, now));
   }
 
+  /** Gives back all that a call took of windows and totals, but for bytes, which have passed. */
+  refundAll(holding: Holding): void {
+    this.refund(holding);
+    for (const { calls, takenAt } of holding.models)
+      for (const { limit, key } of calls) this.#giveBackCall(limit, key, takenAt);
+    for (const account of accountsOf(holding, holding.models))
+      if (account.limit.unit !== 'requestBytes' && account.limit.unit !== 'responseBytes' && account.taken > 0)
+        this.#giveBackTo(account, account.taken, account.firstAt);
+  }
+
   /** Gives back what the headers of a call took that was refused before anything of it went on. Rates are not given back. */
   refund({ limits, caller, takenAt }: Holding): void {
     for (const limit of limits.calls) this.#giveBackCall(limit, undefined, takenAt);

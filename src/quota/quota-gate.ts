@@ -187,6 +187,38 @@ export class QuotaGate {
     return denial === undefined ? charged : { ok: false, error: denial };
   }
 
+  /** Takes what a call that runs needs, or says why not: then nothing was taken. */
+  pay(lease: Lease, demands: readonly Demand[], now: EpochMicros): Denial | undefined {
+    const holding = LeaseEvidence.holdingOf(lease);
+    const gate = LeaseEvidence.gateOf(lease);
+    if (holding === undefined || gate === undefined) return undefined;
+    return gate.#pay(holding, now, (limits, since) => limits.pay(holding, demands, since));
+  }
+
+  /** Writes down what was used and cannot be undone, whether there is room for it or not. */
+  overdraw(lease: Lease, demands: readonly Demand[], now: EpochMicros): void {
+    const holding = LeaseEvidence.holdingOf(lease);
+    const since = now - this.#tables.state.epoch;
+    if (holding !== undefined)
+      LeaseEvidence.gateOf(lease)?.owe((limits) => {
+        limits.overdraw(holding, demands, since);
+      });
+  }
+
+  /** Gives back what a call took of windows and totals, but for bytes: by policy, since the model server failed it. After `settle`. */
+  refund(lease: Lease): void {
+    const holding = LeaseEvidence.holdingOf(lease);
+    if (holding !== undefined)
+      LeaseEvidence.gateOf(lease)?.owe((limits) => {
+        limits.refundAll(holding);
+      });
+  }
+
+  /** Has something done with the lock, now or when it is to be had. For leases of this gate. */
+  owe(settle: (limits: LimitSet) => void): void {
+    this.#giveBack(settle);
+  }
+
   /** Gives back what a call has reserved and not used. By its lease, once. */
   settle(holding: Holding): void {
     if (isAhead(holding)) this.#giveBack((limits) => limits.settle(holding));

@@ -314,6 +314,16 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     ],
   },
   {
+    file: 'src/proxy/response-reader.ts',
+    name: 'MAX_KEPT_BYTES',
+    counts: 'The longest message of a response that is kept until it is paid for; a longer one pays at its end.',
+    attack: 'A model server that sends what never becomes a message fills the memory',
+    test: [
+      'unit/proxy/response-reader.test.ts',
+      'keeps a message of %i bytes back: %i of it have gone on before its last',
+    ],
+  },
+  {
     file: 'src/quota/limit-journal.ts',
     name: 'SHORTEST_JOURNALED_MS',
     attack: 'A process that is made to crash grants a window twice; windows so short are over when it is back',

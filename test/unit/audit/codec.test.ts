@@ -110,6 +110,15 @@ describe('decoding a payload', () => {
     expect(plain[1]).toBe(1 + 2 + 16);
   });
 
+  it('gives back what was counted beside the call and its bytes', () => {
+    const consumed = { tensorElements: 2 ** 53 - 1, inputTokens: 0, outputTokens: 300, computeMicros: 1 };
+    for (const record of [
+      callRecord({ consumed }),
+      callRecord({ consumed, shadow: { verdict: 'deny', rule: 'r' }, proxyAddress: '10.0.0.1' }),
+    ])
+      expect(decodeRecord(encoded(record))).toEqual({ ok: true, value: record });
+  });
+
   it('refuses what the encoder cannot have written', () => {
     const altered = (at: number, byte: number): Buffer => {
       const payload = Buffer.from(encoded(callRecord({})));
@@ -117,8 +126,8 @@ describe('decoding a payload', () => {
       return payload;
     };
     expect(decodeRecord(altered(0, 4))).toEqual({ ok: false, error: 'unknown record type' });
-    expect(decodeRecord(altered(1, 128))).toEqual({ ok: false, error: 'unknown flags' });
     // The flag says that there is more behind the last text.
+    expect(decodeRecord(altered(1, 1 + 2 + 16 + 128))).toEqual({ ok: false, error: 'a number or text is malformed' });
     expect(decodeRecord(altered(1, 1 + 2 + 16 + 64))).toEqual({ ok: false, error: 'unknown verdict in shadow' });
     const shadowed = encoded(callRecord({ shadow: { verdict: 'deny', rule: 'r' } }));
     shadowed[shadowed.length - 3] = 2;

@@ -89,6 +89,50 @@ describe('limits that are written', () => {
     expect(organisations).toEqual([]);
   });
 
+  it('may count tokens and compute time, with how they are found out', async () => {
+    const more = [
+      '  tokens: { input: { metadata: x-in }, output: { parameter: out }, counting: totals, estimate: { output: 9 } }',
+      '  compute: { estimate: 200ms, weights: [{ models: [llama-*], weight: 8.5 }] }',
+      '  refund: [UNAVAILABLE, INTERNAL]',
+      '',
+    ].join('\n');
+    const limits = ['inputTokens', 'outputTokens', 'computeSeconds'].map(
+      (unit) => `{ name: ${unit.toLowerCase()}, ${unit}: 7, window: day, versions: ['3'], methods: ['*/ModelInfer'] }`,
+    );
+    const { tenants } = await loaded(written(limits, '', more));
+    expect(tenants[0]?.quota).toMatchObject({
+      tokens: {
+        input: { metadata: 'x-in' },
+        output: { parameter: 'out' },
+        counting: 'totals',
+        estimatedInput: 256,
+        estimatedOutput: 9,
+      },
+      compute: { estimateMs: 200, weights: [{ models: ['llama-*'], weight: 8.5 }] },
+      refund: [14, 13],
+      limits: ['inputTokens', 'outputTokens', 'computeSeconds'].map((unit) => ({
+        unit,
+        versions: ['3'],
+        methods: ['*/ModelInfer'],
+        bound: { kind: 'calendar', amount: 7 },
+      })),
+    });
+  });
+
+  it.each([
+    ['  tokens: { output: {} }\n', 'names nothing'],
+    ['  tokens: { output: { metadata: a, parameter: b } }\n', 'has metadata and parameter: it is one or the other'],
+    ['  compute: { weights: [{ models: [a], weight: 0 }] }\n', 'must be a number from 0.001 to 1000'],
+  ])('are refused with %j: %s', async (more, message) => {
+    expect(await only([], '', more)).toMatchObject({ message });
+  });
+
+  it('must say where tokens are told, unless the model server is vLLM', async () => {
+    expect(await only(['{ name: x, outputTokens: 1, window: day }'])).toMatchObject({
+      message: 'are counted, and nothing says where the model server tells them',
+    });
+  });
+
   it('are none where none are written', async () => {
     const { tenants } = await loaded(written([]));
     expect(tenants[0]?.quota).not.toHaveProperty('limits');
