@@ -53,6 +53,8 @@ export const GATES = [
   'reserve',
   'inspect',
   'upstream',
+  // Numbers are what is on disk: this one comes after `authorize` and was the last to be added.
+  'queue',
 ] as const satisfies readonly GateName[];
 export const SHADOW_VERDICTS = ['allow', 'deny'] as const;
 export const VERDICTS = ['pass', 'deny', 'fail'] as const satisfies readonly GateRecord['verdict'][];
@@ -187,6 +189,8 @@ function gateNumber(gate: GateName): number {
       return 4;
     case 'upstream':
       return 5;
+    case 'queue':
+      return 6;
   }
 }
 

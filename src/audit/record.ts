@@ -66,7 +66,7 @@ export interface CallRecord {
   readonly generation: number;
 }
 
-export type GateName = 'identify' | 'authenticate' | 'authorize' | 'reserve' | 'inspect' | 'upstream';
+export type GateName = 'identify' | 'authenticate' | 'authorize' | 'reserve' | 'inspect' | 'upstream' | 'queue';
 
 export interface GateRecord {
   readonly gate: GateName;

@@ -71,6 +71,8 @@ class MethodPermitEvidence {
   readonly method: AuthorizableMethod;
   /** The first binding and role that have the method, of those that may be used. */
   readonly rule: string;
+  /** The name of that role. */
+  readonly role: string;
   /** From then on none of the grants may be used; as `Permit.until`. */
   readonly until: number;
   /** undefined: rules in shadow would let it pass too, as far as the method goes. */
@@ -97,6 +99,7 @@ class MethodPermitEvidence {
     this.caller = caller;
     this.method = method;
     this.rule = first.grant.rule;
+    this.role = first.grant.role.name;
     this.until = first.until;
     this.shadow = shadow;
     this.#first = first;

@@ -23,6 +23,7 @@ export interface HeldGrant extends NamedBy {
 }
 
 export class Role {
+  readonly name: string;
   readonly scopes: readonly string[];
   readonly stepUp: StepUpConfig | undefined;
   readonly #methods: ReadonlySet<string>;
@@ -31,6 +32,7 @@ export class Role {
   readonly #scope: ModelScope;
 
   constructor(config: RoleConfig) {
+    this.name = config.name;
     this.scopes = config.scopes ?? UNCONDITIONAL;
     this.stepUp = config.stepUp;
     const isWhole = (method: string): boolean => method.endsWith('/*');

@@ -8,6 +8,7 @@ import type { TenantId } from '../kernel/ids.ts';
 import type { DeniedCredential } from './credentials-config.ts';
 import type { FleetConfig } from './fleet-config.ts';
 import type { OrganisationConfig } from './quota-config.ts';
+import type { SchedulingConfig } from './scheduling-config.ts';
 import type { TenantConfig } from './tenant-config.ts';
 import type { UpstreamConfig } from './upstream-config.ts';
 
@@ -37,6 +38,8 @@ export interface Generation {
   readonly organisations?: readonly OrganisationConfig[];
   /** Where limits of several sidecars are counted; absent: nowhere. */
   readonly fleet?: FleetConfig;
+  /** How calls wait for their turn; absent: they do not. */
+  readonly scheduling?: SchedulingConfig;
   /** Listeners through which the pod's own programs call out. Empty when this process is an ingress sidecar only. */
   readonly egress: readonly EgressConfig[];
   /** Where the SPIFFE Workload API is; absent: nobody needs it, or nothing says where. */

@@ -19,6 +19,7 @@ import type { Generation } from './generation.ts';
 import { type BuiltMain, buildMain, type MainDraft } from './main.ts';
 import { judgeAccounts } from './memory-ceiling.ts';
 import { inOrganisations, judgeOrganisations, withOrganisationSlots } from './quota.ts';
+import { judgePriorities, withScheduling } from './scheduling.ts';
 import { judgeSharedListener } from './shared-listener.ts';
 import { type Environment, TELEMETRY_VARIABLES } from './telemetry.ts';
 import type { TenantDraft } from './tenant.ts';
@@ -224,6 +225,7 @@ export class ConfigurationLoader {
         ...judgeFleetLimits({ document: main.document, organisations: main.draft.organisations }, this.#tenants.built),
       );
     findings.push(...judgeOrganisations(main.draft?.organisations, this.#tenants.built));
+    findings.push(...judgePriorities(main.draft, this.#tenants.built));
     return findings;
   }
 
@@ -263,7 +265,8 @@ export class ConfigurationLoader {
     const number = (previous?.number ?? 0) + 1;
     const egress = withEgressSlots(draft.egress, previous);
     const organisations = withOrganisationSlots(draft.organisations, previous);
-    const tenants = withSlots(inOrganisations(drafts, organisations), previous);
+    const scheduled = withScheduling(inOrganisations(drafts, organisations), draft.scheduling);
+    const tenants = withSlots(scheduled, previous);
     return { number, digest, ...draft, egress, organisations, tenants };
   }
 

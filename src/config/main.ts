@@ -13,6 +13,7 @@ import { buildFleet } from './fleet.ts';
 import type { Generation, KeyPairPem, ListenerConfig } from './generation.ts';
 import { ABOVE_CEILING, ABOVE_CEILING_FIX, ceilingBytes, memoryOfProcess } from './memory-ceiling.ts';
 import { buildOrganisations, type OrganisationDraft } from './quota.ts';
+import { buildScheduling } from './scheduling.ts';
 import { checkSchema } from './schema-check.ts';
 import { type MainSource, mainSchema } from './schema-main.ts';
 import { buildTelemetry, type Environment } from './telemetry.ts';
@@ -113,6 +114,7 @@ function build(
   const denied = buildRevocation(scope, source);
   const organisations = buildOrganisations(scope, source.organisations);
   const fleet = source.fleet === undefined ? undefined : buildFleet(scope, source.fleet);
+  const scheduling = source.scheduling && buildScheduling(scope, source.scheduling);
   if (telemetry === undefined) return undefined;
   const workers = source.workers === 'auto' ? Math.min(availableParallelism(), MAX_AUTO_WORKERS) : source.workers;
   return {
@@ -148,6 +150,7 @@ function build(
     },
     ...(denied === undefined ? {} : { denied }),
     ...(fleet === undefined ? {} : { fleet }),
+    ...(scheduling === undefined ? {} : { scheduling }),
     fetching: { allowAddresses: source.fetching.allowAddresses ?? [] },
     audit: {
       directory: scope.resolve(audit.directory),

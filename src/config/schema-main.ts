@@ -8,6 +8,7 @@ import { revocationSchema } from './schema-denied.ts';
 import { egressSchema, MAX_EGRESS_LISTENERS } from './schema-egress.ts';
 import { fleetSchema } from './schema-fleet.ts';
 import { MAX_ORGANISATIONS, organisationSchema } from './schema-quota.ts';
+import { schedulingSchema } from './schema-scheduling.ts';
 import { certificateSchema } from './schema-tenant.ts';
 import {
   count,
@@ -292,6 +293,7 @@ export const mainSchema = z
       MAX_ORGANISATIONS,
     ).default([]),
     fleet: fleetSchema.optional(),
+    scheduling: schedulingSchema.optional(),
     egress: z
       .array(egressSchema)
       .max(MAX_EGRESS_LISTENERS, problem(`has more than ${MAX_EGRESS_LISTENERS} entries`, 'use fewer listeners'))

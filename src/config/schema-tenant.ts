@@ -9,6 +9,7 @@ import { addressesSchema, apiKeySchema, issuerSchema } from './schema-credential
 import { tenantDeniedSchema } from './schema-denied.ts';
 import { quotaSchema } from './schema-quota.ts';
 import { bindingSchema, denySchema, roleSchema } from './schema-roles.ts';
+import { prioritySchema } from './schema-scheduling.ts';
 import {
   count,
   duration,
@@ -263,6 +264,7 @@ export const tenantSchema = z
     claims: declaredClaimsSchema.optional(),
     metadata: metadataSchema.default([]),
     quota: quotaSchema.prefault({}),
+    priority: prioritySchema.optional(),
     lease: duration(
       'The longest that one call may run on one authentication; its client then calls again. Default: as long as its credentials are good.',
       '15m',

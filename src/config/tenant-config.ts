@@ -14,6 +14,7 @@ import type {
 import type { KeyPairPem, TenantIdentification } from './generation.ts';
 import type { BindingConfig, DeclaredClaim, DenyConfig, RoleConfig } from './policy-config.ts';
 import type { OrganisationConfig, QuotaConfig } from './quota-config.ts';
+import type { PriorityConfig, TenantScheduling } from './scheduling-config.ts';
 import type { UpstreamConfig } from './upstream-config.ts';
 
 export interface TenantConfig {
@@ -63,6 +64,10 @@ export interface TenantConfig {
   /** Names of request headers that conditions may speak of, lower case; absent: none. */
   readonly metadata?: readonly string[];
   readonly quota: QuotaConfig;
+  /** What its file says of who goes first; absent: nothing. */
+  readonly priority?: PriorityConfig;
+  /** How its calls wait for their turn; absent: they do not. */
+  readonly scheduling?: TenantScheduling;
   /** The longest that one call may run on one authentication; absent: as long as its credentials are good. */
   readonly leaseMs?: number;
   /** The organisation that `quota` names; absent: it names none. */

@@ -26,6 +26,7 @@ import { judgeMeaning } from './meaning.ts';
 import { buildProtoset, judgeNamespaces, judgeProtocols } from './protocols.ts';
 import { buildQuota } from './quota.ts';
 import { buildRoles } from './roles.ts';
+import { buildPriority } from './scheduling.ts';
 import { checkSchema } from './schema-check.ts';
 import { type TenantSource, tenantSchema } from './schema-tenant.ts';
 import type { TenantConfig, TenantSection } from './tenant-config.ts';
@@ -104,6 +105,8 @@ function build(
     source.clientRevocation && buildClientRevocation(scope, source.clientRevocation, clientCa?.certificates ?? []);
   const denied = source.denied === undefined ? undefined : buildDenied(scope, source, trustDomain, displayFile);
   const upstream = buildUpstream(scope, ['upstream'], source.upstream);
+  const roleNames = new Set(source.roles.map((role) => role.name));
+  const priority = source.priority && buildPriority(scope, source.priority, roleNames);
   judgeCredentials(scope, source);
   judgeMeaning(scope, source, rules, known);
   judgeServices(scope, source);
@@ -147,6 +150,7 @@ function build(
     ...(source.claims === undefined ? {} : { claims: declaredClaims(source) }),
     ...(source.metadata.length === 0 ? {} : { metadata: source.metadata }),
     quota: buildQuota(scope, source),
+    ...(priority === undefined ? {} : { priority }),
     ...(source.lease === undefined ? {} : { leaseMs: source.lease }),
     byteAccountBytes: source.byteAccount,
     upstream,

@@ -15,7 +15,13 @@ import {
 } from './rate-limit-fields.ts';
 import { GrpcStatus } from './status.ts';
 
-type QuotaKind = 'rate_limited' | 'concurrency_limited' | 'quota_exhausted' | 'quota_exhausted_mid_stream';
+type QuotaKind =
+  | 'rate_limited'
+  | 'concurrency_limited'
+  | 'queue_full'
+  | 'queue_too_slow'
+  | 'quota_exhausted'
+  | 'quota_exhausted_mid_stream';
 
 export const QUOTA_ROWS: Pick<DenialTable, QuotaKind> = {
   rate_limited: {
@@ -88,6 +94,29 @@ export const QUOTA_ROWS: Pick<DenialTable, QuotaKind> = {
         ],
         denial,
       ),
+    }),
+  },
+  // What all tenants together wait for is nobody's limit, and is not told as one (wire-conventions 4.1).
+  queue_full: {
+    status: GrpcStatus.RESOURCE_EXHAUSTED,
+    reason: 'QUEUE_FULL',
+    message: 'too many calls wait for their turn',
+    statusOf: ({ scope }) => (scope === 'all' ? GrpcStatus.UNAVAILABLE : GrpcStatus.RESOURCE_EXHAUSTED),
+    more: ({ scope, limit, retryAfterMs }) => ({
+      metadata: { scope, ...(scope === 'all' ? {} : { limitQueuedCalls: String(limit) }) },
+      details: [retryInfo(retryAfterMs)],
+      headers: retryHeaders(retryAfterMs),
+    }),
+  },
+  queue_too_slow: {
+    status: GrpcStatus.RESOURCE_EXHAUSTED,
+    reason: 'QUEUE_TOO_SLOW',
+    message: 'its turn would come too late',
+    statusOf: ({ scope }) => (scope === 'all' ? GrpcStatus.UNAVAILABLE : GrpcStatus.RESOURCE_EXHAUSTED),
+    more: ({ scope, waitMs, retryAfterMs }) => ({
+      metadata: { scope, waitMs: String(Math.ceil(waitMs)) },
+      details: [retryInfo(retryAfterMs)],
+      headers: retryHeaders(retryAfterMs),
     }),
   },
   quota_exhausted: {

@@ -101,6 +101,17 @@ export type Denial =
       readonly name?: string;
     } & Partitioned &
       Announced)
+  /** Too many calls wait for their turn: of its tenant, or of all of them. */
+  | { readonly kind: 'queue_full'; readonly scope: QueueScope; readonly limit: number; readonly retryAfterMs: number }
+  /** Its turn would come too late, by what is measured, or has not come in the time that a call may wait. */
+  | {
+      readonly kind: 'queue_too_slow';
+      readonly scope: QueueScope;
+      readonly waitMs: number;
+      /** What it had: until its deadline, or the longest that a call may wait. */
+      readonly leftMs: number;
+      readonly retryAfterMs: number;
+    }
   /** Windows or totals are used up: all that the call does not fit into. */
   | ({
       readonly kind: 'quota_exhausted';
@@ -168,6 +179,9 @@ export type LostCredential =
 
 /** Who has a limit to itself. */
 export type QuotaLevel = 'organisation' | 'tenant' | 'caller' | 'model';
+
+/** Whose calls in progress a call waits for: its tenant's own, or those of all tenants at the model server. */
+export type QueueScope = 'tenant' | 'all';
 
 export type QuotaUnit =
   | 'calls'

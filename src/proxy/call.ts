@@ -18,13 +18,24 @@ import { type CallLease, callLease, type LeaseTerms, leaseEnd } from './call-lea
 import type { CallServices } from './call-services.ts';
 import type { Deadlines } from './deadlines.ts';
 import { LOST_TENANT, lostAuthorization } from './lost-authorization.ts';
-import { type Admission, admit, permitMessage, readmit } from './pipeline.ts';
+import {
+  type Admission,
+  type Admitted,
+  admit,
+  begin,
+  type Candidate,
+  permitMessage,
+  type Queued,
+  readmit,
+  recheck,
+} from './pipeline.ts';
 import { RelayedCall } from './relayed-call.ts';
 import { whyUnreadable } from './request-head.ts';
 import { RequestSide, type RequestSideOwner } from './request-side.ts';
 import type { ResponseToll } from './response-toll.ts';
 import type { TenantRuntime } from './tenant-runtime.ts';
 import { Trail } from './trail.ts';
+import type { Applicant, Seat } from './turn-queue.ts';
 import { upstreamHeaders } from './upstream-headers.ts';
 import { UpstreamLeg } from './upstream-leg.ts';
 
@@ -40,12 +51,14 @@ export interface CallHost {
   ended(): void;
 }
 
-export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, BillOwner {
+export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, BillOwner, Applicant {
   readonly #tenant: TenantRuntime;
   readonly #peer: Peer;
   readonly #host: CallHost;
   readonly #request = new RequestSide(this);
   #admission: Admission | undefined;
+  /** It waits for its turn. */
+  #queued: Queued | undefined;
   /** A message of it has been permitted. */
   #underWay = false;
   /** What limits count of it beside itself. */
@@ -88,20 +101,24 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, 
     if (endStream) this.#request.push(NOTHING, true);
     const refusing = this.services.refusing();
     if (refusing !== undefined) return this.refuse(refusing);
-    const admitted = admit(block, this.#peer, this.#tenant.gates, this.trail);
+    const { gates, turns } = this.#tenant;
+    const { maxDeadlineMs } = this.services.limits;
+    const waiting = turns && { turns, applicant: this, maxDeadlineMs };
+    const admitted = admit(block, this.#peer, gates, this.trail, waiting);
     this.limitTime(this.trail.head?.timeoutMicros);
     if (admitted instanceof Promise) {
       admitted.then((settled) => this.#admitted(settled, 'waited')).catch((cause: unknown) => this.fault(cause));
     } else this.#admitted(admitted, 'at once');
   }
 
-  #admitted(admitted: Result<Admission, Denial>, how: 'waited' | 'at once'): void {
+  #admitted(admitted: Admitted, how: 'waited' | 'at once'): void {
     if (this.phase.at !== 'beginning') {
       // The client left, or the deadline passed, while its credential was verified.
-      if (admitted.ok) admitted.value.lease.settle();
+      if (admitted.ok) giveBack(admitted.value);
+      else if (admitted.error === undefined) admitted.ticket.leave();
       return;
     }
-    if (!admitted.ok) return this.turnAway(admitted.error);
+    if (!admitted.ok) return admitted.error === undefined ? this.#wait(admitted, how) : this.turnAway(admitted.error);
     this.#admission = admitted.value;
     const { head, method } = admitted.value;
     const unreadable = method.readsModel || method.names !== undefined ? whyUnreadable(head) : undefined;
@@ -111,6 +128,70 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, 
     this.#host.leased(leaseEnd(this.#leaseTerms(admitted.value)));
     if (how === 'waited') this.#lookAgain();
     if (this.isOpen()) this.#beginRequest(this.#admission);
+  }
+
+  #wait(queued: Queued, how: 'waited' | 'at once'): void {
+    this.#queued = queued;
+    this.#host.leased(leaseEnd(this.#leaseTerms(queued.candidate)));
+    if (how === 'waited') this.review();
+  }
+
+  /** It is its turn. It is judged again first, if something has changed: only then it costs its tenant anything. */
+  seated(seat: Seat): void {
+    const candidate = this.#queued?.candidate;
+    this.#queued = undefined;
+    try {
+      this.trail.pass('queue');
+      const now = candidate === undefined ? undefined : this.#stillWaits(candidate);
+      if (now === undefined) return seat.release();
+      this.#admitted(begin(now, seat, this.#tenant.gates, this.trail), 'at once');
+    } catch (cause) {
+      seat.release();
+      this.fault(cause);
+    }
+  }
+
+  unseated(denial: Denial): void {
+    this.#queued = undefined;
+    try {
+      this.refuse(this.trail.fail('queue', deny(denial)).error);
+    } catch (cause) {
+      this.fault(cause);
+    }
+  }
+
+  /** A call that waits, as of now; undefined: it may not go on, and has been told. */
+  #stillWaits(candidate: Candidate): Candidate | undefined {
+    if (this.phase.at !== 'beginning') return undefined;
+    const { until, denial } = callLease(this.#leaseTerms(candidate));
+    const lost = this.#host.lost() ?? (this.services.now() >= until ? denial : undefined);
+    if (lost !== undefined) {
+      this.refuse(lost);
+      return undefined;
+    }
+    const tenant = this.#host.tenant();
+    if (tenant === this.#judge && tenant.revocationEpoch === this.#judgedAt) return candidate;
+    const again = tenant && recheck(candidate, this.#peer, tenant.gates, this.services.now());
+    if (tenant === undefined || again?.ok !== true) {
+      this.refuse(again?.ok === false ? lostAuthorization(again.error) : LOST_TENANT);
+      return undefined;
+    }
+    this.#judge = tenant;
+    this.#judgedAt = tenant.revocationEpoch;
+    this.#host.leased(leaseEnd(this.#leaseTerms(again.value)));
+    return again.value;
+  }
+
+  /** Who waits has begun nothing that could be let end. */
+  override lapse(denial: Denial): void {
+    if (this.#queued === undefined) super.lapse(denial);
+    else this.refuse(denial);
+  }
+
+  #leaveQueue(): void {
+    const queued = this.#queued;
+    this.#queued = undefined;
+    queued?.ticket.leave();
   }
 
   protected override get namesResponse(): boolean {
@@ -198,14 +279,17 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, 
     if (failedWith !== undefined && this.#admission !== undefined && config.quota.refund?.includes(failedWith) === true)
       gates.refund(this.#admission.lease);
     this.trail.consumed = this.#bill?.consumed;
+    // Last: whoever is next finds the tenant's own limit free.
+    this.#admission?.seat.release();
     this.#host.ended();
   }
 
   override get lease(): CallLease | undefined {
-    return this.#admission === undefined ? undefined : callLease(this.#leaseTerms(this.#admission));
+    const admitted = this.#admission ?? this.#queued?.candidate;
+    return admitted === undefined ? undefined : callLease(this.#leaseTerms(admitted));
   }
 
-  #leaseTerms({ caller, permit }: Admission): LeaseTerms {
+  #leaseTerms({ caller, permit }: Candidate): LeaseTerms {
     return {
       caller,
       startedAt: this.trail.startedAt,
@@ -220,6 +304,12 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, 
 
   /** Judges a call that runs again, if its tenant's configuration or what is revoked is another than when it was last judged. */
   override review(): void {
+    const queued = this.#queued;
+    if (queued !== undefined) {
+      const candidate = this.#stillWaits(queued.candidate);
+      if (candidate !== undefined) this.#queued = { ...queued, candidate };
+      return;
+    }
     const admission = this.#admission;
     if (admission === undefined || this.phase.at === 'done') return;
     const lost = this.#host.lost();
@@ -245,6 +335,7 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, 
 
   protected stopRequest(): void {
     this.#request.stop();
+    if (this.#queued !== undefined) this.#leaveQueue();
   }
 
   protected unfinishedRequest(): number | undefined {
@@ -277,7 +368,7 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, 
     if (this.phase.at !== 'open') return undefined;
     if (this.leg === undefined) {
       this.legBegins();
-      this.leg = UpstreamLeg.open(admission.permit, admission.lease, this.#tenant.pool, this.boundary);
+      this.leg = UpstreamLeg.open(admission.permit, admission.seat, admission.lease, this.#tenant.pool, this.boundary);
     }
     return this.leg;
   }
@@ -298,6 +389,12 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, 
       plainResponse: this.namesResponse || this.#bill?.readsResponse === true,
     });
   }
+}
+
+/** In this order: whoever is next finds the tenant's own limit free. */
+function giveBack({ lease, seat }: Admission): void {
+  lease.settle();
+  seat.release();
 }
 
 const NOTHING = Buffer.alloc(0);

@@ -18,17 +18,41 @@ import type { EpochMicros } from '../kernel/ids.ts';
 import { ok, type Result } from '../kernel/result.ts';
 import type { Demand } from '../quota/holding.ts';
 import type { ChargedPermit, Lease, MessageCost } from '../quota/quota-gate.ts';
+import { clampTimeout } from './deadlines.ts';
 import type { Gates } from './gates.ts';
 import { parseRequestHead, type RequestHead } from './request-head.ts';
+import type { TenantTurns } from './tenant-turns.ts';
 import type { Trail } from './trail.ts';
+import { type Applicant, type Seat, Ticket, UNSCHEDULED } from './turn-queue.ts';
 
-/** A call that may begin: everything but the verdict on its messages. */
-export interface Admission {
+/** A call that may be made, when it is its turn. */
+export interface Candidate {
   readonly head: RequestHead;
   readonly caller: Caller;
   readonly method: MethodEntry;
   readonly permit: MethodPermit;
+}
+
+/** A call that may begin: everything but the verdict on its messages. */
+export interface Admission extends Candidate {
+  readonly seat: Seat;
   readonly lease: Lease;
+}
+
+/** A call that waits for its turn, with nothing reserved. */
+export interface Queued {
+  readonly ok: false;
+  readonly error: undefined;
+  readonly candidate: Candidate;
+  readonly ticket: Ticket;
+}
+
+/** How a tenant's calls wait. */
+export interface Waiting {
+  readonly turns: TenantTurns;
+  readonly applicant: Applicant;
+  /** The longest that a call may have; undefined: as long as it asks for. */
+  readonly maxDeadlineMs: number | undefined;
 }
 
 /** A call that may go on. */
@@ -38,10 +62,19 @@ export interface Readmission {
   readonly permitted: Permit | undefined;
 }
 
-type Admitted = Result<Admission, Denial>;
+export type Admitted = Result<Admission, Denial> | Queued;
 
-/** Decides on a call by its headers. Asynchronous only when a credential is seen for the first time. */
-export function admit(block: HeaderBlock, peer: Peer, gates: Gates, trail: Trail): Admitted | Promise<Admitted> {
+/**
+ * Decides on a call by its headers. Asynchronous only when a credential is seen for the first time. `waiting`: how it waits for its
+ * turn; undefined: it does not.
+ */
+export function admit(
+  block: HeaderBlock,
+  peer: Peer,
+  gates: Gates,
+  trail: Trail,
+  waiting?: Waiting,
+): Admitted | Promise<Admitted> {
   // Identified: the handshake gave the peer, whose certificate chains to the CA of the tenant that the server name claims.
   trail.pass('identify');
 
@@ -61,8 +94,8 @@ export function admit(block: HeaderBlock, peer: Peer, gates: Gates, trail: Trail
   const caller = gates.authenticate(peer, presented.value, trail.now());
   const facts = gates.asksCalls ? { peer, headers: head.value.passOn, at: trail.now() } : undefined;
   if (caller instanceof Promise)
-    return caller.then((settled) => admitCaller(settled, head.value, method, facts, gates, trail));
-  return admitCaller(caller, head.value, method, facts, gates, trail);
+    return caller.then((settled) => admitCaller(settled, head.value, method, facts, gates, trail, waiting));
+  return admitCaller(caller, head.value, method, facts, gates, trail, waiting);
 }
 
 function admitCaller(
@@ -72,6 +105,7 @@ function admitCaller(
   facts: CallFacts | undefined,
   gates: Gates,
   trail: Trail,
+  waiting: Waiting | undefined,
 ): Admitted {
   if (!caller.ok) return trail.fail('authenticate', caller);
   trail.caller = caller.value;
@@ -86,11 +120,52 @@ function admitCaller(
   trail.shadow = permit.value.shadow;
   trail.pass('authorize');
 
-  // Quota last: a call that may not be made costs its tenant nothing. The lease is settled by whoever holds the admission.
-  const lease = gates.reserve(caller.value, now, method.fullName);
+  // Then when: who may not call takes nobody's place, and who waits has used up nothing yet.
+  if (waiting !== undefined)
+    return queue({ head, caller: caller.value, method, permit: permit.value }, waiting, gates, trail);
+  return reserve(head, caller.value, method, permit.value, UNSCHEDULED, now, gates, trail);
+}
+
+function queue(
+  candidate: Candidate,
+  { turns, applicant, maxDeadlineMs }: Waiting,
+  gates: Gates,
+  trail: Trail,
+): Admitted {
+  const timeout = clampTimeout(candidate.head.timeoutMicros, maxDeadlineMs);
+  const left = timeout === undefined ? undefined : trail.startedAt + timeout - trail.now();
+  const turn = turns.ask(applicant, candidate.permit, left);
+  if (turn instanceof Ticket) return { ok: false, error: undefined, candidate, ticket: turn };
+  return turn.ok ? begin(candidate, turn.value, gates, trail) : trail.fail('queue', turn);
+}
+
+/** It is a call's turn: takes it out of its quotas. The seat goes to the next when they refuse it. */
+export function begin(
+  { head, caller, method, permit }: Candidate,
+  seat: Seat,
+  gates: Gates,
+  trail: Trail,
+): Result<Admission, Denial> {
+  const admission = reserve(head, caller, method, permit, seat, trail.now(), gates, trail);
+  if (!admission.ok) seat.release();
+  return admission;
+}
+
+/** Quota last: a call that may not be made costs its tenant nothing. The lease is settled, and the seat released, by whoever holds the admission. */
+function reserve(
+  head: RequestHead,
+  caller: Caller,
+  method: MethodEntry,
+  permit: MethodPermit,
+  seat: Seat,
+  now: EpochMicros,
+  gates: Gates,
+  trail: Trail,
+): Result<Admission, Denial> {
+  const lease = gates.reserve(caller, now, method.fullName);
   if (!lease.ok) return trail.fail('reserve', lease);
   trail.pass('reserve');
-  return ok({ head, caller: caller.value, method, permit: permit.value, lease: lease.value });
+  return ok({ head, caller, method, permit, seat, lease: lease.value });
 }
 
 /**
@@ -104,18 +179,29 @@ export function readmit(
   gates: Gates,
   now: EpochMicros,
 ): Result<Readmission, Denial> {
-  const { head, method } = admission;
+  const candidate = recheck(admission, peer, gates, now);
+  if (!candidate.ok) return candidate;
+  const { caller, permit, method } = candidate.value;
+  const again = { ...admission, caller, permit };
+  if (permitted === undefined || !method.readsModel) return ok({ admission: again, permitted: undefined });
+  const model = gates.model(permit, permitted.model, permitted.version);
+  return model.ok ? ok({ admission: again, permitted: model.value }) : model;
+}
+
+/** The same for a call that waits for its turn. */
+export function recheck(
+  { head, method, caller: before }: Candidate,
+  peer: Peer,
+  gates: Gates,
+  now: EpochMicros,
+): Result<Candidate, Denial> {
   const presented = parseCredentials(head.authorization, head.apiKey);
   if (!presented.ok) return presented;
-  const caller = gates.reauthenticate(admission.caller, peer, presented.value, now);
+  const caller = gates.reauthenticate(before, peer, presented.value, now);
   if (!caller.ok) return caller;
   const facts = gates.asksCalls ? { peer, headers: head.passOn, at: now } : undefined;
   const permit = gates.authorize(caller.value, method, now, facts);
-  if (!permit.ok) return permit;
-  const again = { ...admission, caller: caller.value, permit: permit.value };
-  if (permitted === undefined || !method.readsModel) return ok({ admission: again, permitted: undefined });
-  const model = gates.model(permit.value, permitted.model, permitted.version);
-  return model.ok ? ok({ admission: again, permitted: model.value }) : model;
+  return permit.ok ? ok({ head, method, caller: caller.value, permit: permit.value }) : permit;
 }
 
 /**

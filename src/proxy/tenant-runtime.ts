@@ -26,6 +26,8 @@ import { QuotaGate } from '../quota/quota-gate.ts';
 import type { SharedTables } from '../quota/shared-state.ts';
 import type { Gates } from './gates.ts';
 import type { HealthProbes } from './health-probes.ts';
+import { TenantTurns } from './tenant-turns.ts';
+import type { TurnQueue } from './turn-queue.ts';
 import { UpstreamPool } from './upstream-pool.ts';
 
 /** What the worker lends to every tenant. */
@@ -40,6 +42,8 @@ export interface TenantResources {
   readonly revocations?: Revocations | undefined;
   readonly limits: LimitsConfig;
   readonly probes: HealthProbes;
+  /** Where calls wait for their turn. */
+  readonly turnQueue: TurnQueue;
   /** How documents about credentials are fetched; absent: from public addresses only. */
   readonly fetch?: DocumentFetch;
   /** Absent: nobody wants to know when API keys were used. */
@@ -59,6 +63,8 @@ export class TenantRuntime {
   readonly account: ByteAccount;
   readonly slabs: Slabs;
   readonly pool: UpstreamPool;
+  /** undefined: its calls do not wait for their turn. */
+  readonly turns: TenantTurns | undefined;
   readonly clientCas: readonly X509Certificate[];
   /** Shared with the runtimes before and after it: a connection outlives a generation. */
   readonly occupancy: Occupancy;
@@ -81,6 +87,7 @@ export class TenantRuntime {
     this.account = previous?.account ?? this.#newAccount(resources);
     this.account.setLimit(config.byteAccountBytes);
     this.slabs = previous?.slabs ?? new Slabs(resources.slabReserve, undefined, this.account);
+    this.turns = TenantTurns.of(config, resources.turnQueue);
     this.clientCas = trustedCas(config.clientCaPem);
     this.#poolSource = poolSource(config.upstream, resources.limits);
     this.pool = this.#keptPool(previous) ?? this.#newPool(resources);
@@ -145,6 +152,8 @@ const NOT_JUDGING: ReadonlySet<string> = new Set([
   'clientCaPem',
   'upstream',
   'byteAccountBytes',
+  'priority',
+  'scheduling',
 ] satisfies (keyof TenantConfig)[]);
 
 function judging(config: TenantConfig): object {

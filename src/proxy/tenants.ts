@@ -10,6 +10,7 @@ import type { TenantId } from '../kernel/ids.ts';
 import { HealthProbes } from './health-probes.ts';
 import { type Found, SharedTenants } from './shared-tenants.ts';
 import { type TenantResources, TenantRuntime, trustedCas } from './tenant-runtime.ts';
+import { TurnQueue } from './turn-queue.ts';
 
 /** A tenant without a connection for so long is compiled anew when it comes back. */
 const IDLE_SWEEP_MS = 300_000;
@@ -17,6 +18,8 @@ const IDLE_SWEEP_MS = 300_000;
 export class Tenants {
   /** Who asks their model servers how they are. */
   readonly probes: HealthProbes;
+  /** Where their calls wait for their turn. */
+  readonly turnQueue: TurnQueue;
   #resources: TenantResources;
   /** Authenticators look into it for as long as they live, also when their own tenant does not change. */
   readonly #directory = new Directory([]);
@@ -28,9 +31,11 @@ export class Tenants {
   #idleSince = new Map<TenantId, number>();
   readonly #sweep: NodeJS.Timeout;
 
-  constructor(resources: Omit<TenantResources, 'directory' | 'probes'>) {
+  constructor(resources: Omit<TenantResources, 'directory' | 'probes' | 'turnQueue'>) {
     this.probes = new HealthProbes(resources);
-    this.#resources = { ...resources, directory: this.#directory, probes: this.probes };
+    this.turnQueue = new TurnQueue(resources.tables, () => resources.turn.now());
+    const { probes, turnQueue } = this;
+    this.#resources = { ...resources, directory: this.#directory, probes, turnQueue };
     this.#sweep = setInterval(() => this.#dropIdle(), IDLE_SWEEP_MS / 5).unref();
   }
 

@@ -1,5 +1,5 @@
 /**
- * A call's way to the model server. It cannot be opened without a `MethodPermit` and a `Lease`, and a message's last byte
+ * A call's way to the model server. It cannot be opened without a `MethodPermit`, a `Seat` and a `Lease`, and a message's last byte
  * does not leave without the `ChargedPermit` for that message: a gRPC server acts on a message only when it has the whole of it.
  *
  * A stream that the model server says it never looked at is sent once more, as long as all that was sent is still here; what is
@@ -12,6 +12,7 @@ import type { ChargedPermit, Lease } from '../quota/quota-gate.ts';
 import { Leg, type LegOwner } from './leg.ts';
 import { Replay } from './replay.ts';
 import { isUntouched } from './stream-death.ts';
+import type { Seat } from './turn-queue.ts';
 import type { UpstreamPool } from './upstream-pool.ts';
 
 const NOTHING = Buffer.alloc(0);
@@ -25,7 +26,7 @@ export class UpstreamLeg extends Leg {
   #toldBytes = 0;
 
   /** Opens the way: from here on, the parts of messages may travel. */
-  static open(_permit: MethodPermit, _lease: Lease, pool: UpstreamPool, owner: LegOwner): UpstreamLeg {
+  static open(_permit: MethodPermit, _seat: Seat, _lease: Lease, pool: UpstreamPool, owner: LegOwner): UpstreamLeg {
     const leg = new UpstreamLeg(pool, owner);
     leg.begin();
     return leg;

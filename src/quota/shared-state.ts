@@ -2,7 +2,7 @@
  * The tables that make limits exact for the process and not per thread: plain `SharedArrayBuffer`s that the supervisor
  * creates once and every worker attaches.
  *
- * Four tables, all indexed by the tenant's slot, so that no tenant's traffic ever touches a cell of another:
+ * Five tables, all indexed by the tenant's slot, so that no tenant's traffic ever touches a cell of another:
  *
  * - `cells`: one block of 128 bytes or more per tenant: its lock, its rates' arrival times, and one count of calls in
  *   progress *per worker*. There is no total to drift: the total is the sum, and a dead worker's share is its own cell.
@@ -11,6 +11,7 @@
  *   `totals` has the sum of a worker's own cells of both, of all tables, and `accountLimits` what each tenant may have in flight.
  * - `callers`: one region per tenant, see `caller-buckets.ts`.
  * - `limits`: one region per tenant and one per organisation, see `limit-cells.ts`.
+ * - `seats`: who runs and who waits, where calls are scheduled, see `seat-table.ts`.
  *
  * What is read and changed together (the arrival times, the caller table) is guarded by the tenant's lock. What has one
  * writer (counts, bytes) is not: an aligned 8-byte or 4-byte store is one instruction on x64 and arm64, the two platforms
@@ -25,6 +26,7 @@ import { randomBytes } from 'node:crypto';
 import { systemClock } from '../kernel/clock.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
 import { createLimitState, type FleetTerms, LimitCells, type LimitState } from './limit-cells.ts';
+import { createSeatState, type SeatState, SeatTable } from './seat-table.ts';
 import { isHeldBy, release } from './tenant-lock.ts';
 
 /** Structured-clonable, to be passed through `workerData`. */
@@ -47,6 +49,8 @@ export interface SharedState {
   readonly callers: SharedArrayBuffer;
   /** Use of limits, see `limit-cells.ts`. */
   readonly limits: LimitState;
+  /** Who runs and who waits, see `seat-table.ts`. */
+  readonly seats: SeatState;
   /** One Int32, see `setWorkerSpan`. On a page that nobody writes to while calls run. */
   readonly span: SharedArrayBuffer;
 }
@@ -93,6 +97,7 @@ export function createSharedState(options: SharedStateOptions): SharedState {
   requireCount('callerSlots', callerSlots, 1 << 28);
   const share = 2 ** Math.floor(Math.log2(Math.max(1, callerSlots / tenantSlots)));
   const callerSlotsPerTenant = Math.min(MAX_CALLER_SLOTS, Math.max(MIN_CALLER_SLOTS, share));
+  const span = new SharedArrayBuffer(4);
   const state: SharedState = {
     tenantSlots,
     workers,
@@ -112,7 +117,8 @@ export function createSharedState(options: SharedStateOptions): SharedState {
       cells: options.limitCells ?? MAX_LIMIT_CELLS,
       ...(options.fleet === undefined ? {} : { fleet: options.fleet }),
     }),
-    span: new SharedArrayBuffer(4),
+    seats: createSeatState(tenantSlots, workers, span),
+    span,
   };
   setWorkerSpan(state, workers);
   const tables = attachSharedState(state, SUPERVISOR);
@@ -171,6 +177,7 @@ export function releaseWorker(state: SharedState, workerIndex: number): Released
     }
   }
   tables.limits.releaseWorker(workerIndex);
+  new SeatTable(state.seats, SUPERVISOR).releaseWorker(workerIndex);
   const total = workerIndex * TOTAL_STRIDE;
   // Not to zero: what other tables have in it is given back with them.
   tables.totals[total] = (tables.totals[total] ?? 0) - bytes - standing;
@@ -210,6 +217,7 @@ export function clearSlot(state: SharedState, slot: number): void {
   const tables = attachSharedState(state, SUPERVISOR);
   tables.resetTimes(slot);
   tables.limits.clear(tables.limits.tenantRegion(slot));
+  new SeatTable(state.seats, SUPERVISOR).clear(slot);
 }
 
 export class SharedTables {

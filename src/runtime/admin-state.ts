@@ -6,6 +6,7 @@ import type { EgressConfig, Generation } from '../config/generation.ts';
 import type { TenantConfig } from '../config/tenant-config.ts';
 import { healthKeyOf } from '../proxy/health-probes.ts';
 import type { Health } from '../proxy/upstream-health.ts';
+import { SeatTable } from '../quota/seat-table.ts';
 import { attachSharedState, SUPERVISOR, tenantUsage } from '../quota/shared-state.ts';
 import { totalsOf, USAGE_METRICS } from '../telemetry/usage-metrics.ts';
 import { numberOf } from '../usage/units.ts';
@@ -24,6 +25,8 @@ const OWNED_GAUGES = [
   'bulkhead_audit_blocked',
   'bulkhead_bytes_in_flight',
   'bulkhead_held_bytes',
+  'bulkhead_queued_calls',
+  'bulkhead_seated_calls',
   'bulkhead_upstream_healthy',
   'bulkhead_egress_bytes_in_flight',
   'bulkhead_workload_api_followed',
@@ -178,6 +181,11 @@ function gauges(supervisor: Supervisor): void {
   for (const tenant of generation.tenants) {
     metrics.setGauge('bulkhead_bytes_in_flight', tables.bytesInFlight(tenant.slot), { tenant: tenant.id });
     metrics.setGauge('bulkhead_held_bytes', tables.heldBytes(tenant.slot), { tenant: tenant.id });
+  }
+  const seats = generation.scheduling && new SeatTable(supervisor.shared.seats, SUPERVISOR);
+  for (const { slot, id } of seats === undefined ? [] : generation.tenants) {
+    metrics.setGauge('bulkhead_queued_calls', seats?.waiting(slot) ?? 0, { tenant: id });
+    metrics.setGauge('bulkhead_seated_calls', seats?.running(slot) ?? 0, { tenant: id });
   }
   metrics.setGauge('bulkhead_held_bytes_of_all', tables.totalHeldBytes());
   metrics.setGauge('bulkhead_held_bytes_ceiling', generation.limits.maxHeldBytes);

@@ -108,6 +108,9 @@ function servicesOf(generation: Settings): CallServices {
       const denied = record.outcome === 'denied' ? record.reason : undefined;
       metrics.call(record.tenant, record.method, record.grpcStatus, record.durationMicros, denied);
       if (record.shadow !== undefined) metrics.shadow(record.tenant, record.shadow.verdict);
+      if (!tenants.turnQueue.isInUse) return;
+      const wait = record.gates.find(({ gate }) => gate === 'queue');
+      if (wait !== undefined) metrics.waited(record.tenant, wait.toMicros - wait.fromMicros);
     },
     refusing: () => (audit.blocked === undefined ? undefined : { kind: 'audit_unavailable', why: audit.blocked }),
   };

@@ -107,6 +107,11 @@ export class MetricsRegistry {
       const count = delta.shadows[verdict];
       if (count > 0) this.count('bulkhead_shadow_decisions_total', { tenant, verdict }, count);
     }
+    const { waits } = delta;
+    if (waits.calls > 0) {
+      this.count('bulkhead_queue_waits_total', { tenant }, waits.calls);
+      this.count('bulkhead_queue_wait_seconds_total', { tenant }, waits.micros / 1_000_000);
+    }
     let durations = this.#durations.get(tenant);
     if (durations === undefined) {
       durations = { buckets: new Float64Array(DURATION_BUCKETS_SECONDS.length + 1), sumMicros: 0 };

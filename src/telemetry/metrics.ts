@@ -22,6 +22,8 @@ export interface TenantDelta {
   readonly denials: ReadonlyMap<string, number>;
   /** Calls that rules in shadow would have decided otherwise, by what they would have decided. */
   readonly shadows: Readonly<Record<'allow' | 'deny', number>>;
+  /** Calls that had to wait for their turn, and how long all of them together. */
+  readonly waits: { readonly calls: number; readonly micros: number };
 }
 
 /** Methods that one tenant's rows are kept for; a method table is far smaller. More is counted as `_overflow`. */
@@ -39,6 +41,7 @@ class TenantRow implements TenantDelta {
   durationSumMicros = 0;
   readonly denials = new Map<string, number>();
   readonly shadows = { allow: 0, deny: 0 };
+  readonly waits = { calls: 0, micros: 0 };
 
   constructor(tenant: string) {
     this.tenant = tenant;
@@ -78,6 +81,13 @@ export class WorkerMetrics {
   /** Counts a call that rules in shadow would have decided so. */
   shadow(tenant: string, verdict: 'allow' | 'deny'): void {
     this.#row(tenant).shadows[verdict]++;
+  }
+
+  /** Counts a call that had to wait for its turn, whether it came or not. */
+  waited(tenant: string, micros: number): void {
+    const { waits } = this.#row(tenant);
+    waits.calls += 1;
+    waits.micros += micros;
   }
 
   /** Counts something that was refused before it was a call. */
@@ -120,6 +130,6 @@ function increment(counts: Map<string, number>, key: string): void {
 }
 
 /** A class instance would lose its prototype in a structured clone; make it plain before. */
-function plain({ tenant, calls, durations, durationSumMicros, denials, shadows }: TenantRow): TenantDelta {
-  return { tenant, calls, durations, durationSumMicros, denials, shadows };
+function plain({ tenant, calls, durations, durationSumMicros, denials, shadows, waits }: TenantRow): TenantDelta {
+  return { tenant, calls, durations, durationSumMicros, denials, shadows, waits };
 }

@@ -61,6 +61,11 @@ export const COUNTERS = {
     labels: ['tenant', 'verdict'],
     help: 'Calls that rules in shadow would have decided otherwise: allowed or denied.',
   },
+  bulkhead_queue_waits_total: { labels: ['tenant'], help: 'Calls that had to wait for their turn.' },
+  bulkhead_queue_wait_seconds_total: {
+    labels: ['tenant'],
+    help: 'How long calls have waited for their turn, all together.',
+  },
   bulkhead_refusals_total: {
     labels: ['reason'],
     help: 'Connections and streams that were refused before there was a call, by reason.',
@@ -115,6 +120,14 @@ export const GAUGES = {
   bulkhead_held_bytes_ceiling: { labels: [], help: 'What they may hold (limits.maxHeld); above it calls are ended.' },
   bulkhead_resident_bytes: { labels: [], help: 'Memory of the process that is resident, whatever it is for.' },
   bulkhead_calls_in_progress: { labels: ['worker'], help: 'Calls that have begun and not ended.' },
+  bulkhead_queued_calls: {
+    labels: ['tenant'],
+    help: 'Calls that wait for their turn now. Only where calls do (scheduling).',
+  },
+  bulkhead_seated_calls: {
+    labels: ['tenant'],
+    help: 'Calls that have their turn: at the model server, or their answers on the way. Only where calls wait (scheduling).',
+  },
   bulkhead_connections: { labels: ['worker'], help: 'Open connections of clients.' },
   bulkhead_config_generation: { labels: [], help: 'Number of the configuration generation that new calls begin with.' },
   bulkhead_upstream_healthy: {

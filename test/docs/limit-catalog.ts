@@ -12,6 +12,26 @@ export interface LimitRow {
   readonly test: readonly [file: string, title: string, ...more: string[]];
 }
 
+/** What bounds calls that wait for their turn. */
+export const SCHEDULING_ROWS: Readonly<Record<string, LimitRow>> = {
+  concurrentCalls: {
+    attack: 'More calls at the model server than it can take at once, of all tenants together',
+    test: ['unit/quota/seat-table.test.ts', 'are taken at once while there are any, and not one more'],
+  },
+  maxQueuedCalls: {
+    attack: 'Calls that wait fill the memory, or leave no place to wait for others',
+    test: ['unit/quota/seat-table.test.ts', 'has room for whoever comes last, however many others have filled it'],
+  },
+  maxQueuedCallsPerTenant: {
+    attack: 'One tenant’s calls fill the line',
+    test: ['unit/quota/seat-table.test.ts', 'holds n calls of a tenant and refuses n + 1'],
+  },
+  maxWait: {
+    attack: 'Calls without a deadline wait for ever',
+    test: ['conformance/turns.test.ts', 'is left by who has waited as long as a call may'],
+  },
+};
+
 /** A limit that is a constant beside the code that it guards. */
 export interface ConstantRow extends LimitRow {
   readonly file: string;

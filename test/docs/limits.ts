@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { AUTHN_LIMITS } from '../../src/authn/limits.ts';
 import { jsonSchema } from '../../src/config/json-schema.ts';
 import { defaultLimits, type Rate } from '../../src/http2/limits.ts';
-import { CONFIGURED_ROWS, CONNECTION_ROWS, type LimitRow, TENANT_ROWS } from './limit-catalog.ts';
+import { CONFIGURED_ROWS, CONNECTION_ROWS, type LimitRow, SCHEDULING_ROWS, TENANT_ROWS } from './limit-catalog.ts';
 import { AUTHN_ROWS } from './limit-catalog-authn.ts';
 import { CONSTANT_ROWS } from './limit-catalog-constants.ts';
 
@@ -32,6 +32,8 @@ export function limitsPage(): string {
     table(fieldRows('src/http2/limits.ts', 'ConnectionLimits', defaultLimits, CONNECTION_ROWS)),
     '## Every connection and call: `limits` in the main file',
     table(Object.entries(CONFIGURED_ROWS).map(([key, row]) => schemaRow(main, `limits.${key}`, row))),
+    '## Calls that wait for their turn: `scheduling` in the main file',
+    table(Object.entries(SCHEDULING_ROWS).map(([key, row]) => schemaRow(main, `scheduling.${key}`, row))),
     '## One tenant: its own file',
     table(Object.entries(TENANT_ROWS).map(([key, row]) => schemaRow(tenant, key, row))),
     '## Authentication, for each tenant and worker: `src/authn/limits.ts`',

@@ -5,7 +5,6 @@
  * Quota is decided with full buckets: how much of it is left depends on the calls before.
  */
 import type { X509Certificate } from 'node:crypto';
-import { GATES } from '../../audit/codec.ts';
 import type { GateName } from '../../audit/record.ts';
 import { ClientStatuses } from '../../authn/client-statuses.ts';
 import { Directory } from '../../authn/directory.ts';
@@ -308,18 +307,25 @@ function gatesIn(outcome: Outcome, tenant: TenantConfig, peer: Result<Peer, Deni
   for (const { gate, verdict } of noted) {
     const denied = verdict === 'deny' && denial !== undefined;
     const { rule, detail } = gateText(gate, outcome, tenant, peer);
+    // Who asks what would come of a call takes nobody's place: where calls wait, that is between these two.
+    if (gate === 'reserve' && tenant.scheduling !== undefined && !gates.some((one) => one.gate === 'queue'))
+      gates.push({ gate: 'queue', verdict: 'pass', ...gateText('queue', outcome, tenant, peer) });
     gates.push({ gate, verdict: denied ? 'deny' : 'pass', rule, detail: denied ? describe(denial) : detail });
   }
   if (denial !== undefined && !noted.some(({ verdict }) => verdict === 'deny')) {
     gates.push({ gate: 'request', verdict: 'deny', rule: '', detail: describe(denial) });
   }
   const reads = outcome.admission === undefined || outcome.admission.method.readsModel;
-  for (const gate of GATES) {
-    if (gate === 'upstream' || gates.some((one) => one.gate === gate) || (gate === 'inspect' && !reads)) continue;
+  for (const gate of IN_ORDER) {
+    if (gate === 'queue' && tenant.scheduling === undefined) continue;
+    if (gates.some((one) => one.gate === gate) || (gate === 'inspect' && !reads)) continue;
     gates.push({ gate, verdict: 'not reached', rule: '', detail: '' });
   }
   return gates;
 }
+
+/** As the pipeline has them. */
+const IN_ORDER = ['identify', 'authenticate', 'authorize', 'queue', 'reserve', 'inspect'] as const;
 
 const NO_END = {
   outcome: 'ok',

@@ -9,6 +9,7 @@ import type { TenantConfig } from '../../config/tenant-config.ts';
 import type { Peer } from '../../identity/peer.ts';
 import type { Denial, QuotaUnit } from '../../kernel/denial.ts';
 import type { Result } from '../../kernel/result.ts';
+import { CallClasses } from '../call-classes.ts';
 import type { Admission } from '../pipeline.ts';
 import type { Trail } from '../trail.ts';
 import { place } from './remedy.ts';
@@ -42,6 +43,11 @@ export function gateText(
       return {
         rule: admission?.permit.rule ?? (trail.rule === '' ? `${place(tenant, 'roles')} roles` : trail.rule),
         detail: admission?.method.fullName ?? '',
+      };
+    case 'queue':
+      return {
+        rule: tenant.priority === undefined ? 'scheduling' : `${tenant.file} priority`,
+        detail: turnText(tenant, admission),
       };
     case 'reserve':
       return { rule: `${place(tenant, 'quota')} quota`, detail: quotaText(tenant) };
@@ -79,6 +85,16 @@ function credentialRule(tenant: TenantConfig, caller: Caller | undefined, denial
     default:
       return issuers;
   }
+}
+
+/** By what its turn would come, where calls wait. */
+function turnText({ scheduling }: TenantConfig, admission: Admission | undefined): string {
+  if (scheduling === undefined) return '';
+  const { weight, concurrentCalls, classes } = scheduling;
+  const name = admission && classes[new CallClasses(scheduling).of(admission.permit)]?.name;
+  const limit = concurrentCalls === undefined ? '' : `; ${concurrentCalls} calls of all tenants at once`;
+  const whose = `tenant’s weight ${weight}${name === undefined ? '' : `, class ${name}`}`;
+  return `${whose}${limit} (whether calls wait now is not asked)`;
 }
 
 function quotaText({

@@ -133,6 +133,10 @@ function compare(
     const comparison = 'its quota was used up then; how much of it is left now is not asked';
     return { differs: now.verdict === 'denied' ? true : undefined, comparison };
   }
+  if (then.gate === 'queue') {
+    const comparison = 'too many calls waited for their turn then; how many wait now is not asked';
+    return { differs: now.verdict === 'denied' ? true : undefined, comparison };
+  }
   if (then.gate === undefined && now.refusal?.kind === 'model_denied' && record.model === '') {
     return { differs: undefined, comparison: 'it ended before it was known which model it was for' };
   }

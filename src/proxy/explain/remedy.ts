@@ -137,6 +137,16 @@ function forCredential(denial: Denial, { tenant }: Refused): Remedy {
     case 'quota_exhausted':
     case 'quota_exhausted_mid_stream':
       return { why: `its quota has no room: ${why}`, allow: [`time, or more of it (${place(tenant, 'quota')})`] };
+    case 'queue_full':
+    case 'queue_too_slow':
+      return {
+        why: `calls waited for their turn, and its own could not: ${why}`,
+        allow: [
+          denial.scope === 'tenant'
+            ? `fewer calls at once, or a higher quota.concurrentCalls (${place(tenant, 'quota')})`
+            : `time; or more scheduling.concurrentCalls in the main file, or a higher priority.weight (${tenant.file})`,
+        ],
+      };
     case 'policy_unavailable':
       return { why, allow: [`${denial.source} must be reachable from here`] };
     default:

@@ -118,6 +118,12 @@ const EXAMPLES: { readonly [K in Denial['kind']]: readonly [Extract<Denial, { ki
   model_denied: [{ kind: 'model_denied', method: 'a/b', model: 'digits', version: '1' }, 7, 'MODEL_ACCESS_DENIED'],
   rate_limited: [{ kind: 'rate_limited', scope: 'caller', limit, retryAfterMs: 1_200.5 }, 8, 'RATE_LIMITED'],
   concurrency_limited: [{ kind: 'concurrency_limited', limit: 7, retryAfterMs: 50 }, 8, 'CONCURRENCY_LIMITED'],
+  queue_full: [{ kind: 'queue_full', scope: 'tenant', limit: 9, retryAfterMs: 50 }, 8, 'QUEUE_FULL'],
+  queue_too_slow: [
+    { kind: 'queue_too_slow', scope: 'all', waitMs: 900, leftMs: 100, retryAfterMs: 900 },
+    14,
+    'QUEUE_TOO_SLOW',
+  ],
   quota_exhausted: [
     { kind: 'quota_exhausted', exhausted: [DAILY, TOTAL], retryAfterMs: undefined },
     8,

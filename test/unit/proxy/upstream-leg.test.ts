@@ -83,7 +83,7 @@ function newAccount(limitBytes = 16 * 1024 * 1024): ByteAccount {
   return new ByteAccount(attachSharedState(createSharedState({ tenantSlots: 1, workers: 1 }), 0), 0, limitBytes);
 }
 
-const open = (to: LegOwner): UpstreamLeg => UpstreamLeg.open(EVIDENCE, EVIDENCE, pool, to);
+const open = (to: LegOwner): UpstreamLeg => UpstreamLeg.open(EVIDENCE, EVIDENCE, EVIDENCE, pool, to);
 
 describe('what is sent before there is a connection', () => {
   it('leaves in order when there is one, with its end', async () => {

@@ -27,6 +27,17 @@ describe('what a worker counts', () => {
     expect(lines).toContain('bulkhead_worker_reports_total{worker="worker-0"} 2');
   });
 
+  it('how often and how long calls have waited for their turn is there by tenant, where any have', () => {
+    const lines = scrape((metrics) => {
+      metrics.waited('acme', 1_500_000);
+      metrics.waited('acme', 500_000);
+      metrics.call('umbra', INFER, 0, 1, undefined);
+    });
+    expect(lines).toContain('bulkhead_queue_waits_total{tenant="acme"} 2');
+    expect(lines).toContain('bulkhead_queue_wait_seconds_total{tenant="acme"} 2');
+    expect(lines.some((line) => line.startsWith('bulkhead_queue_waits_total{tenant="umbra"}'))).toBe(false);
+  });
+
   it('that rules in shadow would have decided otherwise is there by what they would have decided', () => {
     const worker = new WorkerMetrics();
     const registry = new MetricsRegistry();

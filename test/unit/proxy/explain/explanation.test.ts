@@ -105,6 +105,37 @@ describe('of a call that is allowed', () => {
     expect(answer.gates[3]?.detail).toBe('tenant 5/s, burst 9; 3 calls at once (what is left of it now is not asked)');
   });
 
+  test('where calls wait, its tenant’s weight and its class are said, and that nobody was asked who waits', async () => {
+    const scheduling = {
+      concurrentCalls: 8,
+      maxQueuedCalls: 9,
+      maxQueuedCallsPerTenant: 9,
+      maxWaitMs: 9,
+      classes: [
+        { name: 'interactive', weight: 8 },
+        { name: 'batch', weight: 1 },
+      ],
+      weight: 3,
+      defaultClass: 0,
+      rules: [{ class: 1, methods: ['*/ModelInfer'] }],
+    };
+    const answer = await explained(subject('alice'), { ...acme.config, scheduling });
+    expect(answer.gates.map(({ gate }) => gate)).toEqual([
+      'identify',
+      'authenticate',
+      'authorize',
+      'queue',
+      'reserve',
+      'inspect',
+    ]);
+    expect(answer.gates[3]).toMatchObject({
+      verdict: 'pass',
+      detail: 'tenant’s weight 3, class batch; 8 calls of all tenants at once (whether calls wait now is not asked)',
+    });
+    const refused = await explained({ ...subject('nobody') }, { ...acme.config, scheduling });
+    expect(refused.gates.map(({ gate }) => gate).slice(-3)).toEqual(['queue', 'reserve', 'inspect']);
+  });
+
   test('a tenant whose place among the others is far up is explained like the first', async () => {
     expect(await explained(subject('alice'), { ...acme.config, slot: 4_000 })).toMatchObject({ verdict: 'allowed' });
   });
