@@ -44,6 +44,13 @@ export interface OpenUsage {
   readonly gaps: readonly UsageGap[];
 }
 
+/** What the keeper does to the disk, so that a test can have it fail or end at any step. */
+export interface UsageFiles {
+  writeOpen(directory: string, usage: OpenUsage): Promise<void>;
+  writeBucket(directory: string, bucket: Bucket): Promise<void>;
+  removeBucket(directory: string, key: BucketKey): Promise<void>;
+}
+
 export function usageDirectory(auditDirectory: string): string {
   return join(auditDirectory, 'usage');
 }
@@ -86,7 +93,7 @@ export function readBucket(directory: string, key: BucketKey): Result<Bucket | u
 }
 
 /** Puts `open.json` in the place of the one before. Rejects with what the file system says. */
-export function writeOpen(directory: string, usage: OpenUsage): Promise<void> {
+function writeOpen(directory: string, usage: OpenUsage): Promise<void> {
   const body = {
     units: UNITS,
     since: usage.sinceMicros,
@@ -99,13 +106,16 @@ export function writeOpen(directory: string, usage: OpenUsage): Promise<void> {
 }
 
 /** Writes the file of an hour or a day. */
-export function writeBucket(directory: string, bucket: Bucket): Promise<void> {
+function writeBucket(directory: string, bucket: Bucket): Promise<void> {
   return writeWhole(directory, `${bucket.key}.json`, { units: UNITS, ...storedOf(bucket) });
 }
 
-export function removeBucket(directory: string, key: BucketKey): Promise<void> {
+function removeBucket(directory: string, key: BucketKey): Promise<void> {
   return unlink(bucketPath(directory, key));
 }
+
+/** The real ones. */
+export const diskUsageFiles: UsageFiles = { writeOpen, writeBucket, removeBucket };
 
 /** Moves a file that cannot be read to the first free name beside it, and returns that name. */
 export function setAside(directory: string, name: string = OPEN): string {

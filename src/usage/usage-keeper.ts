@@ -8,7 +8,7 @@ import { Bucket, type BucketKey } from './bucket.ts';
 import { dayKey, isDay } from './bucket-time.ts';
 import { overAt, RollUp } from './roll-up.ts';
 import type { Numbers } from './units.ts';
-import { listBuckets, readBucket, removeBucket, setAside, writeBucket, writeOpen } from './usage-files.ts';
+import { diskUsageFiles, listBuckets, readBucket, setAside, type UsageFiles } from './usage-files.ts';
 
 export interface UsageKeeperOptions {
   readonly auditDirectory: string;
@@ -16,6 +16,7 @@ export interface UsageKeeperOptions {
   config(): UsageConfig;
   now(): number;
   warn(what: string): void;
+  readonly files?: UsageFiles;
 }
 
 /** What was read is on disk after so long; what a crash leaves unread is read again. */
@@ -24,6 +25,7 @@ const HOURS_OF_DAY = 24;
 
 export class UsageKeeper {
   readonly #options: UsageKeeperOptions;
+  readonly #files: UsageFiles;
   readonly #rollUp: RollUp;
   readonly #cursorFiles = new Map<string, CursorFile>();
   /** Segment of each writer's up to which segments may be removed. */
@@ -37,6 +39,7 @@ export class UsageKeeper {
 
   constructor(options: UsageKeeperOptions) {
     this.#options = options;
+    this.#files = options.files ?? diskUsageFiles;
     this.#rollUp = new RollUp({
       auditDirectory: options.auditDirectory,
       maxRows: () => options.config().maxRows,
@@ -129,12 +132,12 @@ export class UsageKeeper {
   async #save(): Promise<void> {
     const rollUp = this.#rollUp;
     const now = this.#options.now();
-    await writeOpen(rollUp.directory, rollUp.state);
+    await this.#files.writeOpen(rollUp.directory, rollUp.state);
     const over = overAt(rollUp.state.buckets, now);
-    for (const bucket of over) await writeBucket(rollUp.directory, bucket);
+    for (const bucket of over) await this.#files.writeBucket(rollUp.directory, bucket);
     if (over.length > 0) {
       rollUp.sealed(over.map(({ key }) => key));
-      await writeOpen(rollUp.directory, rollUp.state);
+      await this.#files.writeOpen(rollUp.directory, rollUp.state);
     }
     rollUp.saved();
     this.#savedAt = now;
@@ -159,7 +162,7 @@ export class UsageKeeper {
   async #keepLess(): Promise<void> {
     const { files, directory } = this.#rollUp;
     const { hourlyDays, dailyDays } = this.#options.config();
-    for (const key of listBuckets(directory)) if (!files.has(key)) await removeBucket(directory, key);
+    for (const key of listBuckets(directory)) if (!files.has(key)) await this.#files.removeBucket(directory, key);
     const hours = [...files].filter((key) => !isDay(key)).sort();
     let tooMany = hours.length - hourlyDays * HOURS_OF_DAY;
     for (const [day, ofDay] of Map.groupBy(hours, dayKey)) {
@@ -170,7 +173,7 @@ export class UsageKeeper {
     }
     const days = [...files].filter(isDay).sort();
     for (const day of days.slice(0, Math.max(0, days.length - dailyDays))) {
-      await removeBucket(directory, day);
+      await this.#files.removeBucket(directory, day);
       files.delete(day);
     }
   }
@@ -183,10 +186,10 @@ export class UsageKeeper {
       if (!hour.ok) this.#options.warn(`${hour.error}; it is now ${setAside(directory, `${key}.json`)}`);
       else if (hour.value !== undefined) bucket.merge(hour.value, this.#options.config().maxRows);
     }
-    await writeBucket(directory, bucket);
+    await this.#files.writeBucket(directory, bucket);
     files.add(day);
     for (const key of hours) {
-      await removeBucket(directory, key).catch(ignoreMissing);
+      await this.#files.removeBucket(directory, key).catch(ignoreMissing);
       files.delete(key);
     }
   }

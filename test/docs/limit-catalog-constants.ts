@@ -9,6 +9,24 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     test: ['unit/usage/bucket.test.ts', 'tells models of others apart up to the limit, and counts the rest together'],
   },
   {
+    file: 'src/runtime/admin-usage.ts',
+    name: 'MAX_LINES',
+    attack: 'A question about usage whose answer fills the memory of the main thread',
+    test: [
+      'unit/runtime/admin-usage.test.ts',
+      'an answer has so many lines, and with one more it asks for a narrower question',
+    ],
+  },
+  {
+    file: 'src/runtime/admin-usage.ts',
+    name: 'MAX_WAITING',
+    attack: 'Questions about usage, each of months, faster than they are answered',
+    test: [
+      'unit/runtime/admin-usage.test.ts',
+      'so many questions wait for one another, and one more is asked to come again',
+    ],
+  },
+  {
     file: 'src/usage/bucket.ts',
     name: 'MIN_ROWS_OF_TENANT',
     attack: 'Many tenants with callers without end fill the memory and the disk that usage takes',

@@ -1,6 +1,7 @@
 /** Usage as tests want it: a keeper with a clock that the test sets, and answers in few words. */
 import { DEFAULT_USAGE, type UsageConfig } from '../../src/config/generation.ts';
 import { readStoredUsage } from '../../src/usage/stored-usage.ts';
+import { diskUsageFiles } from '../../src/usage/usage-files.ts';
 import { UsageKeeper } from '../../src/usage/usage-keeper.ts';
 import { type UsageQuestion, type UsageReport, usageReport } from '../../src/usage/usage-report.ts';
 import { type UsageVerification, verifyUsage } from '../../src/usage/usage-verify.ts';
@@ -15,7 +16,7 @@ export interface TestKeeper {
   at: number;
 }
 
-export function openKeeper(directory: string, config: Partial<UsageConfig> = {}): TestKeeper {
+export function openKeeper(directory: string, config: Partial<UsageConfig> = {}, files = diskUsageFiles): TestKeeper {
   const warnings: string[] = [];
   const clock = { at: 0 };
   const keeper = new UsageKeeper({
@@ -23,6 +24,7 @@ export function openKeeper(directory: string, config: Partial<UsageConfig> = {})
     config: () => ({ ...DEFAULT_USAGE, ...config }),
     now: () => micros(clock.at),
     warn: (what) => warnings.push(what),
+    files,
   });
   return Object.assign(clock, { keeper, warnings });
 }
