@@ -3,6 +3,7 @@
  * exported and recomputed by `--verify`.
  */
 import type { CallView } from '../audit/call-view.ts';
+import { FLAG_CONSUMED } from '../audit/codec.ts';
 
 export const UNITS = [
   'calls',
@@ -22,6 +23,10 @@ export const UNITS = [
   'responseMessages',
   /** From a call's first byte to its last. */
   'durationMicros',
+  'tensorElements',
+  'inputTokens',
+  'outputTokens',
+  'computeMicros',
 ] as const;
 export type Unit = (typeof UNITS)[number];
 
@@ -53,6 +58,11 @@ export function addCall(numbers: Numbers, view: CallView): void {
   add(numbers, AT.requestMessages, view.requestMessages);
   add(numbers, AT.responseMessages, view.responseMessages);
   add(numbers, AT.durationMicros, view.durationMicros);
+  if ((view.flags & FLAG_CONSUMED) === 0) return;
+  add(numbers, AT.tensorElements, view.tensorElements);
+  add(numbers, AT.inputTokens, view.inputTokens);
+  add(numbers, AT.outputTokens, view.outputTokens);
+  add(numbers, AT.computeMicros, view.computeMicros);
 }
 
 /** Adds sums to sums. */

@@ -55,9 +55,9 @@ describe('usage', () => {
     const { out } = await of('--tenant', 'acme', '--per', 'model', '--by', 'total', '--csv');
     const [head, first, second] = out.split('\r\n');
     expect(head).toBe(
-      'tenant,model,calls,ok,failed,cancelled,denied,deniedCredentials,deniedPermission,deniedLimit,deniedUnavailable,deniedOther,requestBytes,responseBytes,requestMessages,responseMessages,durationMicros',
+      'tenant,model,calls,ok,failed,cancelled,denied,deniedCredentials,deniedPermission,deniedLimit,deniedUnavailable,deniedOther,requestBytes,responseBytes,requestMessages,responseMessages,durationMicros,tensorElements,inputTokens,outputTokens,computeMicros',
     );
-    expect(first).toBe('acme,"\'=cmd|""x""!A1",1,0,0,0,1,0,0,1,0,0,3322,104,1,1,1840');
+    expect(first).toBe('acme,"\'=cmd|""x""!A1",1,0,0,0,1,0,0,1,0,0,3322,104,1,1,1840,0,0,0,0');
     expect(second).toMatch(/^acme,digits,1,1,/);
   });
 

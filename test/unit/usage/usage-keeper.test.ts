@@ -46,6 +46,24 @@ it('counts every call once, by tenant, caller and model, in the hour in which it
   expect(test.warnings).toEqual([]);
 });
 
+it('counts what a call consumed beside its bytes', async () => {
+  const directory = temporaryDirectory();
+  const log = openLog(directory);
+  const consumed = { tensorElements: 784, inputTokens: 12, outputTokens: 34, computeMicros: 5_678 };
+  write(log, callAt(0, { consumed }), callAt(1), callAt(2, { consumed }));
+  const test = openKeeper(directory);
+  expect((await asked(test)).total).toMatchObject({
+    calls: 3,
+    tensorElements: 1_568,
+    inputTokens: 24,
+    outputTokens: 68,
+    computeMicros: 11_356,
+  });
+  log.close();
+  await test.keeper.close();
+  expect(await verified(directory)).toMatchObject({ ok: true, calls: 3 });
+});
+
 it('goes on where it was saved, whenever it is killed', async () => {
   const directory = temporaryDirectory();
   const log = openLog(directory, { segmentBytes: 2_000 });
