@@ -3,10 +3,9 @@
  * of it needs. How it is relayed, and how it ends, is in `relayed-call.ts` and `ending-call.ts`.
  */
 
-import type { Permit } from '../authz/authorizer.ts';
 import type { HeaderBlock, Stream } from '../http2/contract.ts';
 import type { Peer } from '../identity/peer.ts';
-import type { RequestedModels } from '../inspection/message-inspector.ts';
+import type { ModelTarget, RequestedModels } from '../inspection/message-inspector.ts';
 import { ResponseNames } from '../inspection/response-names.ts';
 import { type Denial, deny } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
@@ -18,6 +17,7 @@ import { type CallLease, callLease, type LeaseTerms, leaseEnd } from './call-lea
 import type { CallServices } from './call-services.ts';
 import type { Deadlines } from './deadlines.ts';
 import { LOST_TENANT, lostAuthorization } from './lost-authorization.ts';
+import { PermittedModels } from './permitted-models.ts';
 import {
   type Admission,
   type Admitted,
@@ -64,7 +64,9 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, 
   /** What limits count of it beside itself. */
   #bill: CallBill | undefined;
   /** What its last message was allowed. */
-  #permitted: Permit | undefined;
+  #permitted: ModelTarget | undefined;
+  /** What else its messages were allowed; undefined: nothing. */
+  #others: PermittedModels | undefined;
   /** Until when the roles that its messages needed may be used. */
   #permitUntil = Number.POSITIVE_INFINITY;
   /** By whose gates it was last judged, and what had been revoked by then. */
@@ -317,13 +319,12 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, 
     const tenant = this.#host.tenant();
     if (tenant === undefined) return this.lapse(LOST_TENANT);
     if (tenant === this.#judge && tenant.revocationEpoch === this.#judgedAt) return;
-    const again = readmit(admission, this.#permitted, this.#peer, tenant.gates, this.services.now());
+    const again = readmit(admission, this.#models(), this.#peer, tenant.gates, this.services.now());
     if (!again.ok) return this.lapse(lostAuthorization(again.error));
     this.#judge = tenant;
     this.#judgedAt = tenant.revocationEpoch;
     this.#admission = again.value.admission;
-    this.#permitted = again.value.permitted;
-    this.#permitUntil = this.#permitted?.until ?? Number.POSITIVE_INFINITY;
+    this.#permitUntil = again.value.permitUntil;
     this.#host.leased(leaseEnd(this.#leaseTerms(this.#admission)));
   }
 
@@ -351,13 +352,28 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, 
     const verdict = permitMessage(this.#admission ?? admission, message, this.#judge.gates, this.trail, demands);
     if (!verdict.ok) return verdict;
     if (demands !== undefined) this.#bill?.permitted(demands, message);
-    this.#permitted = verdict.value;
+    this.#note(message, verdict.value);
     this.#underWay = true;
     if (verdict.value.until < this.#permitUntil) {
       this.#permitUntil = verdict.value.until;
       this.#host.leased(this.#permitUntil);
     }
     return verdict;
+  }
+
+  #note({ model, version, further }: RequestedModels, permit: ModelTarget): void {
+    const before = this.#permitted;
+    this.#permitted = permit;
+    const isOther = before !== undefined && (before.model !== model || before.version !== version);
+    if (!isOther && further.length === 0) return;
+    this.#others ??= new PermittedModels();
+    if (isOther) this.#others.keep(before);
+    for (const target of further) this.#others.keep(target);
+  }
+
+  #models(): readonly ModelTarget[] {
+    const last = this.#permitted === undefined ? [] : [this.#permitted];
+    return this.#others === undefined ? last : [...this.#others.all, ...last];
   }
 
   requestGrew(bytes: number): void {

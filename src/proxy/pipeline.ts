@@ -58,8 +58,8 @@ export interface Waiting {
 /** A call that may go on. */
 export interface Readmission {
   readonly admission: Admission;
-  /** What its last message is allowed now; undefined: none was, or its method reads no model. */
-  readonly permitted: Permit | undefined;
+  /** Until when the roles that its models need may be used, in microseconds; Infinity: for ever. */
+  readonly permitUntil: number;
 }
 
 export type Admitted = Result<Admission, Denial> | Queued;
@@ -170,11 +170,11 @@ function reserve(
 
 /**
  * Decides again on a call that runs, when its tenant's configuration or what is revoked has changed: who makes it, and whether they may,
- * as for a new call. What it has reserved stays; `permitted` is what its last message was allowed.
+ * as for a new call that names all of `models`: what its messages were permitted for. What it has reserved stays, and what reads its messages.
  */
 export function readmit(
   admission: Admission,
-  permitted: Permit | undefined,
+  models: readonly ModelTarget[],
   peer: Peer,
   gates: Gates,
   now: EpochMicros,
@@ -182,10 +182,13 @@ export function readmit(
   const candidate = recheck(admission, peer, gates, now);
   if (!candidate.ok) return candidate;
   const { caller, permit, method } = candidate.value;
-  const again = { ...admission, caller, permit };
-  if (permitted === undefined || !method.readsModel) return ok({ admission: again, permitted: undefined });
-  const model = gates.model(permit, permitted.model, permitted.version);
-  return model.ok ? ok({ admission: again, permitted: model.value }) : model;
+  let permitUntil = Number.POSITIVE_INFINITY;
+  for (const { model, version } of method.readsModel ? models : NO_MODELS) {
+    const verdict = gates.model(permit, model, version);
+    if (!verdict.ok) return verdict;
+    permitUntil = Math.min(permitUntil, verdict.value.until);
+  }
+  return ok({ admission: { ...admission, caller, permit }, permitUntil });
 }
 
 /** The same for a call that waits for its turn. */
@@ -199,10 +202,16 @@ export function recheck(
   if (!presented.ok) return presented;
   const caller = gates.reauthenticate(before, peer, presented.value, now);
   if (!caller.ok) return caller;
+  const current = gates.method(head.path);
+  // A method whose models are read now, and were not when its messages went by, is another one under the same name.
+  if (current === undefined || current.readsModel !== method.readsModel)
+    return deny({ kind: 'method_unknown', path: head.path });
   const facts = gates.asksCalls ? { peer, headers: head.passOn, at: now } : undefined;
-  const permit = gates.authorize(caller.value, method, now, facts);
+  const permit = gates.authorize(caller.value, current, now, facts);
   return permit.ok ? ok({ head, method, caller: caller.value, permit: permit.value }) : permit;
 }
+
+const NO_MODELS: readonly ModelTarget[] = [];
 
 /**
  * Decides on one request message, whose models the inspector has read from its whole length, before its last byte moves on. `demands`:

@@ -257,6 +257,12 @@ describe('a client whose CA has a revocation list', () => {
   });
 });
 
+/** The one role, with these models. */
+function rolesOf(...models: readonly string[]): TenantConfig['roles'] {
+  const methods = ['inference.GRPCInferenceService/*'];
+  return [{ name: 'all', methods, models, versions: ['*'], source: 'tenant.yaml:1' }];
+}
+
 /** What a change of acme's configuration does to a stream that runs. */
 interface Change {
   readonly name: string;
@@ -353,6 +359,26 @@ describe('a stream whose caller is no longer who may call, by a change of the co
     await neighbour.goesOn();
     neighbour.client.close();
     expect(await ground.balanced()).toEqual(BALANCED);
+  });
+
+  it.each<[string, Partial<TenantConfig>, string]>([
+    ['one of its models, which was not the last', { roles: rolesOf('other') }, 'because=model_denied'],
+    ['its last model', { roles: rolesOf('digits') }, 'because=model_denied'],
+    ['its method', { protocols: ['tensorflow-serving'] }, 'because=method_unknown'],
+  ])('%s is gone', async (_name, changes, detail) => {
+    ground = await HostileGround.start();
+    ground.sidecar.apply(ground.generation({ acme: { roles: rolesOf('digits', 'other') } }));
+    const stream = await RunningStream.begin(ground, await ground.client());
+    let received = 0;
+    stream.server.on('data', (chunk: Buffer) => (received += chunk.length));
+    stream.client.write(inferRequest('other'));
+    await eventually('the model server has its message', () => received > 0);
+    // Counter-proof: where all of it is still there, it goes on.
+    ground.sidecar.apply(ground.generation({ acme: { roles: rolesOf('digits', 'other', 'third') } }));
+    await stream.goesOn('other');
+    ground.sidecar.apply(ground.generation({ acme: { roles: rolesOf('digits', 'other'), ...changes } }));
+    expect(await stream.ended).toMatchObject({ ...EXPIRED, inTrailers: true });
+    expect((await ground.records(1))[0]?.detail).toContain(`why=withdrawn credential=permission ${detail}`);
   });
 
   it('its tenant was removed', async () => {

@@ -153,6 +153,15 @@ export const CONSTANT_ROWS: readonly ConstantRow[] = [
     test: ['unit/identity/ocsp-response-reader.test.ts', 'about %i certificates is read: %s'],
   },
   {
+    file: 'src/proxy/permitted-models.ts',
+    name: 'MAX_PERMITTED_MODELS',
+    attack: 'A stream that names ever new models, all of which are kept for the day on which it is judged again',
+    test: [
+      'unit/proxy/permitted-models.test.ts',
+      'are as many as there may be, and of one more the earliest is forgotten',
+    ],
+  },
+  {
     file: 'src/proxy/waiting-room.ts',
     name: 'MAX_WAITING_CLIENTS',
     attack: 'A responder that hangs, and ever more clients of its tenant that wait for it',

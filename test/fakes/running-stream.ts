@@ -69,12 +69,12 @@ export class RunningStream {
     return this.#isOver;
   }
 
-  /** Shows that it still runs: a further message goes there, and another comes back. */
-  async goesOn(): Promise<void> {
+  /** Shows that it still runs: a further message goes there, for this model, and another comes back. */
+  async goesOn(model?: string): Promise<void> {
     const answer = frame(Buffer.from('still there'));
     let received = 0;
     this.client.on('data', (chunk: Buffer) => (received += chunk.length));
-    this.client.write(inferRequest());
+    this.client.write(inferRequest(model));
     this.server.write(answer);
     await eventually('the stream goes on', () => received >= answer.length);
     if (this.#isOver) throw new Error('the stream is over');
