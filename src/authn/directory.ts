@@ -3,6 +3,7 @@
  * tells an attempt to cross from a plain mistake.
  */
 import type { ApiKeyConfig } from '../config/credentials-config.ts';
+import { apiKeysOf, type PackedTenant } from '../config/stored-tenant.ts';
 import type { TenantConfig } from '../config/tenant-config.ts';
 import type { TenantId } from '../kernel/ids.ts';
 
@@ -18,7 +19,7 @@ export interface DirectoryKey {
   readonly config: ApiKeyConfig;
 }
 
-type Credentials = Pick<TenantConfig, 'id' | 'issuers' | 'apiKeys'>;
+type Credentials = Pick<TenantConfig, 'id' | 'issuers' | 'apiKeys'> | Pick<PackedTenant, 'id' | 'issuers' | 'packed'>;
 
 export class Directory implements CredentialDirectory {
   readonly #byIssuer = new Map<string, Set<TenantId>>();
@@ -34,7 +35,7 @@ export class Directory implements CredentialDirectory {
       if (known === undefined) this.#byIssuer.set(issuer, new Set([tenant.id]));
       else known.add(tenant.id);
     }
-    for (const config of tenant.apiKeys) {
+    for (const config of apiKeysOf(tenant)) {
       if (!this.#byKey.has(config.id)) this.#byKey.set(config.id, { tenant: tenant.id, config });
     }
   }
@@ -45,7 +46,7 @@ export class Directory implements CredentialDirectory {
       known?.delete(tenant.id);
       if (known?.size === 0) this.#byIssuer.delete(issuer);
     }
-    for (const { id } of tenant.apiKeys) if (this.#byKey.get(id)?.tenant === tenant.id) this.#byKey.delete(id);
+    for (const { id } of apiKeysOf(tenant)) if (this.#byKey.get(id)?.tenant === tenant.id) this.#byKey.delete(id);
   }
 
   tenantsOfIssuer(issuer: string): readonly TenantId[] {

@@ -4,7 +4,7 @@
  */
 import type { TenantId } from '../kernel/ids.ts';
 import type { Generation } from './generation.ts';
-import type { TenantConfig } from './tenant-config.ts';
+import type { StoredTenant } from './stored-tenant.ts';
 
 /** A generation without its tenants. */
 export type Settings = Omit<Generation, 'tenants'>;
@@ -15,7 +15,7 @@ export interface GenerationChange {
   /** As they are now, whether they have changed or not. */
   readonly settings: Settings;
   /** New tenants, and those that are not as they were. */
-  readonly tenants: readonly TenantConfig[];
+  readonly tenants: readonly StoredTenant[];
   readonly removed: readonly TenantId[];
 }
 
@@ -23,7 +23,7 @@ export interface GenerationChange {
 export function changeOf(before: Generation | undefined, after: Generation): GenerationChange {
   const { tenants, ...settings } = after;
   const left = new Map(before?.tenants.map((tenant) => [tenant.id, tenant]));
-  const changed: TenantConfig[] = [];
+  const changed: StoredTenant[] = [];
   for (const tenant of tenants) {
     const known = left.get(tenant.id);
     if (known === undefined || !isSame(known, tenant)) changed.push(tenant);
@@ -32,6 +32,6 @@ export function changeOf(before: Generation | undefined, after: Generation): Gen
   return { from: before?.number ?? 0, settings, tenants: changed, removed: [...left.keys()] };
 }
 
-function isSame(one: TenantConfig, other: TenantConfig): boolean {
+function isSame(one: StoredTenant, other: StoredTenant): boolean {
   return one === other || (one.digest === other.digest && one.slot === other.slot);
 }

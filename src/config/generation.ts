@@ -9,7 +9,7 @@ import type { DeniedCredential } from './credentials-config.ts';
 import type { FleetConfig } from './fleet-config.ts';
 import type { OrganisationConfig } from './quota-config.ts';
 import type { SchedulingConfig } from './scheduling-config.ts';
-import type { TenantConfig } from './tenant-config.ts';
+import type { StoredTenant } from './stored-tenant.ts';
 import type { UpstreamConfig } from './upstream-config.ts';
 
 export interface Generation {
@@ -31,7 +31,7 @@ export interface Generation {
   readonly telemetry: TelemetryConfig;
   readonly shutdown: { readonly drainTimeoutMs: number };
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
-  readonly tenants: readonly TenantConfig[];
+  readonly tenants: readonly StoredTenant[];
   /** Refused whichever tenant they are of; absent: nothing is. */
   readonly denied?: readonly DeniedCredential[];
   /** Groups of tenants with limits of their own; absent: there are none. */

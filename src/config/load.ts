@@ -21,9 +21,9 @@ import { judgeAccounts } from './memory-ceiling.ts';
 import { inOrganisations, judgeOrganisations, withOrganisationSlots } from './quota.ts';
 import { judgePriorities, withScheduling } from './scheduling.ts';
 import { judgeSharedListener } from './shared-listener.ts';
+import type { StoredTenant } from './stored-tenant.ts';
 import { type Environment, TELEMETRY_VARIABLES } from './telemetry.ts';
 import type { TenantDraft } from './tenant.ts';
-import type { TenantConfig } from './tenant-config.ts';
 import { TenantFiles, type TenantsPlace } from './tenant-files.ts';
 import { ENDPOINT_VARIABLE } from './workload-api.ts';
 import { NOT_ASKED, type WorkloadMaterial } from './workload-material.ts';
@@ -284,8 +284,8 @@ function wholeFile(file: string, message: string, fix: string): Finding {
 }
 
 /** Slots are indexes into shared tables, so a tenant's never changes while the process lives. */
-function withSlots(drafts: readonly TenantDraft[], previous: Generation | undefined): readonly TenantConfig[] {
-  const before = new Map<TenantId, TenantConfig>();
+function withSlots(drafts: readonly TenantDraft[], previous: Generation | undefined): readonly StoredTenant[] {
+  const before = new Map<TenantId, StoredTenant>();
   const used = new Set<number>();
   for (const tenant of previous?.tenants ?? []) {
     before.set(tenant.id, tenant);

@@ -29,12 +29,13 @@ import { buildRoles } from './roles.ts';
 import { buildPriority } from './scheduling.ts';
 import { checkSchema } from './schema-check.ts';
 import { type TenantSource, tenantSchema } from './schema-tenant.ts';
+import { type PackedTenant, packTenant } from './stored-tenant.ts';
 import type { TenantConfig, TenantSection } from './tenant-config.ts';
 import { buildUpstream } from './upstream.ts';
 import { type WorkloadSources, workloadSources } from './workload-sources.ts';
 
 /** A tenant's configuration before it has a place among the others. */
-export type TenantDraft = Omit<TenantConfig, 'slot'>;
+export type TenantDraft = Omit<PackedTenant, 'slot'>;
 
 /** What is checked between tenants; known even when the tenant has errors of its own. */
 export interface TenantFacts {
@@ -126,7 +127,7 @@ function build(
   };
   if (clientCa === undefined || upstream === undefined) return { draft: undefined, facts };
   if (source.certificate !== undefined && certificate === undefined) return { draft: undefined, facts };
-  const draft: TenantDraft = {
+  const draft = packTenant<Omit<TenantConfig, 'slot'>>({
     id: source.tenant,
     file: displayFile,
     lines: sectionLines(scope),
@@ -160,7 +161,7 @@ function build(
     ...(protoset?.config === undefined ? {} : { protoset: protoset.config }),
     opaqueServices: source.services,
     ...namespacesOf(source),
-  };
+  });
   return { draft, facts };
 }
 

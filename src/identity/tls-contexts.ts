@@ -5,7 +5,7 @@
 import { constants } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { KeyPairPem, ListenerConfig } from '../config/generation.ts';
-import type { TenantConfig } from '../config/tenant-config.ts';
+import type { StoredTenant } from '../config/stored-tenant.ts';
 import type { TenantId } from '../kernel/ids.ts';
 
 export type MinTlsVersion = ListenerConfig['minTlsVersion'];
@@ -26,7 +26,7 @@ export class TlsContexts {
   }
 
   /** The context of a tenant's configuration. Throws an Error when OpenSSL refuses its certificate, key or CA. */
-  contextFor(tenant: TenantConfig, minVersion: MinTlsVersion): SecureContext {
+  contextFor(tenant: StoredTenant, minVersion: MinTlsVersion): SecureContext {
     const key = `${minVersion} ${tenant.digest}`;
     let entry = this.#entries.get(key);
     if (entry === undefined) {
@@ -70,7 +70,7 @@ export function contextDefaults(minVersion: MinTlsVersion): {
   };
 }
 
-function compile({ certificate, clientCaPem }: TenantConfig, minVersion: MinTlsVersion): SecureContext {
+function compile({ certificate, clientCaPem }: StoredTenant, minVersion: MinTlsVersion): SecureContext {
   if (certificate === undefined) throw new Error('the SPIFFE Workload API gives no certificate for it');
   return createSecureContext({
     ...contextDefaults(minVersion),

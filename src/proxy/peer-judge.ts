@@ -5,7 +5,7 @@
  */
 import type { X509Certificate } from 'node:crypto';
 import type { SharedListenerConfig } from '../config/generation.ts';
-import type { TenantConfig } from '../config/tenant-config.ts';
+import type { StoredTenant } from '../config/stored-tenant.ts';
 import { acceptPeer, type Peer, type PeerAddress } from '../identity/peer.ts';
 import type { Denial } from '../kernel/denial.ts';
 import type { EpochMicros } from '../kernel/ids.ts';
@@ -100,12 +100,12 @@ export class PeerJudge {
   }
 
   /** By a name of the tenant's, in a handshake in which OpenSSL has verified the certificate against the tenant's CA. */
-  #judgeNamed(tenant: TenantConfig, certificate: X509Certificate, remote: PeerAddress): Verdict {
+  #judgeNamed(tenant: StoredTenant, certificate: X509Certificate, remote: PeerAddress): Verdict {
     const peer = this.#accept(tenant, 'sni', certificate, remote);
     return peer.ok ? peer : refuse('TLS_CLIENT_CERT_UNACCEPTABLE', whyOf(peer.error));
   }
 
-  #judgeShared(named: TenantConfig | undefined, certificate: X509Certificate, remote: PeerAddress): Verdict {
+  #judgeShared(named: StoredTenant | undefined, certificate: X509Certificate, remote: PeerAddress): Verdict {
     const found = this.#tenants.found(certificate);
     if (found.kind === 'nobody') return refuse('TENANT_UNKNOWN', found.why);
     if (found.kind === 'several') return refuse('TENANT_AMBIGUOUS', found.why);
@@ -118,7 +118,7 @@ export class PeerJudge {
   }
 
   #accept(
-    tenant: TenantConfig,
+    tenant: StoredTenant,
     by: 'sni' | 'certificate',
     certificate: X509Certificate,
     remote: PeerAddress,
@@ -133,7 +133,7 @@ export class PeerJudge {
 }
 
 /** What must be in a client's certificate for it to be a tenant's. */
-export function trustOf({ trustDomain, identifiedBy }: TenantConfig): {
+export function trustOf({ trustDomain, identifiedBy }: StoredTenant): {
   readonly trustDomain: string | undefined;
   readonly spiffeIds: readonly string[] | undefined;
 } {

@@ -3,7 +3,7 @@
  * that tenant's CA (`identity/peer.ts`), makes it more. Where more than one tenant could claim a certificate, nobody does.
  */
 import type { X509Certificate } from 'node:crypto';
-import type { TenantConfig } from '../config/tenant-config.ts';
+import type { StoredTenant } from '../config/stored-tenant.ts';
 import { readCertificateFacts } from '../identity/certificate-facts.ts';
 import { MAX_CHAIN, signedBy } from '../identity/chain.ts';
 import { parseSpiffeId } from '../identity/spiffe-id.ts';
@@ -11,16 +11,16 @@ import { SpiffeOwners } from '../identity/spiffe-pattern.ts';
 import { trustedCas } from './tenant-runtime.ts';
 
 export type Found =
-  | { readonly kind: 'tenant'; readonly tenant: TenantConfig }
+  | { readonly kind: 'tenant'; readonly tenant: StoredTenant }
   | { readonly kind: 'nobody'; readonly why: string }
   | { readonly kind: 'several'; readonly why: string };
 
 export class SharedTenants {
-  readonly #bySpiffeId = new SpiffeOwners<TenantConfig>();
+  readonly #bySpiffeId = new SpiffeOwners<StoredTenant>();
   /** Those that are known by their CA, by the names that CAs have as issuers. */
-  readonly #byCaName = new Map<string, Set<TenantConfig>>();
+  readonly #byCaName = new Map<string, Set<StoredTenant>>();
 
-  enter(tenant: TenantConfig): void {
+  enter(tenant: StoredTenant): void {
     const { identifiedBy } = tenant;
     if (identifiedBy?.kind === 'spiffe') for (const id of identifiedBy.ids) this.#bySpiffeId.enter(id, tenant);
     if (identifiedBy?.kind !== 'client-ca') return;
@@ -31,7 +31,7 @@ export class SharedTenants {
     }
   }
 
-  leave(tenant: TenantConfig): void {
+  leave(tenant: StoredTenant): void {
     const { identifiedBy } = tenant;
     if (identifiedBy?.kind === 'spiffe') for (const id of identifiedBy.ids) this.#bySpiffeId.leave(id, tenant);
     if (identifiedBy?.kind !== 'client-ca') return;
@@ -51,7 +51,7 @@ export class SharedTenants {
     return { kind: 'several', why: `${[...tenants].map(({ id }) => id).join(' and ')} could claim it` };
   }
 
-  #bySpiffe(certificate: X509Certificate): Iterable<TenantConfig> {
+  #bySpiffe(certificate: X509Certificate): Iterable<StoredTenant> {
     let uris: readonly string[];
     try {
       ({ uris } = readCertificateFacts(certificate.raw));
@@ -64,8 +64,8 @@ export class SharedTenants {
   }
 
   /** All the way up: who stands above a tenant's CA could claim what the tenant's CA has signed. */
-  #byCa(leaf: X509Certificate): Iterable<TenantConfig> {
-    const found = new Set<TenantConfig>();
+  #byCa(leaf: X509Certificate): Iterable<StoredTenant> {
+    const found = new Set<StoredTenant>();
     if (this.#byCaName.size === 0) return found;
     let current: X509Certificate | undefined = leaf;
     for (let depth = 0; depth < MAX_CHAIN && current !== undefined; depth += 1) {

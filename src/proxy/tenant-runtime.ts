@@ -12,6 +12,7 @@ import { ByteAccount } from '../buffers/byte-account.ts';
 import type { Pressure } from '../buffers/pressure.ts';
 import { type SlabReserve, Slabs } from '../buffers/slabs.ts';
 import type { LimitsConfig } from '../config/generation.ts';
+import { openTenant, type StoredTenant } from '../config/stored-tenant.ts';
 import type { TenantConfig } from '../config/tenant-config.ts';
 import type { UpstreamConfig } from '../config/upstream-config.ts';
 import type { DocumentFetch } from '../fetching/document-fetch.ts';
@@ -78,7 +79,8 @@ export class TenantRuntime {
    * `previous` lends what need not change: the account, the buffers, and, if they would be made the same, the gates with all that they
    * remember and the upstream connections.
    */
-  constructor(config: TenantConfig, resources: TenantResources, previous: TenantRuntime | undefined) {
+  constructor(stored: StoredTenant, resources: TenantResources, previous: TenantRuntime | undefined) {
+    const config = openTenant(stored);
     this.config = config;
     this.#fetch = resources.fetch;
     this.#revocations = resources.revocations;

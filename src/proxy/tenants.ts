@@ -5,7 +5,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { Directory } from '../authn/directory.ts';
 import type { Generation, LimitsConfig } from '../config/generation.ts';
-import type { TenantConfig } from '../config/tenant-config.ts';
+import type { StoredTenant } from '../config/stored-tenant.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import { HealthProbes } from './health-probes.ts';
 import { type Found, SharedTenants } from './shared-tenants.ts';
@@ -23,10 +23,10 @@ export class Tenants {
   #resources: TenantResources;
   /** Authenticators look into it for as long as they live, also when their own tenant does not change. */
   readonly #directory = new Directory([]);
-  readonly #byServerName = new Map<string, TenantConfig>();
+  readonly #byServerName = new Map<string, StoredTenant>();
   /** Whose clients are known by their certificates. */
   readonly #shared = new SharedTenants();
-  readonly #byId = new Map<TenantId, TenantConfig>();
+  readonly #byId = new Map<TenantId, StoredTenant>();
   readonly #runtimes = new Map<TenantId, TenantRuntime>();
   #idleSince = new Map<TenantId, number>();
   readonly #sweep: NodeJS.Timeout;
@@ -50,7 +50,7 @@ export class Tenants {
    * Swaps in tenants that are new or different, and takes out others. Returns the ids of tenants that are gone or whose
    * clients must be looked at again.
    */
-  change(tenants: readonly TenantConfig[], removed: readonly TenantId[]): readonly TenantId[] {
+  change(tenants: readonly StoredTenant[], removed: readonly TenantId[]): readonly TenantId[] {
     // Out with all of the old before the new comes in: a name or a key may have gone from one tenant to another.
     for (const id of removed) this.#takeOut(id);
     for (const { id } of tenants) this.#takeOut(id);
@@ -76,12 +76,12 @@ export class Tenants {
   }
 
   /** A tenant as it is configured now. */
-  config(id: TenantId): TenantConfig | undefined {
+  config(id: TenantId): StoredTenant | undefined {
     return this.#byId.get(id);
   }
 
   /** The tenant that a server name (SNI) claims. */
-  claimed(serverName: string): TenantConfig | undefined {
+  claimed(serverName: string): StoredTenant | undefined {
     return this.#byServerName.get(serverName.toLowerCase());
   }
 
@@ -91,7 +91,7 @@ export class Tenants {
   }
 
   /** The CAs of a tenant's clients, without compiling a tenant for who is nobody's client yet. */
-  clientCas(tenant: TenantConfig): readonly X509Certificate[] {
+  clientCas(tenant: StoredTenant): readonly X509Certificate[] {
     return this.#runtimes.get(tenant.id)?.clientCas ?? trustedCas(tenant.clientCaPem);
   }
 
@@ -129,7 +129,7 @@ export class Tenants {
     this.#directory.leave(tenant);
   }
 
-  #putIn(tenant: TenantConfig): void {
+  #putIn(tenant: StoredTenant): void {
     this.#byId.set(tenant.id, tenant);
     for (const name of tenant.serverNames) this.#byServerName.set(name, tenant);
     this.#shared.enter(tenant);
@@ -146,7 +146,7 @@ export class Tenants {
   }
 
   /** Compiles a tenant anew if it is in use, and says whether its clients must be looked at again. */
-  #renew(config: TenantConfig): boolean {
+  #renew(config: StoredTenant): boolean {
     const runtime = this.#runtimes.get(config.id);
     if (runtime === undefined || config.digest === runtime.config.digest) return false;
     this.#runtimes.set(config.id, new TenantRuntime(config, this.#resources, runtime));
@@ -170,7 +170,7 @@ export class Tenants {
 }
 
 /** A peer that was let in by another CA, name or trust domain must be one by these, too. */
-function changesTrust(before: TenantConfig, after: TenantConfig): boolean {
+function changesTrust(before: StoredTenant, after: StoredTenant): boolean {
   return (
     before.clientCaPem !== after.clientCaPem ||
     before.trustDomain !== after.trustDomain ||

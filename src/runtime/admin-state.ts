@@ -3,7 +3,7 @@
  */
 import type { AdminState } from '../admin/server.ts';
 import type { EgressConfig, Generation } from '../config/generation.ts';
-import type { TenantConfig } from '../config/tenant-config.ts';
+import { openTenant, type StoredTenant } from '../config/stored-tenant.ts';
 import { healthKeyOf } from '../proxy/health-probes.ts';
 import type { Health } from '../proxy/upstream-health.ts';
 import { SeatTable } from '../quota/seat-table.ts';
@@ -125,7 +125,8 @@ function describeEgress({ listen, tenant, byteAccountBytes, upstream }: EgressCo
   return { listen, tenant, byteAccountBytes, upstream: upstream.display };
 }
 
-function describeTenant(tenant: TenantConfig, { keyUses }: Supervisor): object {
+function describeTenant(stored: StoredTenant, { keyUses }: Supervisor): object {
+  const tenant = openTenant(stored);
   return {
     id: tenant.id,
     file: tenant.file,
@@ -149,7 +150,7 @@ function describeTenant(tenant: TenantConfig, { keyUses }: Supervisor): object {
 }
 
 /** Undefined when the tenant's model server is not to be asked. */
-function healthOf(supervisor: Supervisor, { upstream }: TenantConfig): Health | undefined {
+function healthOf(supervisor: Supervisor, { upstream }: StoredTenant): Health | undefined {
   const key = healthKeyOf(upstream);
   return key === undefined ? undefined : supervisor.health.of(key);
 }

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KeyUse } from '../authn/key-uses.ts';
-import type { TenantConfig } from '../config/tenant-config.ts';
+import { apiKeysOf, type StoredTenant } from '../config/stored-tenant.ts';
 
 /** Its name in the audit log's directory. */
 export const KEY_USE_FILE = 'key-uses.json';
@@ -59,7 +59,7 @@ export class KeyUseFile {
   }
 
   /** Writes the uses of keys that there still are, if it is time to, or `now`. Never rejects. */
-  write(tenants: readonly TenantConfig[], now = false): Promise<void> {
+  write(tenants: readonly StoredTenant[], now = false): Promise<void> {
     const nowMs = this.#options.nowMs();
     if (!this.#changed || (!now && nowMs - this.#writtenAtMs < WRITE_EVERY_MS)) return this.#writing;
     this.#changed = false;
@@ -81,12 +81,13 @@ export class KeyUseFile {
     }
   }
 
-  #forgetOthers(tenants: readonly TenantConfig[]): void {
-    const configured = new Map(tenants.map(({ id, apiKeys }) => [String(id), new Set(apiKeys.map((key) => key.id))]));
-    for (const [tenant, uses] of this.#uses) {
-      const ids = configured.get(tenant);
-      for (const key of uses.keys()) if (ids?.has(key.split(' ')[0] ?? '') !== true) uses.delete(key);
-      if (uses.size === 0) this.#uses.delete(tenant);
+  #forgetOthers(tenants: readonly StoredTenant[]): void {
+    const configured = new Map(tenants.map((tenant) => [String(tenant.id), tenant]));
+    for (const [id, uses] of this.#uses) {
+      const tenant = configured.get(id);
+      const ids = new Set(tenant === undefined ? [] : apiKeysOf(tenant).map((key) => key.id));
+      for (const key of uses.keys()) if (!ids.has(key.split(' ')[0] ?? '')) uses.delete(key);
+      if (uses.size === 0) this.#uses.delete(id);
     }
   }
 }

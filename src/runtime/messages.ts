@@ -5,7 +5,7 @@ import type { KeyUse } from '../authn/key-uses.ts';
 import type { CertificateStatus, StatusQuestion } from '../authn/ocsp-exchange.ts';
 import type { Generation, ListenerConfig } from '../config/generation.ts';
 import type { GenerationChange } from '../config/generation-change.ts';
-import type { TenantConfig } from '../config/tenant-config.ts';
+import type { StoredTenant } from '../config/stored-tenant.ts';
 import type { RevocationList } from '../identity/revocation-list-reader.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import type { Result } from '../kernel/result.ts';
@@ -33,7 +33,7 @@ export type TenantLists = readonly [TenantId, readonly RevocationList[]];
 
 export type ToWorker =
   /** Tenants of the generation that comes: a part of them, so that no turn of the event loop takes in thousands. */
-  | { readonly type: 'tenants'; readonly tenants: readonly TenantConfig[] }
+  | { readonly type: 'tenants'; readonly tenants: readonly StoredTenant[] }
   /** The rest of what is different, which is to be used from now on. */
   | { readonly type: 'generation'; readonly change: GenerationChange }
   /** Revocation lists have come: what was good may be revoked. */

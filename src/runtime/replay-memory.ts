@@ -3,7 +3,7 @@
  */
 import { newReplayMemory } from '../authn/replay-table.ts';
 import type { Generation } from '../config/generation.ts';
-import type { TenantConfig } from '../config/tenant-config.ts';
+import type { StoredTenant } from '../config/stored-tenant.ts';
 
 /** Gives the tenants of `next` that need it the memory that they had in `current`, or a new one. */
 export function withReplayMemory(current: Pick<Generation, 'tenants'> | undefined, next: Generation): Generation {
@@ -15,6 +15,6 @@ export function withReplayMemory(current: Pick<Generation, 'tenants'> | undefine
   return { ...next, tenants };
 }
 
-function needsMemory({ issuers, replayMemory }: TenantConfig): boolean {
+function needsMemory({ issuers, replayMemory }: StoredTenant): boolean {
   return replayMemory === undefined && issuers.some(({ replay }) => replay !== undefined);
 }

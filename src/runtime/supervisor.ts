@@ -22,7 +22,7 @@ import { totalsOf } from '../telemetry/usage-metrics.ts';
 import { UsageKeeper } from '../usage/usage-keeper.ts';
 import { AdminPort } from './admin-port.ts';
 import { adminState } from './admin-state.ts';
-import { logWarnings } from './configuration-warnings.ts';
+import { areSame, logWarnings } from './configuration-warnings.ts';
 import { FetchedLists } from './fetched-lists.ts';
 import { FleetHandle } from './fleet-handle.ts';
 import { HealthBoard, type HealthChange } from './health-board.ts';
@@ -322,9 +322,9 @@ export class Supervisor {
 
   /** Takes over the warnings of the generation that has just been loaded, and says them once: certificates rotate by the minute. */
   #warn(): void {
-    const before = JSON.stringify(this.#warnings);
+    const before = this.#warnings;
     this.#warnings = this.#loader.warnings;
-    if (JSON.stringify(this.#warnings) !== before) logWarnings(this.#warnings, this.#options.log);
+    if (!areSame(before, this.#warnings)) logWarnings(this.#warnings, this.#options.log);
   }
 
   #refuse(why: string, findings: readonly Finding[]): void {

@@ -12,7 +12,7 @@ import { Pressure } from '../buffers/pressure.ts';
 import { SlabReserve } from '../buffers/slabs.ts';
 import type { ListenerConfig } from '../config/generation.ts';
 import type { GenerationChange, Settings } from '../config/generation-change.ts';
-import type { TenantConfig } from '../config/tenant-config.ts';
+import type { StoredTenant } from '../config/stored-tenant.ts';
 import { DocumentFetcher } from '../fetching/document-fetch.ts';
 import { systemClock } from '../kernel/clock.ts';
 import { settleHeap } from '../kernel/heap.ts';
@@ -160,7 +160,7 @@ neighbours.onmessage = () => ceiling.look();
 neighbours.postMessage(null);
 
 /** Tenants of the generation that comes. */
-let coming: TenantConfig[] = [];
+let coming: StoredTenant[] = [];
 let current = birth.generation.number;
 
 async function applyChange(change: GenerationChange): Promise<void> {

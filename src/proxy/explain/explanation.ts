@@ -15,6 +15,7 @@ import type { ShadowVerdict } from '../../authz/authorizer.ts';
 import { type RuleReport, reportRules } from '../../authz/rule-report.ts';
 import { parseCertificates } from '../../config/certificates.ts';
 import type { Generation } from '../../config/generation.ts';
+import { openTenant, type StoredTenant } from '../../config/stored-tenant.ts';
 import type { TenantConfig } from '../../config/tenant-config.ts';
 import { type DocumentFetch, DocumentFetcher } from '../../fetching/document-fetch.ts';
 import { viewDenial } from '../../grpc/denial-table.ts';
@@ -79,13 +80,13 @@ export async function explain(
   { tenants, fetching, denied }: Pick<Generation, 'tenants' | 'fetching' | 'denied'>,
   question: Question,
 ): Promise<Result<Explanation, string>> {
-  const tenant = tenants.find(({ id }) => id === question.tenant);
-  if (tenant === undefined) return err(noTenant(question.tenant, tenants));
+  const stored = tenants.find(({ id }) => id === question.tenant);
+  if (stored === undefined) return err(noTenant(question.tenant, tenants));
   // Nobody's first use of a token: an explanation has a memory of its own.
-  const { replayMemory: _shared, ...own } = tenant;
+  const { replayMemory: _shared, ...own } = openTenant(stored);
   const presented = present(alone(own), question);
   if (!presented.ok) return presented;
-  const others = tenants.filter((other) => other !== tenant);
+  const others = tenants.filter((other) => other !== stored);
   const { fetch } = new DocumentFetcher(fetching?.allowAddresses);
   const statuses = new ClientStatuses({ ask: () => undefined, changed: () => undefined });
   const revocations = new Revocations(denied, statuses);
@@ -125,7 +126,7 @@ function alone(tenant: TenantConfig): TenantConfig {
   return { ...tenant, slot: 0, ...(organisation === undefined ? {} : { organisation: { ...organisation, slot: 0 } }) };
 }
 
-function noTenant(id: string, tenants: readonly TenantConfig[]): string {
+function noTenant(id: string, tenants: readonly StoredTenant[]): string {
   const some = tenants.slice(0, 5).map((tenant) => tenant.id);
   const more = tenants.length > some.length ? ', …' : '';
   return `there is no tenant ${id}; there ${some.length === 0 ? 'is none' : `are: ${some.join(', ')}${more}`}`;
@@ -216,7 +217,7 @@ function readChain(pem: string): Result<X509Certificate, string> {
 
 async function run(
   { tenant, peer, headers, assumed }: PresentedCall,
-  others: readonly TenantConfig[],
+  others: readonly StoredTenant[],
   question: Question,
   access: Pick<TenantResources, 'fetch' | 'revocations'>,
 ): Promise<Explanation> {

@@ -3,8 +3,10 @@
  *
  * A record holds no credentials, only who had shown valid ones; so they are assumed to be valid now.
  */
+
 import type { CallRecord, GateName } from '../../audit/record.ts';
 import type { Generation } from '../../config/generation.ts';
+import { openTenant } from '../../config/stored-tenant.ts';
 import type { TenantConfig } from '../../config/tenant-config.ts';
 import type { EpochMicros } from '../../kernel/ids.ts';
 import { err, ok, type Result } from '../../kernel/result.ts';
@@ -53,7 +55,8 @@ export async function explainRecord(
   certificate: CertificateCredential | undefined,
   now: EpochMicros,
 ): Promise<Result<RecordedExplanation, string>> {
-  const tenant = generation.tenants.find(({ id }) => id === record.tenant);
+  const stored = generation.tenants.find(({ id }) => id === record.tenant);
+  const tenant = stored && openTenant(stored);
   const credentials = credentialsOf(record, tenant, certificate, now);
   if (!credentials.ok) return credentials;
   const question: Question = {

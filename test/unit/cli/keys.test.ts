@@ -3,6 +3,7 @@ import { chmodSync, lstatSync, readFileSync, rmSync, statSync, symlinkSync, writ
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { ConfigurationLoader } from '../../../src/config/load.ts';
+import { apiKeysOf } from '../../../src/config/stored-tenant.ts';
 import { runCli } from '../../fakes/cli.ts';
 import { edit, emptyDirectory, writeSmall } from '../../fakes/configuration.ts';
 
@@ -28,7 +29,7 @@ const text = (): string => readFileSync(file, 'utf8');
 async function loaded() {
   const result = await new ConfigurationLoader({ environment: {} }).load(join(directory, 'bulkhead.yaml'), undefined);
   if (!result.ok) throw new Error(JSON.stringify(result.error));
-  return result.value.tenants[0]?.apiKeys ?? [];
+  return result.value.tenants.slice(0, 1).flatMap(apiKeysOf);
 }
 
 function hashOf(key: string): string {

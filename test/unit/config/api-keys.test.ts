@@ -5,6 +5,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { ConfigurationLoader } from '../../../src/config/load.ts';
+import { openTenant } from '../../../src/config/stored-tenant.ts';
 import { findingsOf } from '../../fakes/config-findings.ts';
 import { edit, emptyDirectory, writeSmall } from '../../fakes/configuration.ts';
 
@@ -29,7 +30,7 @@ test('the secret before has a hash and an end', async () => {
   const loaded = await new ConfigurationLoader({ environment: {} }).load(join(directory, 'bulkhead.yaml'), undefined);
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.error));
   const previous = { sha256, expiresAtSeconds: Date.parse('2030-01-31T00:00:00Z') / 1000 };
-  expect(loaded.value.tenants[0]?.apiKeys[0]?.previous).toEqual(previous);
+  expect(loaded.value.tenants.map(openTenant)[0]?.apiKeys[0]?.previous).toEqual(previous);
 });
 
 test.each([
@@ -55,7 +56,7 @@ test('a key and a tenant have the addresses that are written', async () => {
   edit(join(directory, 'tenants/acme.yaml'), 'trustDomain:', 'addresses: [192.0.2.1]\ntrustDomain:');
   const loaded = await new ConfigurationLoader({ environment: {} }).load(join(directory, 'bulkhead.yaml'), undefined);
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.error));
-  const [acme] = loaded.value.tenants;
+  const [acme] = loaded.value.tenants.map(openTenant);
   expect(acme?.addresses).toEqual(['192.0.2.1']);
   expect(acme?.apiKeys[0]?.addresses).toEqual(['10.0.0.0/8', '2001:db8::/32']);
 });
@@ -83,7 +84,7 @@ test('a key and a tenant have the addresses that are denied, and a key the model
   edit(join(directory, 'tenants/acme.yaml'), 'trustDomain:', 'deniedAddresses: ["::/0"]\ntrustDomain:');
   const loaded = await new ConfigurationLoader({ environment: {} }).load(join(directory, 'bulkhead.yaml'), undefined);
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.error));
-  const [acme] = loaded.value.tenants;
+  const [acme] = loaded.value.tenants.map(openTenant);
   expect(acme?.deniedAddresses).toEqual(['::/0']);
   const narrowed = { deniedAddresses: ['10.0.0.1'], models: ['fraud-*'], versions: ['1', 'latest'] };
   expect(acme?.apiKeys[0]).toMatchObject(narrowed);

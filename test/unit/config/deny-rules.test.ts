@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ConfigurationLoader } from '../../../src/config/load.ts';
 import { metadataSchema } from '../../../src/config/schema-conditions.ts';
+import { openTenant } from '../../../src/config/stored-tenant.ts';
 import { fateOf } from '../../../src/proxy/header-fate.ts';
 import { findingsOf } from '../../fakes/config-findings.ts';
 import { edit, emptyDirectory, writeSmall } from '../../fakes/configuration.ts';
@@ -30,7 +31,7 @@ async function loaded(lines: string, changes?: readonly (readonly [string, strin
   const main = join(withLines(lines, changes), 'bulkhead.yaml');
   const generation = await new ConfigurationLoader({ environment: {} }).load(main, undefined);
   if (!generation.ok) throw new Error(JSON.stringify(generation.error));
-  return generation.value.tenants[0];
+  return generation.value.tenants.map(openTenant)[0];
 }
 
 const CONDITIONED = [

@@ -7,6 +7,7 @@ import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Generation } from '../../../src/config/generation.ts';
 import { ConfigurationLoader, loadConfiguration } from '../../../src/config/load.ts';
+import { openTenant } from '../../../src/config/stored-tenant.ts';
 import {
   addSmallTenant,
   edit,
@@ -45,7 +46,7 @@ const slots = (generation: Generation): Record<string, number> =>
 
 describe('a tenant’s file', () => {
   test('becomes the tenant’s configuration, with the files that it names inlined', async () => {
-    const [acme] = (await load(undefined)).tenants;
+    const [acme] = (await load(undefined)).tenants.map(openTenant);
     expect(acme).toEqual({
       id: 'acme',
       slot: 0,
@@ -179,7 +180,7 @@ describe('a tenant’s file', () => {
 
   test('may write versions as numbers', async () => {
     edit(tenantFile('acme'), '[fraud-*]', '[fraud-*]\n    versions: [latest, 3]');
-    const [acme] = (await load(undefined)).tenants;
+    const [acme] = (await load(undefined)).tenants.map(openTenant);
     expect(acme?.roles[0]?.versions).toEqual(['latest', '3']);
   });
 

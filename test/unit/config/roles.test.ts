@@ -5,6 +5,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ConfigurationLoader } from '../../../src/config/load.ts';
+import { openTenant } from '../../../src/config/stored-tenant.ts';
 import { findingsOf } from '../../fakes/config-findings.ts';
 import { edit, emptyDirectory, writeSmall } from '../../fakes/configuration.ts';
 
@@ -43,7 +44,7 @@ describe('a role', () => {
     );
     const loaded = await new ConfigurationLoader({ environment: {} }).load(join(directory, 'bulkhead.yaml'), undefined);
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.error));
-    const [acme] = loaded.value.tenants;
+    const [acme] = loaded.value.tenants.map(openTenant);
     expect(acme?.roles[0]).toMatchObject({
       scopes: ['models:infer', 'https://acme.test/read'],
       stepUp: { acrValues: ['gold', 'urn:acme:silver'], maxAgeMs: 300_000, amr: ['mfa'] },
@@ -57,8 +58,12 @@ describe('a role', () => {
       undefined,
     );
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.error));
-    expect(loaded.value.tenants[0]?.roles[0]?.stepUp).toEqual({ acrValues: [], maxAgeMs: undefined, amr: ['mfa'] });
-    expect(loaded.value.tenants[0]?.roles[0]?.scopes).toBeUndefined();
+    expect(loaded.value.tenants.map(openTenant)[0]?.roles[0]?.stepUp).toEqual({
+      acrValues: [],
+      maxAgeMs: undefined,
+      amr: ['mfa'],
+    });
+    expect(loaded.value.tenants.map(openTenant)[0]?.roles[0]?.scopes).toBeUndefined();
   });
 
   test.each<[string, string, string, RegExp]>([
@@ -110,7 +115,7 @@ describe('a binding by claims', () => {
     );
     const loaded = await new ConfigurationLoader({ environment: {} }).load(join(directory, 'bulkhead.yaml'), undefined);
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.error));
-    expect(loaded.value.tenants[0]?.bindings[0]?.claims).toEqual([
+    expect(loaded.value.tenants.map(openTenant)[0]?.bindings[0]?.claims).toEqual([
       { path: '/groups', values: ['ml', 'ops'] },
       { path: '/realm_access/roles', values: ['predictor'] },
       { path: '/https:~1~1acme.example~1verified', values: [true] },

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Finding } from '../../../src/config/finding.ts';
 import type { Generation } from '../../../src/config/generation.ts';
 import { ConfigurationLoader } from '../../../src/config/load.ts';
-import type { TenantConfig } from '../../../src/config/tenant-config.ts';
+import { openTenant, type StoredTenant } from '../../../src/config/stored-tenant.ts';
 import {
   addSmallTenant,
   edit,
@@ -50,7 +50,7 @@ async function refused(...suspects: readonly string[]): Promise<readonly Finding
   return result.ok ? [] : result.error;
 }
 
-const tenant = (generation: Generation, id: string): TenantConfig | undefined =>
+const tenant = (generation: Generation, id: string): StoredTenant | undefined =>
   generation.tenants.find((one) => one.id === id);
 const rate = (generation: Generation, id: string): number | undefined =>
   tenant(generation, id)?.quota.perTenant?.callsPerSecond;
@@ -96,7 +96,7 @@ describe('looks at what is suspected', () => {
     renameSync(tenantFile('acme'), tenantFile('zebra'));
     const second = await load(first, tenantFile('acme'), tenantFile('zebra'));
     expect(tenant(second, 'acme')).toMatchObject({ file: 'tenants/zebra.yaml', slot: tenant(first, 'acme')?.slot });
-    expect(tenant(second, 'acme')?.roles[0]?.source).toContain('zebra.yaml');
+    expect(second.tenants.map(openTenant).find(({ id }) => id === 'acme')?.roles[0]?.source).toContain('zebra.yaml');
   });
 });
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import type { Generation } from '../../../src/config/generation.ts';
 import { ConfigurationLoader } from '../../../src/config/load.ts';
-import type { TenantConfig } from '../../../src/config/tenant-config.ts';
+import type { StoredTenant } from '../../../src/config/stored-tenant.ts';
 import { parseEndpoint } from '../../../src/config/workload-api.ts';
 import { bundleName, displayName, svidName } from '../../../src/config/workload-material.ts';
 import { err, ok, type Result } from '../../../src/kernel/result.ts';
@@ -62,7 +62,7 @@ function loaderOf(material: Material) {
   return { loader, load };
 }
 
-const tenant = ({ tenants }: Generation, id = 'acme'): TenantConfig => {
+const tenant = ({ tenants }: Generation, id = 'acme'): StoredTenant => {
   const found = tenants.find((one) => one.id === id);
   if (found === undefined) throw new Error(`no tenant ${id}`);
   return found;

@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import type { Finding } from '../../../src/config/finding.ts';
-import { logWarnings, MAX_LOGGED_WARNINGS } from '../../../src/runtime/configuration-warnings.ts';
+import { areSame, logWarnings, MAX_LOGGED_WARNINGS } from '../../../src/runtime/configuration-warnings.ts';
 
 function logged(count: number): readonly object[] {
   const lines: object[] = [];
@@ -35,4 +35,13 @@ test('as many as the limit are logged one by one, and of more their number', () 
   expect(logged(MAX_LOGGED_WARNINGS)).toHaveLength(MAX_LOGGED_WARNINGS);
   expect(logged(MAX_LOGGED_WARNINGS + 1)).toHaveLength(MAX_LOGGED_WARNINGS + 1);
   expect(logged(MAX_LOGGED_WARNINGS + 1).at(-1)).toMatchObject({ count: 1 });
+});
+
+test('two loads say the same if their warnings do, whichever objects they are', () => {
+  const one = { file: 'a.yaml', line: 1, column: 1, path: 'x', message: 'm', fix: 'f', severity: 'warning' } as const;
+  expect(areSame([one], [one])).toBe(true);
+  expect(areSame([one], [{ ...one }])).toBe(true);
+  expect(areSame([one], [{ ...one, line: 2 }])).toBe(false);
+  expect(areSame([one], [one, one])).toBe(false);
+  expect(areSame([one], [])).toBe(false);
 });

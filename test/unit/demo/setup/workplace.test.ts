@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ConfigurationLoader } from '../../../../src/config/load.ts';
+import { openTenant } from '../../../../src/config/stored-tenant.ts';
 import { makeCredentials } from '../../../../src/demo/setup/credentials.ts';
 import { makeWorkplace, type WorkplacePlan } from '../../../../src/demo/setup/workplace.ts';
 
@@ -32,7 +33,7 @@ describe('makeWorkplace', () => {
     workplace.write(plan);
     const loaded = await new ConfigurationLoader().load(workplace.configFile, undefined);
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.error));
-    expect(loaded.value.tenants.map((tenant) => [tenant.id, tenant.roles[0]?.models])).toEqual([
+    expect(loaded.value.tenants.map(openTenant).map((tenant) => [tenant.id, tenant.roles[0]?.models])).toEqual([
       ['acme', ['digits']],
       ['globex', ['wine-cultivar']],
     ]);
