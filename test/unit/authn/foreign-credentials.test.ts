@@ -114,6 +114,43 @@ describe('another tenant’s API key', () => {
   });
 });
 
+describe('a key on a deny list', () => {
+  const by = new Authenticator(
+    {
+      ...acme.config,
+      apiKeys: [key('own'), key('denied')],
+      denied: [{ kind: 'key', value: 'denied', source: 'acme.yaml:1 denied[0]' }],
+    },
+    directory,
+  );
+  const ask = (id: string, secret: string): Denial => {
+    Object.assign(work, { hashes: 0, comparisons: 0 });
+    const presented = { authorization: undefined, apiKey: { id, secret } };
+    const caller = by.authenticate(acme.peer(), presented, micros(NOW));
+    if (caller instanceof Promise || caller.ok) throw new Error(`${id} was let in`);
+    return caller.error;
+  };
+
+  test.each([
+    ['denied', 'right'],
+    ['denied', 'wrong'],
+    ['nobody', 'right'],
+    ['own', 'wrong'],
+    ['theirs', 'wrong'],
+  ])('costs what any other does, and is answered so: %s with the secret %s', (id, secret) => {
+    const answer = told(ask('nobody', 'right'));
+    expect(told(ask(id, secret))).toBe(answer);
+    expect(work).toEqual({ hashes: 1, comparisons: 2 });
+  });
+
+  test('is on record as what it is', () => {
+    expect(ask('denied', 'right')).toEqual({
+      ...{ kind: 'api_key_invalid', why: 'revoked', revokedBy: 'acme.yaml:1 denied[0]' },
+    });
+    expect(ask('denied', 'wrong')).toEqual({ kind: 'api_key_invalid', why: 'wrong_secret' });
+  });
+});
+
 test('a token that says to be of another tenant’s issuer is answered as one of nobody’s, and is verified by nobody', async () => {
   const fetched: string[] = [];
   const by = new Authenticator(acme.config, directory, {
