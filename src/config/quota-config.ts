@@ -2,6 +2,7 @@
  * How much may be called, parsed.
  */
 import type { QuotaLevel, QuotaUnit } from '../kernel/denial.ts';
+import type { RateServiceConfig } from './rate-service-config.ts';
 
 export interface QuotaConfig {
   readonly perTenant: RateConfig | undefined;
@@ -10,6 +11,8 @@ export interface QuotaConfig {
   readonly maxConcurrentCalls: number | undefined;
   /** Further limits, all of which a call must fit into; absent: none. */
   readonly limits?: readonly LimitConfig[];
+  /** The tenant's own rate limit service, which is asked about each call; absent: there is none. */
+  readonly service?: RateServiceConfig;
   /** The organisation whose limits hold besides; absent: none. */
   readonly organisation?: string;
   /** By which fields clients are told of their limits with each answer; absent: only who is refused is told. */

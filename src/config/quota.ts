@@ -15,6 +15,7 @@ import type {
   TokenConfig,
   TokenSource,
 } from './quota-config.ts';
+import { buildRateService } from './rate-service.ts';
 import type { LimitSource, OrganisationSource } from './schema-quota.ts';
 import type { TenantSource } from './schema-tenant.ts';
 import { nearest } from './suggestion.ts';
@@ -27,11 +28,13 @@ export type OrganisationDraft = Omit<OrganisationConfig, 'slot'>;
 export function buildQuota(scope: FileScope, { quota, protocols }: TenantSource): QuotaConfig {
   const limits = buildLimits(scope, ['quota', 'limits'], quota.limits, (source) => source.per);
   if (!protocols.includes('vllm')) judgeTokens(scope, quota);
+  const service = buildRateService(scope, quota.service);
   return {
     perTenant: rateOf(quota.tenant),
     perCaller: rateOf(quota.caller),
     maxConcurrentCalls: quota.concurrentCalls,
     ...(limits.length === 0 ? {} : { limits }),
+    ...(service === undefined ? {} : { service }),
     ...(quota.organisation === undefined ? {} : { organisation: quota.organisation }),
     ...(quota.announce.length === 0 ? {} : { announce: quota.announce }),
     ...(quota.tokens === undefined ? {} : { tokens: buildTokens(scope, quota.tokens) }),

@@ -3,7 +3,8 @@
  */
 import { z } from 'zod';
 import { parseDurationMs } from '../kernel/units.ts';
-import { count, duration, list, name, problem, quote, rate, size, text, timestamp } from './schema-values.ts';
+import { ENTRY_NAMES } from './rate-service-config.ts';
+import { count, duration, filePath, list, name, problem, quote, rate, size, text, timestamp } from './schema-values.ts';
 
 /** As many as one tenant or organisation may have: a call looks at each of those that are about it. */
 export const MAX_LIMITS = 16;
@@ -231,6 +232,32 @@ const compute = z
 
 /** Of the model server's statuses those that may be its own failure. */
 const REFUNDABLE = ['UNKNOWN', 'RESOURCE_EXHAUSTED', 'ABORTED', 'INTERNAL', 'UNAVAILABLE', 'DATA_LOSS'] as const;
+const service = z
+  .strictObject({
+    address: name('an address', '`http://host:port`, `https://host:port` or `unix:/path` of the service.', 2_048),
+    ca: filePath('PEM file with its CA (https only). Default: the system’s.').optional(),
+    domain: text(
+      'a domain (letters, digits and -._, at most 100)',
+      /^[A-Za-z0-9._-]{1,100}$/,
+      'bulkhead',
+      'The domain whose rules the service applies.',
+    ),
+    descriptors: list(
+      list(
+        z.enum(ENTRY_NAMES),
+        'Its entries, in order: `tenant`, `caller` (as the audit record names it), `method`.',
+        3,
+      ).min(1, problem('is empty', 'name at least one of tenant, caller, method')),
+      'What it is asked about each call: descriptors of entries that have these names as keys.',
+      8,
+    ).min(1, problem('is empty', 'add a descriptor, for example [tenant]')),
+    timeout: duration('A call waits so long for the answer.', '20ms', '1ms', '5s').prefault('20ms'),
+    whenUnavailable: z
+      .enum(['refuse', 'allow'])
+      .default('refuse')
+      .meta({ description: 'Without an answer: refuse the call, or go by the other limits alone.' }),
+  })
+  .meta({ description: 'A rate limit service of Envoy’s protocol (v3), which is asked about each call.' });
 
 export const quotaSchema = z
   .strictObject({
@@ -238,6 +265,7 @@ export const quotaSchema = z
     caller: rateLimit('each caller').optional(),
     concurrentCalls: count('Calls in progress at once, of all callers together.', 1, 1_000_000).optional(),
     organisation: organisationName.optional(),
+    service: service.optional(),
     announce: list(
       z.enum(['ratelimit', 'x-ratelimit']),
       'How clients are told with each answer which limits they have and what is left of them: `ratelimit` (the fields ratelimit and ratelimit-policy), `x-ratelimit` (x-ratelimit-limit, -remaining and -reset, for clients that know those). Default: only who is refused is told.',
@@ -267,6 +295,9 @@ export const organisationSchema = z
     ),
   })
   .meta({ description: 'Tenants that share limits beside their own.' });
+
+/** A rate limit service as the schema leaves it. */
+export type RateServiceSource = z.output<typeof service>;
 
 /** An organisation as the schema leaves it. */
 export type OrganisationSource = z.output<typeof organisationSchema>;

@@ -15,6 +15,7 @@ import type { ByteToll } from '../quota/byte-toll.ts';
 import type { Demand } from '../quota/holding.ts';
 import type { MeteredUnit } from '../quota/limit.ts';
 import type { ChargedPermit, Lease, MessageCost } from '../quota/quota-gate.ts';
+import type { Clearance } from '../quota/rate-service.ts';
 
 export interface Gates {
   authenticate(
@@ -33,8 +34,9 @@ export interface Gates {
   readonly asksCalls: boolean;
   authorize(caller: Caller, method: MethodEntry, now: EpochMicros, facts: CallFacts | undefined): Verdict<MethodPermit>;
   model(permit: MethodPermit, model: string, version: string): Verdict<Permit>;
-  /** `method`: `package.Service/Method`. */
-  reserve(caller: Caller, now: EpochMicros, method: string): Result<Lease, Denial>;
+  /** Asks the tenant's rate limit service; a promise only where there is one. `method`: `package.Service/Method`. */
+  clear(caller: Caller, method: string): Result<Clearance, Denial> | Promise<Result<Clearance, Denial>>;
+  reserve(caller: Caller, now: EpochMicros, method: string, cleared: Clearance): Result<Lease, Denial>;
   /** Takes what a call that runs needs, or says why not. */
   pay(lease: Lease, demands: readonly Demand[], now: EpochMicros): Denial | undefined;
   /** Writes down what was used and cannot be undone. */

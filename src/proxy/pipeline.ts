@@ -18,6 +18,7 @@ import type { EpochMicros } from '../kernel/ids.ts';
 import { ok, type Result } from '../kernel/result.ts';
 import type { Demand } from '../quota/holding.ts';
 import type { ChargedPermit, Lease, MessageCost } from '../quota/quota-gate.ts';
+import type { Clearance } from '../quota/rate-service.ts';
 import { clampTimeout } from './deadlines.ts';
 import type { Gates } from './gates.ts';
 import { parseRequestHead, type RequestHead } from './request-head.ts';
@@ -31,6 +32,7 @@ export interface Candidate {
   readonly caller: Caller;
   readonly method: MethodEntry;
   readonly permit: MethodPermit;
+  readonly cleared: Clearance;
 }
 
 /** A call that may begin: everything but the verdict on its messages. */
@@ -65,7 +67,7 @@ export interface Readmission {
 export type Admitted = Result<Admission, Denial> | Queued;
 
 /**
- * Decides on a call by its headers. Asynchronous only when a credential is seen for the first time. `waiting`: how it waits for its
+ * Decides on a call by its headers. Asynchronous only when a credential is seen for the first time, or another service is asked. `waiting`: how it waits for its
  * turn; undefined: it does not.
  */
 export function admit(
@@ -106,7 +108,7 @@ function admitCaller(
   gates: Gates,
   trail: Trail,
   waiting: Waiting | undefined,
-): Admitted {
+): Admitted | Promise<Admitted> {
   if (!caller.ok) return trail.fail('authenticate', caller);
   trail.caller = caller.value;
   trail.pass('authenticate');
@@ -120,10 +122,27 @@ function admitCaller(
   trail.shadow = permit.value.shadow;
   trail.pass('authorize');
 
+  // Then the tenant's own rate limit service, if it has one: only of calls that may be made, and what it refuses takes nothing of ours.
+  const allowed = { head, caller: caller.value, method, permit: permit.value };
+  const cleared = gates.clear(caller.value, method.fullName);
+  if (cleared instanceof Promise)
+    return cleared.then((settled) => admitCleared(allowed, settled, trail.now(), gates, trail, waiting));
+  return admitCleared(allowed, cleared, now, gates, trail, waiting);
+}
+
+function admitCleared(
+  { head, caller, method, permit }: Omit<Candidate, 'cleared'>,
+  cleared: Result<Clearance, Denial>,
+  now: EpochMicros,
+  gates: Gates,
+  trail: Trail,
+  waiting: Waiting | undefined,
+): Admitted {
+  if (!cleared.ok) return trail.fail('reserve', cleared);
+  const candidate = { head, caller, method, permit, cleared: cleared.value };
   // Then when: who may not call takes nobody's place, and who waits has used up nothing yet.
-  if (waiting !== undefined)
-    return queue({ head, caller: caller.value, method, permit: permit.value }, waiting, gates, trail);
-  return reserve(head, caller.value, method, permit.value, UNSCHEDULED, now, gates, trail);
+  if (waiting !== undefined) return queue(candidate, waiting, gates, trail);
+  return reserve(candidate, UNSCHEDULED, now, gates, trail);
 }
 
 function queue(
@@ -140,32 +159,24 @@ function queue(
 }
 
 /** It is a call's turn: takes it out of its quotas. The seat goes to the next when they refuse it. */
-export function begin(
-  { head, caller, method, permit }: Candidate,
-  seat: Seat,
-  gates: Gates,
-  trail: Trail,
-): Result<Admission, Denial> {
-  const admission = reserve(head, caller, method, permit, seat, trail.now(), gates, trail);
+export function begin(candidate: Candidate, seat: Seat, gates: Gates, trail: Trail): Result<Admission, Denial> {
+  const admission = reserve(candidate, seat, trail.now(), gates, trail);
   if (!admission.ok) seat.release();
   return admission;
 }
 
 /** Quota last: a call that may not be made costs its tenant nothing. The lease is settled, and the seat released, by whoever holds the admission. */
 function reserve(
-  head: RequestHead,
-  caller: Caller,
-  method: MethodEntry,
-  permit: MethodPermit,
+  { head, caller, method, permit, cleared }: Candidate,
   seat: Seat,
   now: EpochMicros,
   gates: Gates,
   trail: Trail,
 ): Result<Admission, Denial> {
-  const lease = gates.reserve(caller, now, method.fullName);
+  const lease = gates.reserve(caller, now, method.fullName, cleared);
   if (!lease.ok) return trail.fail('reserve', lease);
   trail.pass('reserve');
-  return ok({ head, caller, method, permit, seat, lease: lease.value });
+  return ok({ head, caller, method, permit, cleared, seat, lease: lease.value });
 }
 
 /**
@@ -193,7 +204,7 @@ export function readmit(
 
 /** The same for a call that waits for its turn. */
 export function recheck(
-  { head, method, caller: before }: Candidate,
+  { head, method, caller: before, cleared }: Candidate,
   peer: Peer,
   gates: Gates,
   now: EpochMicros,
@@ -208,7 +219,7 @@ export function recheck(
     return deny({ kind: 'method_unknown', path: head.path });
   const facts = gates.asksCalls ? { peer, headers: head.passOn, at: now } : undefined;
   const permit = gates.authorize(caller.value, current, now, facts);
-  return permit.ok ? ok({ head, method, caller: caller.value, permit: permit.value }) : permit;
+  return permit.ok ? ok({ head, method, caller: caller.value, permit: permit.value, cleared }) : permit;
 }
 
 const NO_MODELS: readonly ModelTarget[] = [];

@@ -22,8 +22,10 @@ import { MethodTable, type TenantNames } from '../inspection/method-table.ts';
 import { NAMESPACE_SECRET_BYTES, Namespace } from '../inspection/namespace.ts';
 import { servicesOf } from '../inspection/protocols.ts';
 import { readProtoset } from '../inspection/protoset-reader.ts';
+import type { TenantId } from '../kernel/ids.ts';
 import type { Turn } from '../kernel/turn.ts';
 import { QuotaGate } from '../quota/quota-gate.ts';
+import { notAsked, RateService, type RateServiceOutcome } from '../quota/rate-service.ts';
 import type { SharedTables } from '../quota/shared-state.ts';
 import type { Gates } from './gates.ts';
 import type { HealthProbes } from './health-probes.ts';
@@ -49,6 +51,8 @@ export interface TenantResources {
   readonly fetch?: DocumentFetch;
   /** Absent: nobody wants to know when API keys were used. */
   readonly keyUses?: KeyUses;
+  /** What rate limit services say is counted; absent: nobody counts it. */
+  readonly rateServiceHeard?: (tenant: TenantId, outcome: RateServiceOutcome) => void;
   /** What tenants' names on their model servers are drawn from; without it one of this runtime's own, which nobody can guess. */
   readonly namespaceSecret?: Buffer;
 }
@@ -176,7 +180,10 @@ export function poolSource(
 /** Compiles the gates that a configuration stands for. */
 export function gatesOf(
   config: TenantConfig,
-  resources: Pick<TenantResources, 'tables' | 'directory' | 'fetch' | 'revocations' | 'keyUses' | 'namespaceSecret'>,
+  resources: Pick<
+    TenantResources,
+    'tables' | 'directory' | 'fetch' | 'revocations' | 'keyUses' | 'namespaceSecret' | 'rateServiceHeard'
+  >,
 ): Gates {
   const served = {
     services: new Map([...servicesOf(config.protocols ?? ['triton']), ...protosetServices(config)]),
@@ -186,6 +193,7 @@ export function gatesOf(
   const authenticator = new Authenticator(config, resources.directory, resources);
   const authorizer = new Authorizer(config);
   const quota = new QuotaGate(resources.tables, config);
+  const service = serviceOf(config, resources.rateServiceHeard);
   return {
     authenticate: (peer, presented, now) => authenticator.authenticate(peer, presented, now),
     reauthenticate: (caller, peer, presented, now) => authenticator.reauthenticate(caller, peer, presented, now),
@@ -195,6 +203,7 @@ export function gatesOf(
     asksCalls: authorizer.asksCalls,
     authorize: (caller, method, now, facts) => authorizer.method(caller, method, now, facts),
     model: (permit, model, version) => authorizer.model(permit, model, version),
+    clear: (caller, method) => service?.clear(caller, method) ?? notAsked(),
     reserve: (caller, now, method) => quota.reserve(caller, now, method),
     units: (lease) => quota.units(lease),
     pay: (lease, demands, now) => quota.pay(lease, demands, now),
@@ -204,6 +213,11 @@ export function gatesOf(
     announce: quota.announces ? (lease, caller, now) => quota.announce(lease, caller, now) : undefined,
     toll: (lease, unit) => quota.toll(lease, unit),
   };
+}
+
+function serviceOf(tenant: TenantConfig, heard: TenantResources['rateServiceHeard']): RateService | undefined {
+  const { service } = tenant.quota;
+  return service === undefined ? undefined : new RateService(service, tenant, (outcome) => heard?.(tenant.id, outcome));
 }
 
 function tenantNames({ id, namespaces }: TenantConfig, secret: Buffer | undefined): TenantNames | undefined {

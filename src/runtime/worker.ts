@@ -92,6 +92,7 @@ const tenants = new Tenants({
   fetch: documents.fetch,
   revocations,
   namespaceSecret: namespaceSecret(birth.generation.audit.directory),
+  rateServiceHeard: (tenant, outcome) => metrics.rateAnswer(tenant, outcome),
 });
 tenants.apply(birth.generation);
 

@@ -112,6 +112,10 @@ export class MetricsRegistry {
       this.count('bulkhead_queue_waits_total', { tenant }, waits.calls);
       this.count('bulkhead_queue_wait_seconds_total', { tenant }, waits.micros / 1_000_000);
     }
+    for (const answer of ['ok', 'over_limit', 'unavailable'] as const) {
+      const count = delta.rateAnswers[answer];
+      if (count > 0) this.count('bulkhead_rate_service_answers_total', { tenant, answer }, count);
+    }
     let durations = this.#durations.get(tenant);
     if (durations === undefined) {
       durations = { buckets: new Float64Array(DURATION_BUCKETS_SECONDS.length + 1), sumMicros: 0 };

@@ -24,7 +24,12 @@ export interface TenantDelta {
   readonly shadows: Readonly<Record<'allow' | 'deny', number>>;
   /** Calls that had to wait for their turn, and how long all of them together. */
   readonly waits: { readonly calls: number; readonly micros: number };
+  /** What its rate limit service said. */
+  readonly rateAnswers: Readonly<Record<RateServiceOutcome, number>>;
 }
+
+/** What a tenant's rate limit service said of a call; `unavailable`: nothing. */
+export type RateServiceOutcome = 'ok' | 'over_limit' | 'unavailable';
 
 /** Methods that one tenant's rows are kept for; a method table is far smaller. More is counted as `_overflow`. */
 export const MAX_METHODS_PER_TENANT = 256;
@@ -42,6 +47,7 @@ class TenantRow implements TenantDelta {
   readonly denials = new Map<string, number>();
   readonly shadows = { allow: 0, deny: 0 };
   readonly waits = { calls: 0, micros: 0 };
+  readonly rateAnswers = { ok: 0, over_limit: 0, unavailable: 0 };
 
   constructor(tenant: string) {
     this.tenant = tenant;
@@ -90,6 +96,11 @@ export class WorkerMetrics {
     waits.micros += micros;
   }
 
+  /** Counts what a tenant's rate limit service said. */
+  rateAnswer(tenant: string, outcome: RateServiceOutcome): void {
+    this.#row(tenant).rateAnswers[outcome]++;
+  }
+
   /** Counts something that was refused before it was a call. */
   refusal(reason: string): void {
     increment(this.#refusals, reason);
@@ -130,6 +141,7 @@ function increment(counts: Map<string, number>, key: string): void {
 }
 
 /** A class instance would lose its prototype in a structured clone; make it plain before. */
-function plain({ tenant, calls, durations, durationSumMicros, denials, shadows, waits }: TenantRow): TenantDelta {
-  return { tenant, calls, durations, durationSumMicros, denials, shadows, waits };
+function plain(row: TenantRow): TenantDelta {
+  const { tenant, calls, durations, durationSumMicros, denials, shadows, waits, rateAnswers } = row;
+  return { tenant, calls, durations, durationSumMicros, denials, shadows, waits, rateAnswers };
 }

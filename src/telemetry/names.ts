@@ -92,6 +92,10 @@ export const COUNTERS = {
     labels: ['tenant', 'answer'],
     help: 'Questions to OCSP responders about clients’ certificates, by what came of them: good, revoked, unknown, none.',
   },
+  bulkhead_rate_service_answers_total: {
+    labels: ['tenant', 'answer'],
+    help: 'Calls that the tenant’s rate limit service was asked about, by its answer: ok, over_limit, or unavailable for none.',
+  },
   bulkhead_fleet_store_failures_total: {
     labels: ['why'],
     help: 'Questions to the store of the fleet’s limits that it did not answer as it should, by why.',

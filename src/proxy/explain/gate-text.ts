@@ -98,7 +98,7 @@ function turnText({ scheduling }: TenantConfig, admission: Admission | undefined
 }
 
 function quotaText({
-  quota: { perTenant, perCaller, maxConcurrentCalls, limits: further },
+  quota: { perTenant, perCaller, maxConcurrentCalls, limits: further, service },
   organisation,
 }: TenantConfig): string {
   const limits = [
@@ -106,6 +106,7 @@ function quotaText({
     ...(perCaller === undefined ? [] : [`caller ${perCaller.callsPerSecond}/s, burst ${perCaller.burst}`]),
     ...(maxConcurrentCalls === undefined ? [] : [`${maxConcurrentCalls} calls at once`]),
     ...(further ?? []).map(limitText),
+    ...(service === undefined ? [] : [`what the rate limit service ${service.display} says`]),
     ...(organisation?.limits.map((limit) => `${limitText(limit)} (${organisation.name})`) ?? []),
   ];
   return limits.length === 0 ? 'no limits' : `${limits.join('; ')} (what is left of it now is not asked)`;

@@ -297,3 +297,41 @@ describe('limits of the fleet', () => {
     expect(line.message).toBe(message);
   });
 });
+
+describe('a rate limit service', () => {
+  const SERVICE = (more: string) =>
+    `  service: { address: "http://127.0.0.1:8081", domain: models, descriptors: [[tenant]]${more} }\n`;
+
+  it('becomes what it says', async () => {
+    const generation = await loaded(written([], '', SERVICE('')));
+    expect(generation.tenants[0]?.quota.service).toEqual({
+      target: 'dns:127.0.0.1:8081',
+      display: 'http://127.0.0.1:8081',
+      tls: undefined,
+      domain: 'models',
+      descriptors: [['tenant']],
+      timeoutMs: 20,
+      whenUnavailable: 'refuse',
+    });
+  });
+
+  it.each([
+    ['{ address: "127.0.0.1:1", domain: m, descriptors: [[tenant]] }', 'address', '"127.0.0.1:1" is not an address'],
+    ['{ address: "http://127.0.0.1:1", domain: m, descriptors: [] }', 'descriptors', 'is empty'],
+    ['{ address: "http://127.0.0.1:1", domain: m, descriptors: [[]] }', 'descriptors[0]', 'is empty'],
+    [
+      '{ address: "http://127.0.0.1:1", domain: m, descriptors: [[tenant]], ca: x }',
+      'ca',
+      'has a meaning for https:// only',
+    ],
+    [
+      '{ address: "http://rls.internal:1", domain: m, descriptors: [[tenant]] }',
+      'address',
+      'who calls what is told to rls.internal in clear text, and whoever answers is believed',
+    ],
+  ])('of %s is told what is wrong with it', async (service, key, message) => {
+    const line = await only([], '', `  service: ${service}\n`);
+    expect(line.at.split(' ')[1]).toBe(`quota.service.${key}`);
+    expect(line.message).toBe(message);
+  });
+});
