@@ -6,8 +6,10 @@ import { createConnection, type Socket } from 'node:net';
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { FrameClient } from '../fakes/frame-client.ts';
+import { Caller } from './caller.ts';
 import { BENCH_ATTACKS, type BenchAttack } from './neighbour-attacks.ts';
 import type { AttackOrder, Struck } from './neighbour-messages.ts';
+import { NOISY_ATTACKS } from './noisy-attacks.ts';
 import { obey } from './ordered-process.ts';
 
 interface Ending {
@@ -19,11 +21,13 @@ interface Ending {
 /** It was thrown out a moment ago, and is not let in yet (`limits.coolOff`). */
 const TURNED_AWAY: Ending = { how: 'turned away', afterMs: undefined };
 
+const HELD: Ending = { how: 'held', afterMs: undefined };
+
 /** Between two pieces of what is dribbled. */
 const DRIBBLE_MS = 20;
 
 obey<AttackOrder, Struck>(async (order) => {
-  const attack = BENCH_ATTACKS.get(order.attack);
+  const attack = BENCH_ATTACKS.get(order.attack) ?? NOISY_ATTACKS.get(order.attack);
   if (attack === undefined) throw new Error(`no attack is named ${order.attack}`);
   const until = performance.now() + order.seconds * 1_000;
   const endings: Ending[] = [];
@@ -47,7 +51,11 @@ function strike(attack: BenchAttack, order: AttackOrder, until: number): Promise
     case 'patience':
       return overHttp2(attack, order, until);
     case 'handshakes':
-      return handshakes(attack.certificate, order, until);
+      return Promise.all(
+        Array.from({ length: attack.atOnce }, () => handshakes(attack.certificate, order, until)),
+      ).then(() => HELD);
+    case 'calls':
+      return calls(attack, order, until);
     case 'silence':
       return silence(attack, order, until);
   }
@@ -104,7 +112,7 @@ async function wait(
   }
 }
 
-async function handshakes(certificate: boolean, { target, caPem }: AttackOrder, until: number): Promise<Ending> {
+async function handshakes(certificate: boolean, { target, caPem }: AttackOrder, until: number): Promise<void> {
   const pem = readFileSync(target.clientPem, 'utf8');
   while (performance.now() < until) {
     const socket = connectTls({
@@ -115,7 +123,43 @@ async function handshakes(certificate: boolean, { target, caPem }: AttackOrder, 
     if (certificate) socket.once('secureConnect', () => socket.destroy());
     await new Promise((resolve) => socket.once('close', resolve));
   }
-  return { how: 'held', afterMs: undefined };
+}
+
+/** Each connection makes its calls until the time is over or it is sent away. */
+async function calls(
+  attack: Extract<BenchAttack, { kind: 'calls' }>,
+  { target }: AttackOrder,
+  until: number,
+): Promise<Ending> {
+  const from = performance.now();
+  const endings = await Promise.all(
+    Array.from({ length: attack.connections }, async () => {
+      const caller = await Caller.open(target).catch(() => undefined);
+      if (caller === undefined) return TURNED_AWAY;
+      await new Promise<void>((resolve) => {
+        let running = 0;
+        const isOver = (): boolean => performance.now() > until || !caller.usable;
+        const begin = (): void => {
+          running += 1;
+          caller.call(attack.head(target.serverName), attack.message, () => {
+            running -= 1;
+            // Not in the same turn: what is refused at once would never let go.
+            setImmediate(next);
+          });
+        };
+        const next = (): void => {
+          if (!isOver()) begin();
+          else if (running === 0) resolve();
+        };
+        for (let index = 0; index < attack.atOnce && !isOver(); index++) begin();
+        if (running === 0) resolve();
+      });
+      const ended = !caller.usable;
+      caller.close();
+      return ended ? { how: 'closed', afterMs: performance.now() - from } : HELD;
+    }),
+  );
+  return endings[0] ?? HELD;
 }
 
 async function silence(
@@ -135,5 +179,5 @@ async function silence(
     await delay(DRIBBLE_MS);
   }
   for (const socket of sockets) socket.destroy();
-  return { how: 'held', afterMs: undefined };
+  return HELD;
 }

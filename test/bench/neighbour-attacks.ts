@@ -2,6 +2,7 @@
  * What the attacker of the neighbour's bench does: each attack of the attack table that goes over the wire, as it is with the limits as
  * they are by default. What a limit of minutes would end is held for as long as the bench looks.
  */
+import type { HeaderBlock } from '../../src/http2/contract.ts';
 import { Flag, FrameType } from '../../src/http2/frame.ts';
 import { bombs, CALL, floods, nth, throwaways, wholeCall, word } from '../fakes/attack-frames.ts';
 import { dataFrame, frameBytes, headerFrame } from '../fakes/frame-client.ts';
@@ -17,8 +18,16 @@ export type BenchAttack =
       readonly reads: boolean;
       readonly more?: (round: number) => Buffer;
     }
-  /** Connections, one after the other: full handshakes, with a certificate or without. */
-  | { readonly kind: 'handshakes'; readonly certificate: boolean }
+  /** Connections, so many at once, one after the other: full handshakes, with a certificate or without. */
+  | { readonly kind: 'handshakes'; readonly certificate: boolean; readonly atOnce: number }
+  /** Calls, so many at once on each connection, as fast as they are answered. */
+  | {
+      readonly kind: 'calls';
+      readonly connections: number;
+      readonly atOnce: number;
+      readonly message: Buffer;
+      head(serverName: string): HeaderBlock;
+    }
   /** So many connections at once that say no more than these bytes. */
   | { readonly kind: 'silence'; readonly connections: number; readonly beginning: Buffer };
 
@@ -86,6 +95,6 @@ export const BENCH_ATTACKS: ReadonlyMap<string, BenchAttack> = new Map<string, B
     '200 handshakes that are not finished',
     { kind: 'silence', connections: 200, beginning: Buffer.of(22, 3, 1, 2, 0, 1) },
   ],
-  ['handshakes, one after the other', { kind: 'handshakes', certificate: true }],
-  ['handshakes without a certificate', { kind: 'handshakes', certificate: false }],
+  ['handshakes, one after the other', { kind: 'handshakes', certificate: true, atOnce: 1 }],
+  ['handshakes without a certificate', { kind: 'handshakes', certificate: false, atOnce: 1 }],
 ]);

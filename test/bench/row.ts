@@ -32,6 +32,8 @@ export const UNITS = {
   idle_cpu: 'share of a core',
   reload_seconds: 's',
   failed_calls: '1',
+  p99_ratio: '1',
+  p99_ratio_with_load: '1',
 } as const;
 export type Metric = keyof typeof UNITS;
 

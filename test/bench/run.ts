@@ -11,16 +11,19 @@ import { compare } from './compare.ts';
 import { judge, printVerdicts } from './goals.ts';
 import { prepareGround } from './ground.ts';
 import { Disturbance, machine, QUIET_LOAD, QUIET_SHARE } from './machine.ts';
+import { NOISY_PLANS, noisyNeighbours } from './noisy.ts';
 import { PLANS, type Plan } from './plan.ts';
 import { type BenchResult, readResult, writeResult } from './result.ts';
 import type { Row } from './row.ts';
 
 const HELP = `usage: npm run bench -- [--quick | --smoke] [--json FILE] [--svg FILE] [--node-flags FLAGS]
+       npm run bench -- --noisy [--quick | --smoke] [--json FILE]
        npm run bench -- --from FILE [--svg FILE]
 
   (nothing)           everything, with 10,000 tenants: about 20 minutes
   --quick             10x50, 10x1 and 1x1 of all subjects, three rounds of three seconds: under five minutes
   --smoke             every part once, as short as possible: does it still run and answer right?
+  --noisy             instead: what one tenant's calls feel while another attacks in ten ways, beside Envoy; ten minutes, with --quick four
   --json FILE         write all rows, the machine and the verdicts
   --svg FILE          draw the chart
   --from FILE         measure nothing: judge and draw what an earlier run has written
@@ -33,6 +36,7 @@ const { values: options } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     smoke: { type: 'boolean', default: false },
+    noisy: { type: 'boolean', default: false },
     json: { type: 'string' },
     svg: { type: 'string' },
     from: { type: 'string' },
@@ -72,6 +76,7 @@ async function measured(): Promise<BenchResult> {
 }
 
 async function measureOn(plan: Plan, nodeFlags: readonly string[]): Promise<readonly Row[]> {
+  if (options.noisy) return noisyNeighbours(NOISY_PLANS[plan.name], say);
   const directory = mkdtempSync(join(tmpdir(), 'bulkhead-bench-'));
   try {
     const ground = await prepareGround(directory);

@@ -8,7 +8,7 @@ const TYPE = 'type.googleapis.com/envoy';
 const MANY = 10_000_000;
 
 /** A message of Envoy's API with its type. */
-const typed = (type: string, fields: object): object => ({ '@type': `${TYPE}.${type}`, ...fields });
+export const typed = (type: string, fields: object): object => ({ '@type': `${TYPE}.${type}`, ...fields });
 
 /** Envoy as a relay: TLS in, HTTP/2 out, no log, one worker thread. */
 export const envoyRelay: Subject = {
@@ -84,9 +84,9 @@ function bootstrap({ directory, backendPort, sinkGrpcPort }: Ground, port: numbe
   };
 }
 
-const loopback = (port: number): object => ({ socket_address: { address: '127.0.0.1', port_value: port } });
+export const loopback = (port: number): object => ({ socket_address: { address: '127.0.0.1', port_value: port } });
 
-function cluster(name: string, port: number): object {
+export function cluster(name: string, port: number): object {
   const options = typed('extensions.upstreams.http.v3.HttpProtocolOptions', {
     explicit_http_config: { http2_protocol_options: { max_concurrent_streams: 1000 } },
   });
