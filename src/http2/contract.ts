@@ -2,7 +2,9 @@
  * What the engine and its user say to each other. The engine knows frames, header compression, streams and flow control;
  * its user knows what the streams mean. No emitters: one owner object per connection and one per stream, called directly.
  */
+
 import type { Standing } from '../kernel/standing.ts';
+import type { TurnShare } from '../kernel/turn-share.ts';
 import type { ErrorCode } from './error-code.ts';
 import type { ConnectionLimits } from './limits.ts';
 
@@ -136,6 +138,8 @@ export interface ConnectionOptions {
   readonly idleTimeoutMs: number;
   /** What differs from `defaultLimits`. */
   readonly limits?: Partial<ConnectionLimits>;
+  /** What this connection and others of its tenant may take of a turn by reading; absent: as much as there is. */
+  readonly share?: TurnShare;
 }
 
 /**

@@ -2,6 +2,7 @@
  * What a peer sends, frame by frame: the connection's own frames here, header blocks in `inbound-headers.ts`, DATA in
  * `inbound-data.ts` (RFC 9113 §6).
  */
+import type { TurnShare } from '../kernel/turn-share.ts';
 import type { ConnectionCore } from './connection-core.ts';
 import { ErrorCode } from './error-code.ts';
 import { DEFAULT_MAX_FRAME_BYTES, Flag, FrameType, uint31, uint32 } from './frame.ts';
@@ -49,6 +50,20 @@ export class Inbound implements FrameSink {
   read(chunk: Buffer): void {
     if (this.#core.ended) return;
     this.#core.watch.heard();
+    const { share } = this.#core.options;
+    if (share === undefined) this.#readNow(chunk);
+    else if (share.mayBegin(this.#core.turn.now())) this.#readWithin(share, chunk);
+    else this.#readLater(chunk);
+  }
+
+  #readWithin(share: TurnShare, chunk: Buffer): void {
+    share.begin();
+    this.#readNow(chunk);
+    share.end();
+  }
+
+  #readNow(chunk: Buffer): void {
+    if (this.#core.ended) return;
     const rest = this.#reader.read(chunk);
     if (this.#core.ended) {
       this.#reader.stop();
@@ -65,17 +80,21 @@ export class Inbound implements FrameSink {
 
   /**
    * Lets the thread's other connections have their turn first: what an immediate schedules runs after the next poll, so they have
-   * been read by then.
+   * been read by then. Where there is a share of the turn, it comes behind all that waits for it already.
    */
   #readLater(rest: Buffer): void {
     if (!this.#paused) this.#source.pause();
     this.#paused = true;
-    setImmediate(() => setImmediate(() => this.read(rest)));
+    const { share } = this.#core.options;
+    if (share === undefined) setImmediate(() => setImmediate(() => this.#readNow(rest)));
+    else share.wait(() => this.#readWithin(share, rest));
   }
 
   onFrame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
     if (this.#mayCome(type, flags)) this.#dispatch(type, flags, streamId, bytes, start, end);
     this.#frameDone();
+    // A call begins with it, and nothing costs more; what else costs is seen then.
+    if (type === FrameType.HEADERS && this.#core.options.share?.isUp() === true) this.#reader.pause();
   }
 
   onDataBegin(flags: number, streamId: number, length: number): void {

@@ -333,7 +333,7 @@ export class Listener implements SessionHost {
     tenant.occupancy.connections++;
     const connection = new Http2Connection(
       socket,
-      clientConnectionOptions(limits, this.#options.connectionLimits),
+      { ...clientConnectionOptions(limits, this.#options.connectionLimits), share: tenant.share },
       session,
       this.#options.turn,
       tenant.slabs,

@@ -24,6 +24,7 @@ import { servicesOf } from '../inspection/protocols.ts';
 import { readProtoset } from '../inspection/protoset-reader.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import type { Turn } from '../kernel/turn.ts';
+import { TurnShare } from '../kernel/turn-share.ts';
 import { QuotaGate } from '../quota/quota-gate.ts';
 import { notAsked, RateService, type RateServiceOutcome } from '../quota/rate-service.ts';
 import type { SharedTables } from '../quota/shared-state.ts';
@@ -67,6 +68,8 @@ export class TenantRuntime {
   readonly gates: Gates;
   readonly account: ByteAccount;
   readonly slabs: Slabs;
+  /** Of each turn of the thread. */
+  readonly share: TurnShare;
   readonly pool: UpstreamPool;
   /** undefined: its calls do not wait for their turn. */
   readonly turns: TenantTurns | undefined;
@@ -94,6 +97,7 @@ export class TenantRuntime {
     this.account.setLimit(config.byteAccountBytes);
     this.slabs = previous?.slabs ?? new Slabs(resources.slabReserve, undefined, this.account);
     this.turns = TenantTurns.of(config, resources.turnQueue);
+    this.share = previous?.share ?? new TurnShare();
     this.clientCas = trustedCas(config.clientCaPem);
     this.#poolSource = poolSource(config.upstream, resources.limits);
     this.pool = this.#keptPool(previous) ?? this.#newPool(resources);

@@ -3,6 +3,15 @@ import type { ConstantRow } from './limit-catalog.ts';
 
 export const CONSTANT_ROWS: readonly ConstantRow[] = [
   {
+    file: 'src/kernel/turn-share.ts',
+    name: 'TURN_SHARE_MS',
+    attack: 'A tenant that brings calls, headers or frames without end has all others wait until they are done',
+    test: [
+      'unit/http2/turn-share.test.ts',
+      'a tenant has what its share has room for done before it is others’ turn, and the rest after it',
+    ],
+  },
+  {
     file: 'src/usage/bucket.ts',
     name: 'MAX_OTHER_MODELS',
     attack: 'Names of models without end fill the usage of an hour',
