@@ -379,6 +379,22 @@ describe('remembering', () => {
     expect(await count(5)).toBe(1);
   });
 
+  test('a tenant that floods its own tokens has its own forgotten, and never another’s', async () => {
+    const limits = { maxCachedTokens: 4 };
+    const by = { acme: authenticator({}, { limits }), globex: new Authenticator(globex.config, directory, { limits }) };
+    const globexPeer = globex.peer();
+    const [own, others] = [presented(acme.issuer.token()), presented(globex.issuer.token())];
+    await by.acme.authenticate(acmePeer, own, micros(NOW));
+    await by.globex.authenticate(globexPeer, others, micros(NOW));
+    for (let index = 0; index < 20; index++) {
+      await by.acme.authenticate(acmePeer, presented(acme.issuer.token({ sub: `s${index}` })), micros(NOW));
+      const again = by.globex.authenticate(globexPeer, others, micros(NOW));
+      expect(isAsync(again)).toBe(false);
+      expect(again).toMatchObject({ ok: true });
+    }
+    expect(isAsync(by.acme.authenticate(acmePeer, own, micros(NOW)))).toBe(true);
+  });
+
   test('tokens are remembered up to so many bytes together', async () => {
     const token = acme.issuer.token();
     const room = `Bearer ${token}`.length;
