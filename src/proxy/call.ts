@@ -275,7 +275,8 @@ export class Call extends RelayedCall<UpstreamLeg> implements RequestSideOwner, 
   }
 
   protected settle(failed: boolean, failedWith: number | undefined): void {
-    this.#bill?.settle(this.#request.missingBytes, failed);
+    // What never left cost the model server nothing.
+    this.#bill?.settle(this.#request.missingBytes, failed || !this.upstreamTook);
     this.#admission?.lease.settle();
     const { gates, config } = this.#tenant;
     if (failedWith !== undefined && this.#admission !== undefined && config.quota.refund?.includes(failedWith) === true)

@@ -59,6 +59,8 @@ export abstract class EndingCall<L extends Leg> implements Mortal, Holding {
   /** The client has had response headers: what is left to say goes into trailers. */
   protected headersSent = false;
   protected requestBytes = 0;
+  /** Something of the request has left for the upstream. */
+  protected upstreamTook = false;
   /** What outsiders hold of this call. */
   abstract readonly boundary: Mortal;
   readonly #path: string;

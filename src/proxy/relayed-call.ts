@@ -97,6 +97,7 @@ export abstract class RelayedCall<L extends Leg> extends EndingCall<L> implement
   // --- the upstream's side
 
   onRequestTaken(bytes: number): void {
+    this.upstreamTook = true;
     this.held.requestTaken(bytes);
   }
 

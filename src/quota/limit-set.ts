@@ -150,8 +150,8 @@ export class LimitSet {
       for (const { limit, key } of calls) exhausted = this.#look(limit, key, ONE, now, exhausted);
     const calls = this.#looked;
     const claims: Claim[] = [];
-    const named = holding.models.filter((one) => targets.some((target) => isNamed({ models: [one] }, target)));
-    exhausted = this.#claim(accountsOf(holding, [...named, ...fresh]), demands, now, claims, exhausted);
+    if (demands.length > 0)
+      exhausted = this.#claim(accountsOf(holding, namedOf(holding, targets, fresh)), demands, now, claims, exhausted);
     // A unit that nothing is asked of yet: where there is no room for the least, it is not worth going on.
     for (const { accounts } of fresh)
       for (const { limit, key } of accounts)
@@ -299,9 +299,17 @@ export class LimitSet {
       for (const { limit, key } of limits.ofModel(model, version, this.#makeKey)) {
         const mine = key ?? this.#keyOf(limit, caller);
         // A limit may count several models together: then they have one account, and the call counts once.
-        const shared = [...holding.models, ...fresh];
-        if (limit.unit !== 'calls') accounts.push(found(shared, 'accounts', limit, mine) ?? accountOf(limit, mine));
-        else if (found(shared, 'calls', limit, mine) === undefined) calls.push({ limit, key: mine });
+        if (limit.unit !== 'calls')
+          accounts.push(
+            found(holding.models, 'accounts', limit, mine) ??
+              found(fresh, 'accounts', limit, mine) ??
+              accountOf(limit, mine),
+          );
+        else if (
+          found(holding.models, 'calls', limit, mine) === undefined &&
+          found(fresh, 'calls', limit, mine) === undefined
+        )
+          calls.push({ limit, key: mine });
       }
       fresh.push({ model, version, accounts, calls, takenAt: now });
     }
@@ -387,9 +395,17 @@ function found<K extends 'accounts' | 'calls'>(
   return undefined;
 }
 
+/** Of what a call has named, and names now, what a message is about. */
+function namedOf({ models }: Holding, targets: readonly Target[], fresh: readonly NamedModel[]): readonly NamedModel[] {
+  if (models.length === 0) return fresh;
+  return [...models.filter((one) => isNamed({ models: targets }, one)), ...fresh];
+}
+
 /** Those of the headers and of these models, each once. */
 function accountsOf({ accounts }: Holding, models: readonly NamedModel[]): readonly Account[] {
-  if (models.length === 0) return accounts;
+  const [only] = models;
+  if (only === undefined) return accounts;
+  if (models.length === 1) return accounts.length === 0 ? only.accounts : [...accounts, ...only.accounts];
   const all = [...accounts];
   for (const model of models) for (const account of model.accounts) if (!all.includes(account)) all.push(account);
   return all;

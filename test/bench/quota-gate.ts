@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import type { Caller } from '../../src/authn/authenticator.ts';
 import type { LimitConfig, OrganisationConfig } from '../../src/config/quota-config.ts';
 import type { TenantConfig } from '../../src/config/tenant-config.ts';
+import type { MessageCost } from '../../src/quota/quota-gate.ts';
 import * as gateModule from '../../src/quota/quota-gate.ts';
 import * as stateModule from '../../src/quota/shared-state.ts';
 import { limitedTenant, limitOf, permitFor } from '../unit/quota/limits.ts';
@@ -34,6 +35,23 @@ function all(level: 'tenant' | 'caller' | 'organisation'): LimitConfig[] {
   return [rate, concurrency, calls, sliding].map((bound) => limitOf(level, bound));
 }
 
+/** A window of each of four units. */
+function units(level: 'tenant' | 'caller' | 'model'): LimitConfig[] {
+  return (['calls', 'tensorElements', 'outputTokens', 'computeSeconds'] as const).map((unit) => ({
+    ...limitOf(level, calls, `${level}-${unit}`),
+    unit,
+  }));
+}
+
+const MESSAGE: MessageCost = {
+  further: [],
+  demands: [
+    { unit: 'tensorElements', use: 1_000, reserve: 0 },
+    { unit: 'outputTokens', use: 0, reserve: 256 },
+    { unit: 'computeSeconds', use: 0, reserve: 1_000 },
+  ],
+};
+
 interface Variant {
   readonly name: string;
   /** Reserves and settles so many calls. */
@@ -50,6 +68,7 @@ function variant(
   tenants = 1,
   modules = OURS,
   model = '',
+  cost?: MessageCost,
 ): Variant {
   const slots = modules.state.capacityFor(tenants);
   const state = modules.state.createSharedState({
@@ -77,7 +96,7 @@ function variant(
         if (gate === undefined || caller === undefined) throw new Error('no tenant');
         const lease = gate.reserve(caller, at(now));
         if (!lease.ok) throw new Error(`refused: ${JSON.stringify(lease.error)}`);
-        if (model !== '' && !gate.charge(lease.value, permit, at(now)).ok) throw new Error('not charged');
+        if (model !== '' && !gate.charge(lease.value, permit, at(now), cost).ok) throw new Error('not charged');
         lease.value.settle();
       }
     },
@@ -88,6 +107,8 @@ const { values } = parseArgs({ options: { baseline: { type: 'string' } } });
 const organisation: OrganisationConfig = { name: 'group', slot: 0, limits: all('organisation') };
 const old = (slot: number): TenantConfig => tenantWith(slot, OLD);
 const three = (slot: number): TenantConfig => limitedTenant(slot, [...all('tenant'), ...all('caller')], organisation);
+const unitsOf = (slot: number): TenantConfig =>
+  limitedTenant(slot, [...units('tenant'), ...units('caller'), ...units('model')]);
 const variants = [
   variant('the three older keys', old),
   variant('the same, again', old),
@@ -96,6 +117,8 @@ const variants = [
   variant('one window of each caller', (slot) => limitedTenant(slot, [limitOf('caller', calls)])),
   variant('one window of each model', (slot) => limitedTenant(slot, [limitOf('model', calls)]), 1, OURS, 'digits'),
   variant('three levels × four kinds', three),
+  variant('three levels × four units', unitsOf, 1, OURS, 'digits', MESSAGE),
+  variant('three levels × four units, 10,000 tenants', unitsOf, 10_000, OURS, 'digits', MESSAGE),
   variant('three levels × four kinds, 100 tenants', three, 100),
   variant('three levels × four kinds, 10,000 tenants', three, 10_000),
   variant('the three older keys, 10,000 tenants', old, 10_000),

@@ -183,6 +183,15 @@ describe('output tokens of vLLM', () => {
   });
 });
 
+describe('tokens of a call that never reached the model server', () => {
+  it('are none, whatever it reserved', async () => {
+    await vllm([limit('outputTokens', 100)]);
+    await ground.upstream.stop();
+    expect((await generate()).status).toBe(14);
+    expect(await used()).toBe(0);
+  });
+});
+
 describe('input tokens of vLLM', () => {
   it('are those of a prompt that is tokenized, and an estimate until the answer tells', async () => {
     await vllm([limit('inputTokens', 30)]);
