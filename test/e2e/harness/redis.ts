@@ -34,8 +34,13 @@ export class RedisServer {
     const [port] = await freePorts(1);
     if (port === undefined) throw new Error('no port');
     const server = new RedisServer(port, mkdtempSync(join(tmpdir(), 'bulkhead-redis-')), setup);
-    await server.restart();
-    return server;
+    try {
+      await server.restart();
+      return server;
+    } catch (cause) {
+      await server.stop();
+      throw cause;
+    }
   }
 
   /** Three nodes with all slots between them, which know each other. */
