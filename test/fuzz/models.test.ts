@@ -11,6 +11,7 @@ import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MessageInspector } from '../../src/inspection/message-inspector.ts';
+import { MessageReaders } from '../../src/inspection/message-reader.ts';
 import { MethodTable } from '../../src/inspection/method-table.ts';
 import { type ProtocolName, servicesOf } from '../../src/inspection/protocols.ts';
 import { pathShape, readPath } from '../../src/inspection/protoset-path.ts';
@@ -169,7 +170,8 @@ describe.each([...CASES, ...DESCRIBED])('$protocol, $name', (each) => {
   it('is inspected the same compressed', async () => {
     const found = new MethodTable([], { services: servicesOf([each.protocol]), model: '' }).find(each.path);
     if (found === undefined) throw new Error('no entry');
-    const entry = { ...found, plan: each.plan };
+    const readers = new MessageReaders({ plan: each.plan, texts: new TextCache() });
+    const entry = { ...found, plan: each.plan, requests: readers };
     await fc.assert(
       fc.asyncProperty(requests, fc.nat(), async (message, cut) => {
         const plain = scan(each.plan, message, []);
