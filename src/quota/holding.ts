@@ -27,12 +27,12 @@ export interface Account {
   readonly limit: Limit;
   /** undefined: the limit's own. */
   readonly key: CellKey | undefined;
-  /** Taken, and not yet used. */
+  /** Taken, and not yet used; and since when: what began with an older window is not given back to a newer one. */
   ahead: number;
-  /** All that was taken and not given back, since when, and when the last of it. */
+  aheadAt: number;
+  /** All that was taken and not given back, and since when. */
   taken: number;
   firstAt: number;
-  lastAt: number;
 }
 
 export interface NamedModel {
@@ -53,7 +53,7 @@ export interface Demand {
 }
 
 export function accountOf(limit: Limit, key: CellKey | undefined): Account {
-  return { limit, key, ahead: 0, taken: 0, firstAt: 0, lastAt: 0 };
+  return { limit, key, ahead: 0, aheadAt: 0, taken: 0, firstAt: 0 };
 }
 
 /** Whether there is something that was reserved and not used. */

@@ -278,12 +278,13 @@ export class LimitSet {
   #takeFor(claims: readonly Claim[], now: number): void {
     for (const { account, use, at } of claims) {
       const amount = this.#amounts[at] ?? 0;
+      // What was taken first is used first: then all that is left was taken now.
+      if (use >= account.ahead) account.aheadAt = now;
       account.ahead += amount - use;
       if (amount === 0) continue;
       account.limit.meter.take(this.#words[at] ?? 0, amount, now);
       if (account.taken === 0) account.firstAt = now;
       account.taken += amount;
-      account.lastAt = now;
     }
   }
 
@@ -323,7 +324,7 @@ export class LimitSet {
   }
 
   #settle(account: Account): void {
-    if (account.ahead > 0) this.#giveBackTo(account, account.ahead, account.lastAt);
+    if (account.ahead > 0) this.#giveBackTo(account, account.ahead, account.aheadAt);
     account.ahead = 0;
   }
 

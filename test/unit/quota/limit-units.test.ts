@@ -173,3 +173,43 @@ describe('what is reserved', () => {
     expect(charge(gate, reserved(gate), 'a', use('tensorElements', 60))).toBe(true);
   });
 });
+
+describe('what a call has reserved and not used', () => {
+  const MINUTE = 60_000_000;
+
+  it.each([
+    ['of a minute', { kind: 'calendar', amount: 100, unit: 'minute', zone: 'UTC' } as const],
+    ['that slides', { kind: 'sliding', amount: 100, lengthMs: 60_000 } as const],
+  ])('in a window %s goes back to none that came after it', (_, bound) => {
+    const gate = gateOf({ ...limitOf('tenant', bound, 'tokens'), unit: 'outputTokens' });
+    const reserve = (lease: Lease, amount: number, now: number): boolean =>
+      gate.charge(lease, permitFor('a'), at(now), {
+        further: [],
+        demands: [{ unit: 'outputTokens', use: 0, reserve: amount }],
+      }).ok;
+    const hoarder = reserved(gate);
+    expect(reserve(hoarder, 60, 0)).toBe(true);
+    const later = 2 * MINUTE;
+    const other = gate.reserve(callerOf(1, 'alice'), at(later), INFER);
+    if (!other.ok) throw new Error('refused');
+    expect(gate.pay(other.value, [use('outputTokens', 60)], at(later))).toBeUndefined();
+    // One more than it has: that one alone is of this window.
+    expect(reserve(hoarder, 61, later)).toBe(true);
+    hoarder.settle();
+    expect(gate.pay(other.value, [use('outputTokens', 41)], at(later))).toBeDefined();
+  });
+
+  it('is given back to the window in which it was taken, when what was taken before is used up', () => {
+    const bound = { kind: 'calendar', amount: 100, unit: 'minute', zone: 'UTC' } as const;
+    const gate = gateOf({ ...limitOf('tenant', bound, 'time'), unit: 'computeSeconds' });
+    const lease = reserved(gate);
+    const seconds = (spent: number, reserve: number): Demand => ({ unit: 'computeSeconds', use: spent, reserve });
+    const SECOND = 1_000_000;
+    expect(gate.pay(lease, [seconds(0, 60 * SECOND)], at(0))).toBeUndefined();
+    expect(gate.pay(lease, [seconds(60 * SECOND, 60 * SECOND)], at(MINUTE))).toBeUndefined();
+    lease.settle();
+    const next = gate.reserve(callerOf(1, 'alice'), at(MINUTE), INFER);
+    if (!next.ok) throw new Error('refused');
+    expect(gate.pay(next.value, [seconds(100 * SECOND, 0)], at(MINUTE))).toBeUndefined();
+  });
+});
