@@ -27,6 +27,7 @@ export class Line {
   #goaway = false;
   #lastStream = LARGEST_STREAM;
   #ended = false;
+  #broken = false;
   readonly #told: string[] = [];
 
   private constructor(session: ClientHttp2Session, tcp: Socket, outer: Socket, serverFingerprint: string) {
@@ -41,7 +42,10 @@ export class Line {
       this.#told.push(`GOAWAY ${code} up to ${lastStream}`);
     });
     for (const socket of [tcp, outer]) {
-      socket.on('error', (error) => this.#told.push(error.message));
+      socket.on('error', (error) => {
+        this.#broken = true;
+        this.#told.push(error.message);
+      });
       socket.on('close', () => {
         this.#ended = true;
       });
@@ -80,9 +84,9 @@ export class Line {
     return !this.#ended && !this.#goaway && !this.session.closed && !this.session.destroyed;
   }
 
-  /** The connection is gone. One that was asked to end and has ended took no call with it. */
+  /** The connection is gone. One that was asked to end and has ended took no call with it, unless it broke before. */
   get lost(): boolean {
-    return this.ended && !this.#goaway;
+    return this.ended && (!this.#goaway || this.#broken);
   }
 
   /**
