@@ -391,7 +391,7 @@ function valueOf(source: string, first: number): string | number | boolean | und
 }
 
 const NUMBER =
-  /^(?:0o[0-7]+|0x[\da-fA-F]+|[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$/;
+  /^(?:0o[0-7]+|0x[\da-fA-F]+|[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$/;
 
 function namedValue(source: string): string | boolean | undefined {
   if (!NO_NAMES.has(source)) return source;

@@ -369,3 +369,14 @@ quota:
 upstream:
   address: http://127.0.0.1:8001
 `;
+
+test.each(['x', '.', 'e', ''])(
+  'digits without end, and %j behind them, are read once and not once for each of them',
+  (end) => {
+    const digits = '1'.repeat(60_000);
+    const from = performance.now();
+    readPlainYaml(`a: ${digits}${end}\nb: ${digits}.${digits}${end}\n`);
+    // A thousandth of that is usual; each with each took some seconds.
+    expect(performance.now() - from).toBeLessThan(1_000);
+  },
+);
