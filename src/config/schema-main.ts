@@ -34,7 +34,7 @@ const limits = z
     maxConnectionsPerTenant: count('Connections per worker, of one tenant.', 1, 1_000_000).default(5_000),
     maxConnectionsPerAddress: count('Connections per worker, of one peer address.', 1, 1_000_000).default(5_000),
     maxHandshakes: count(
-      'TLS handshakes in progress per worker; beyond it the oldest of the address with the most gives way.',
+      'TLS handshakes in progress per worker; beyond it the oldest of the address (of IPv6: the network of 64 bits) with the most gives way.',
       1,
       1_000_000,
     ).default(1_000),

@@ -41,6 +41,17 @@ export function isInRanges(text: string, ranges: readonly AddressRange[]): boole
   });
 }
 
+/**
+ * What one client has at least: an IPv4 address is itself; of IPv6 it is a network of 64 bits, within which a host takes whatever address it
+ * likes. What is no address is itself, too.
+ */
+export function networkOf(text: string): string {
+  if (!text.includes(':')) return text;
+  const address = parseAddress(text);
+  if (address === undefined || address.width === 32) return text;
+  return `${(address.bits >> 64n).toString(16)}::/64`;
+}
+
 function parseAddress(text: string): Address | undefined {
   const family = isIP(text);
   if (family === 0) return undefined;

@@ -5,15 +5,16 @@
 import { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { LimitsConfig } from '../config/generation.ts';
+import { networkOf } from '../kernel/address-range.ts';
 
 export type DoorRefusal = 'CONNECTION_LIMIT_TENANT' | 'CONNECTION_LIMIT_ADDRESS';
 
 type DoorLimits = Pick<LimitsConfig, 'maxHandshakes' | 'maxConnectionsPerTenant' | 'maxConnectionsPerAddress'>;
 
 export class Door {
-  /** With the address at the other end. */
+  /** With the network of the address at the other end. */
   readonly #shaking = new Map<Socket, string>();
-  /** The same by address; oldest first. None is empty. */
+  /** The same by network; oldest first. None is empty. */
   readonly #lines = new Map<string, Set<Socket>>();
   readonly #byAddress = new Map<string, number>();
   readonly #answered: () => void;
@@ -29,13 +30,14 @@ export class Door {
   }
 
   /**
-   * A handshake begins. Returns the one that must give way when there are too many: of the address that has the most, the oldest,
-   * since an honest one takes milliseconds. A flood of slow ones then crowds out itself.
+   * A handshake begins. Returns the one that must give way when there are too many: of the network that has the most, the oldest,
+   * since an honest one takes milliseconds. A flood of slow ones then crowds out itself, also from all the addresses of an IPv6 network.
    */
   knock(socket: Socket, address: string, limits: DoorLimits): Socket | undefined {
-    this.#shaking.set(socket, address);
-    const line = this.#lines.get(address);
-    if (line === undefined) this.#lines.set(address, new Set([socket]));
+    const network = networkOf(address);
+    this.#shaking.set(socket, network);
+    const line = this.#lines.get(network);
+    if (line === undefined) this.#lines.set(network, new Set([socket]));
     else line.add(socket);
     socket.once('close', () => this.answered(socket));
     if (this.#shaking.size <= limits.maxHandshakes) return undefined;
@@ -56,12 +58,12 @@ export class Door {
   }
 
   #remove(socket: Socket): boolean {
-    const address = this.#shaking.get(socket);
-    if (address === undefined) return false;
+    const network = this.#shaking.get(socket);
+    if (network === undefined) return false;
     this.#shaking.delete(socket);
-    const line = this.#lines.get(address);
+    const line = this.#lines.get(network);
     line?.delete(socket);
-    if (line?.size === 0) this.#lines.delete(address);
+    if (line?.size === 0) this.#lines.delete(network);
     return true;
   }
 

@@ -4,9 +4,10 @@
  * The beginning of a handshake, with the signature of ours, is one piece that nothing interrupts. In one turn of the event loop there is
  * one, so that what the sockets of others have brought comes between any two. While calls run, beginnings together take no more than
  * their share of the thread's time; while none do, a crowd that comes back after a restart has the thread for itself. Addresses take
- * turns: one that knocks ever again waits for itself, and not for it those who come from elsewhere.
+ * turns, those of an IPv6 network of 64 bits as one: who knocks ever again waits for itself, and not for it those who come from elsewhere.
  */
 import type { Socket } from 'node:net';
+import { networkOf } from '../kernel/address-range.ts';
 
 export interface HandshakeQueueOptions {
   /** Begins the handshake of a socket that has sent its hello, up to where the client is to speak again. */
@@ -22,7 +23,7 @@ export interface HandshakeQueueOptions {
 export class HandshakeQueue {
   readonly #options: HandshakeQueueOptions;
   readonly #now: () => number;
-  /** By address; whose turn it is comes first. None is empty. */
+  /** By the network of the address; whose turn it is comes first. None is empty. */
   readonly #lines = new Map<string, Set<Socket>>();
   /** When the last one began, and what that took, in milliseconds. */
   #beganAt = Number.NEGATIVE_INFINITY;
@@ -44,16 +45,18 @@ export class HandshakeQueue {
 
   /** A client at this address has said hello. Its handshake begins at once, or in its turn unless it leaves before. */
   add(socket: Socket, address: string): void {
-    const line = this.#lines.get(address);
-    if (line === undefined) this.#lines.set(address, new Set([socket]));
+    const network = networkOf(address);
+    const line = this.#lines.get(network);
+    if (line === undefined) this.#lines.set(network, new Set([socket]));
     else line.add(socket);
     if (!this.#resting) this.#go();
   }
 
   /** It has left. */
   remove(socket: Socket, address: string): void {
-    const line = this.#lines.get(address);
-    if (line?.delete(socket) === true && line.size === 0) this.#lines.delete(address);
+    const network = networkOf(address);
+    const line = this.#lines.get(network);
+    if (line?.delete(socket) === true && line.size === 0) this.#lines.delete(network);
   }
 
   #go(): void {
@@ -82,13 +85,13 @@ export class HandshakeQueue {
     return this.#beganAt + Math.min(this.#took / this.#options.share(), MAX_REST_MS) - this.#now();
   }
 
-  /** The address whose turn it was goes behind all others. */
+  /** The network whose turn it was goes behind all others. */
   #next(): Socket | undefined {
-    for (const [address, line] of this.#lines) {
-      this.#lines.delete(address);
+    for (const [network, line] of this.#lines) {
+      this.#lines.delete(network);
       for (const socket of line) {
         line.delete(socket);
-        if (line.size > 0) this.#lines.set(address, line);
+        if (line.size > 0) this.#lines.set(network, line);
         return socket;
       }
     }

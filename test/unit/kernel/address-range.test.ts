@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { isInRanges, parseAddressRange } from '../../../src/kernel/address-range.ts';
+import { isInRanges, networkOf, parseAddressRange } from '../../../src/kernel/address-range.ts';
 
 function within(address: string, ...ranges: readonly string[]): boolean {
   return isInRanges(
@@ -54,6 +54,18 @@ test('an IPv6 address is in no IPv4 range, and what is no address is in none', (
     expect(within(text, '0.0.0.0/0', '::/0')).toBe(false);
   }
   expect(isInRanges('10.0.0.1', [])).toBe(false);
+});
+
+test.each([
+  ['192.0.2.1', '192.0.2.2', false],
+  ['::ffff:192.0.2.1', '::ffff:192.0.2.2', false],
+  ['2001:db8::1', '2001:db8::ffff:0:0:1', true],
+  ['2001:db8::1', '2001:DB8:0:0:8000::', true],
+  ['2001:db8:0:1::', '2001:db8:0:2::', false],
+  ['fe80::1%eth0', 'fe80::2', true],
+  ['', ':', false],
+] as const)('%s and %s are of one network: %s', (one, other, same) => {
+  expect(networkOf(one) === networkOf(other)).toBe(same);
 });
 
 test.each([

@@ -15,6 +15,16 @@ describe('whoever knocks when as many shake hands as may', () => {
     expect(door.handshakes).toBe(3);
   });
 
+  it('is one with all the addresses of its IPv6 network, which a single host has', () => {
+    const door = new Door();
+    const [honest, first, second, third] = [new Socket(), new Socket(), new Socket(), new Socket()];
+    expect(door.knock(honest, '2001:db8:0:1::1', limits)).toBe(undefined);
+    expect(door.knock(first, '2001:db8:0:2::1', limits)).toBe(undefined);
+    expect(door.knock(second, '2001:db8:0:2:ffff::2', limits)).toBe(undefined);
+    expect(door.knock(third, '2001:db8:0:2::3', limits)).toBe(first);
+    expect(door.handshakes).toBe(3);
+  });
+
   it('has nobody give way after one was answered', () => {
     let answered = 0;
     const door = new Door(() => answered++);

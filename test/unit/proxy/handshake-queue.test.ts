@@ -58,6 +58,16 @@ describe('handshakes that have said hello', () => {
     expect(begun).toEqual(['flood 0', 'flood 1', 'honest', 'flood 2', 'honest too']);
   });
 
+  it('take turns by IPv6 network, within which a flood has as many addresses as it likes', async () => {
+    const { queue, begun, add } = queueOf();
+    for (let index = 0; index < 10; index++) add(`flood ${index}`, `2001:db8::${index}`);
+    const left = add('honest, and gone', '2001:db8:0:1::1');
+    add('honest', '2001:db8:0:1::1');
+    queue.remove(left, '2001:db8:0:1::1');
+    for (let index = 0; index < 3; index++) await turn();
+    expect(begun).toEqual(['flood 0', 'flood 1', 'honest', 'flood 2']);
+  });
+
   it('are forgotten when they leave before their turn', async () => {
     const { queue, begun, add } = queueOf();
     add('one');
