@@ -4,10 +4,10 @@ import { BulkMemory } from '../../../src/runtime/bulk-memory.ts';
 const MIB = 1024 * 1024;
 
 describe('bulk memory', () => {
-  it('is collected when 8 MiB of large chunks have arrived, and not a byte before', () => {
+  it('is collected when 4 MiB of large chunks have arrived, and not a byte before', () => {
     let collections = 0;
     const memory = new BulkMemory(() => void (collections += 1));
-    for (let i = 0; i < 511; i++) memory.arrived(16 * 1024);
+    for (let i = 0; i < 255; i++) memory.arrived(16 * 1024);
     memory.arrived(16 * 1024 - 1);
     expect(collections).toBe(0);
     memory.arrived(4 * 1024);
