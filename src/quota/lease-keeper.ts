@@ -7,7 +7,7 @@
  * that was used meanwhile is told.
  */
 
-import type { Result } from '../kernel/result.ts';
+import { err, type Result } from '../kernel/result.ts';
 import { amountOf, type FleetLimit } from './fleet-limits.ts';
 import { Lease, type LeaseTerms } from './lease.ts';
 import type { LeaseStore, StoreFailure } from './lease-store.ts';
@@ -55,6 +55,8 @@ const CLOCK_STEP_MS = 1_000;
 export const MAX_LEASES = 20_000;
 /** Names of one cell's leases that a clock that moves may use up. */
 const NAMES_APART = 1_000;
+/** The end of the year 9999: beyond it there are calendars that have no windows. */
+const MAX_CLOCK_MS = 253_402_300_800_000;
 
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
@@ -198,12 +200,14 @@ export class LeaseKeeper {
     if (ask === undefined) return;
     const store = this.#store;
     if (ask.kind === 'window') {
-      const answer = await store.window(ask.request);
+      const { limit, want, least } = ask.request;
+      const most = Math.ceil(Math.max(want, least));
+      const answer = believed(await store.window(ask.request), ({ held, free }) => held <= most && free <= limit);
       const at = this.#heard(answer, now);
       if (answer.ok) lease.answered(ask, answer.value, at, this.#terms);
       else lease.failed(at);
     } else {
-      const answer = await store.rate(ask.request);
+      const answer = believed(await store.rate(ask.request), ({ tokens }) => tokens <= ask.request.want);
       const at = this.#heard(answer, now);
       if (answer.ok) lease.answeredRate(ask, answer.value, at, this.#terms);
       else lease.failed(at);
@@ -242,4 +246,13 @@ export class LeaseKeeper {
     else this.#terms = { ...this.#terms, offsetMs: this.#terms.offsetMs + byMs / 8 };
     this.#hasClock = true;
   }
+}
+
+/** An answer that our scripts could have given; any other is none. Nothing that a store says may stop the main thread, or lift a limit. */
+function believed<T extends { readonly nowMs: number }>(
+  answer: Result<T, StoreFailure>,
+  fits: (answer: T) => boolean,
+): Result<T, StoreFailure> {
+  if (!answer.ok || (answer.value.nowMs < MAX_CLOCK_MS && fits(answer.value))) return answer;
+  return err({ why: 'failed', detail: 'an answer that cannot be true' });
 }

@@ -3,8 +3,10 @@
  */
 import { describe, expect, it } from 'vitest';
 import type { LimitBound, LimitConfig } from '../../../src/config/quota-config.ts';
+import { ok, type Result } from '../../../src/kernel/result.ts';
 import { fleetLimits } from '../../../src/quota/fleet-limits.ts';
 import { LeaseKeeper, MAX_LEASES } from '../../../src/quota/lease-keeper.ts';
+import type { StoreFailure } from '../../../src/quota/lease-store.ts';
 import { LimitCells } from '../../../src/quota/limit-cells.ts';
 import { QuotaGate } from '../../../src/quota/quota-gate.ts';
 import { attachSharedState, createSharedState } from '../../../src/quota/shared-state.ts';
@@ -227,3 +229,35 @@ it('as many callers are looked after at once as may be; one more has the sidecar
   expect(sidecar?.keeper.size).toBe(5);
   expect(ground.call(0, 20, 'caller-5')).toBe(9);
 });
+
+describe('a store that answers what cannot be', () => {
+  const minute: LimitBound = { kind: 'calendar', amount: 100, unit: 'minute', zone: 'UTC' };
+  const rate: LimitBound = { kind: 'rate', callsPerSecond: 1, burst: 100 };
+
+  it.each([
+    ['a time that no calendar has', minute, { nowMs: Number.MAX_SAFE_INTEGER }],
+    ['a time at the end of all calendars', minute, { nowMs: 8.64e15 }],
+    ['more than it was asked for', minute, { held: Number.MAX_SAFE_INTEGER }],
+    ['that more is left than there is', minute, { free: 101 }],
+    ['a time that no calendar has, of a rate', rate, { nowMs: Number.MAX_SAFE_INTEGER }],
+    ['more tokens than it was asked for', rate, { tokens: 1_000 }],
+  ])('with %s is one that does not answer', async (_, bound, lie) => {
+    const ground = new Ground(1, bound);
+    const { store } = ground;
+    const [window, take] = [store.window.bind(store), store.rate.bind(store)];
+    store.window = async (request) => lying(await window(request), lie);
+    store.rate = async (request) => lying(await take(request), lie);
+    await ground.begin();
+    expect(ground.told).toEqual(['away: failed']);
+    await ground.pass(1_000);
+    // Its own share.
+    expect(ground.call(0, 200)).toBe(10);
+    Object.assign(store, { window, rate: take });
+    await ground.pass(1_000);
+    expect(ground.told).toEqual(['away: failed', 'back']);
+  });
+});
+
+function lying<T extends object>(answer: Result<T, StoreFailure>, lie: object): Result<T, StoreFailure> {
+  return answer.ok ? ok({ ...answer.value, ...lie }) : answer;
+}
