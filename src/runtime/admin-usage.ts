@@ -22,9 +22,9 @@ export async function usageQuery(query: URLSearchParams, usage: UsageKeeper): Pr
   const question = usageQuestion(asked, Date.now());
   if (!question.ok) return question;
   if (usage.questions >= MAX_WAITING) return err(`${MAX_WAITING} questions about usage are being answered: ask again`);
-  const report = await usage.ask((rollUp) => usageReport(rollUp, question.value));
+  const report = await usage.ask((rollUp) => usageReport(rollUp, question.value, MAX_LINES));
   if (report.lines.length <= MAX_LINES) return ok(report);
   return err(
-    `the answer has ${report.lines.length} lines, and may have ${MAX_LINES}: ask for a tenant, a shorter time or a longer span`,
+    `the answer has more than the ${MAX_LINES} lines that it may have: ask for a tenant, a shorter time or a longer span`,
   );
 }

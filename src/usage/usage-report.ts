@@ -71,12 +71,20 @@ export function bucketOf(rollUp: RollUp, key: BucketKey): Bucket | string {
   return read.value ?? `the file of ${key} has gone while it was looked for: ask again`;
 }
 
-/** Answers a question from what has been rolled up. */
-export async function usageReport(rollUp: RollUp, question: UsageQuestion): Promise<UsageReport> {
+/**
+ * Answers a question from what has been rolled up. With more than `maxLines` lines it ends where it is, and is of no use: tenants make
+ * lines by naming callers and models, and must not fill the memory of who asks.
+ */
+export async function usageReport(
+  rollUp: RollUp,
+  question: UsageQuestion,
+  maxLines = Number.POSITIVE_INFINITY,
+): Promise<UsageReport> {
   const asked = bucketKeys(rollUp).filter((key) => startMs(key) < question.untilMs && endMs(key) > question.sinceMs);
   const sheet = new Sheet(question);
   const notes: string[] = [];
   for (const key of asked) {
+    if (sheet.lines > maxLines) break;
     const bucket = bucketOf(rollUp, key);
     if (typeof bucket === 'string') notes.push(`${bucket}; it is in no sum`);
     else sheet.add(bucket);
@@ -122,6 +130,10 @@ class Sheet {
 
   constructor(question: UsageQuestion) {
     this.#question = question;
+  }
+
+  get lines(): number {
+    return this.#lines.size;
   }
 
   add(bucket: Bucket): void {

@@ -29,7 +29,7 @@ it('an answer has so many lines, and with one more it asks for a narrower questi
   oneMore();
   expect(await usageQuery(ALL, test.keeper)).toEqual({
     ok: false,
-    error: `the answer has ${MAX_LINES + 1} lines, and may have ${MAX_LINES}: ask for a tenant, a shorter time or a longer span`,
+    error: `the answer has more than the ${MAX_LINES} lines that it may have: ask for a tenant, a shorter time or a longer span`,
   });
 });
 

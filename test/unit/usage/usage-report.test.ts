@@ -1,8 +1,10 @@
 import { expect, it } from 'vitest';
+import { readStoredUsage } from '../../../src/usage/stored-usage.ts';
+import { usageReport } from '../../../src/usage/usage-report.ts';
 import { openLog, write } from '../../fakes/audit-logs.ts';
 import { callRecord, micros } from '../../fakes/audit-records.ts';
 import { temporaryDirectory } from '../../fakes/temporary-directory.ts';
-import { brief, HOUR, stored } from '../../fakes/usage.ts';
+import { brief, EVERYTHING, HOUR, stored } from '../../fakes/usage.ts';
 
 /** One call at the end of each of 48 hours, from 2026-11-23T10 on. */
 function twoDays(): string {
@@ -49,4 +51,12 @@ it('of a tenant that has used nothing has no line, and a sum of nothing', async 
   const report = await stored(twoDays(), { tenant: 'nobody' });
   expect(report).toMatchObject({ lines: [], total: { calls: 0 } });
   expect(await stored(temporaryDirectory())).toMatchObject({ lines: [], from: null, until: null, complete: true });
+});
+
+it('ends with the first hour by which it has too many lines, however many hours there are', async () => {
+  const { rollUp } = await readStoredUsage(twoDays());
+  const hourly = { ...EVERYTHING, by: 'hour' as const };
+  expect((await usageReport(rollUp, hourly, 48)).lines).toHaveLength(48);
+  expect((await usageReport(rollUp, hourly, 20)).lines).toHaveLength(21);
+  rollUp.close();
 });
