@@ -7,7 +7,8 @@
  * and between a tenant's classes by theirs, first come first served within a class. A tenant that holds less than its share of the
  * seats goes before all that have theirs, so that calls that run long cannot take what calls that are short wait for.
  *
- * Counts are kept for each worker, so that those of one that dies can be taken out exactly. Pure but for the shared memory: the time is
+ * Counts are kept for each worker, so that those of one that dies can be taken out exactly. They change atomically: who gives a seat back,
+ * or waits no longer, does so even where the lock is not to be had in time, while others deal. Pure but for the shared memory: the time is
  * an argument, in microseconds since the process's epoch.
  */
 import type { QueueScope } from '../kernel/denial.ts';
@@ -205,14 +206,14 @@ export class SeatTable {
     if (this.#waitingOf(slot, classIndex) === 0) this.#catchUp(slot, classIndex);
     const at = this.#waitingAt(this.#worker, slot, classIndex);
     if ((this.#counts[at] ?? 0) === 0) this.#since[this.#sinceAt(this.#worker, slot, classIndex)] = now;
-    this.#counts[at] = (this.#counts[at] ?? 0) + 1;
+    Atomics.add(this.#counts, at, 1);
     this.#count(this.#worker, WAITING, 1);
     return { at: 'queue' };
   }
 
   /** A call of this worker gives its seat back, after so long: it goes to whose turn it is. Returns whether `claim` is due. */
   free(slot: number, heldMicros: number, terms: SeatTerms, now: number): boolean {
-    // Without the lock: the counts are this worker's own, and a seat must not be lost for it. It is dealt when somebody looks next.
+    // Without the lock as well: a seat must not be lost for it. It is dealt when somebody looks next.
     const locked = this.#lock();
     if (!locked) this.#unseat(this.#worker, slot);
     else {
@@ -231,11 +232,8 @@ export class SeatTable {
     const locked = this.#lock();
     const waiting = this.#waitingAt(this.#worker, slot, classIndex);
     if (firstSince !== undefined) this.#since[this.#sinceAt(this.#worker, slot, classIndex)] = firstSince;
-    if ((this.#counts[waiting] ?? 0) > 0) {
-      this.#counts[waiting] = (this.#counts[waiting] ?? 0) - 1;
-      this.#count(this.#worker, WAITING, -1);
-    } else {
-      this.#counts[waiting + MAX_CLASSES] = (this.#counts[waiting + MAX_CLASSES] ?? 0) - 1;
+    if (!this.#takeWaiting(this.#worker, waiting)) {
+      Atomics.sub(this.#counts, waiting + MAX_CLASSES, 1);
       this.#unseat(this.#worker, slot);
     }
     if (locked) this.#leave(slot);
@@ -258,9 +256,9 @@ export class SeatTable {
       const classIndex = this.#nextClass(slot);
       const worker = this.#oldest(slot, classIndex);
       const waiting = this.#waitingAt(worker, slot, classIndex);
-      this.#counts[waiting] = (this.#counts[waiting] ?? 0) - 1;
-      this.#count(worker, WAITING, -1);
-      this.#counts[waiting + MAX_CLASSES] = (this.#counts[waiting + MAX_CLASSES] ?? 0) + 1;
+      // It has just left, without the lock.
+      if (worker === -1 || !this.#takeWaiting(worker, waiting)) continue;
+      Atomics.add(this.#counts, waiting + MAX_CLASSES, 1);
       this.#seat(worker, slot, classIndex, terms);
       if (worker === this.#worker) mine = true;
       else (woken ??= new Set()).add(worker);
@@ -291,8 +289,8 @@ export class SeatTable {
   /** Takes a seat that was granted to a call of this worker, if there is one. `firstSince`: of the one behind it. */
   claim(slot: number, classIndex: number, firstSince: number | undefined): boolean {
     const granted = this.#waitingAt(this.#worker, slot, classIndex) + MAX_CLASSES;
-    if ((this.#counts[granted] ?? 0) === 0 || !this.#lock()) return false;
-    this.#counts[granted] = (this.#counts[granted] ?? 0) - 1;
+    if ((this.#counts[granted] ?? 0) <= 0 || !this.#lock()) return false;
+    Atomics.sub(this.#counts, granted, 1);
     if (firstSince !== undefined) this.#since[this.#sinceAt(this.#worker, slot, classIndex)] = firstSince;
     release(this.#head, LOCK);
     return true;
@@ -396,7 +394,7 @@ export class SeatTable {
     let best = -1;
     let bestSince = Number.POSITIVE_INFINITY;
     for (let worker = 0; worker < this.#workers; worker++) {
-      if ((this.#counts[this.#waitingAt(worker, slot, classIndex)] ?? 0) === 0) continue;
+      if ((this.#counts[this.#waitingAt(worker, slot, classIndex)] ?? 0) <= 0) continue;
       const since = this.#since[this.#sinceAt(worker, slot, classIndex)] ?? 0;
       if (best !== -1 && since >= bestSince) continue;
       best = worker;
@@ -414,8 +412,7 @@ export class SeatTable {
 
   /** Charges a seat to a tenant and class. */
   #seat(worker: number, slot: number, classIndex: number, terms: SeatTerms): void {
-    const at = this.#seatsAt(worker, slot);
-    this.#counts[at] = (this.#counts[at] ?? 0) + 1;
+    Atomics.add(this.#counts, this.#seatsAt(worker, slot), 1);
     this.#count(worker, RUNNING, 1);
     const tenant = slot * TENANT_WORDS;
     const turn = this.#tenants[tenant + TURN] ?? 0;
@@ -432,9 +429,19 @@ export class SeatTable {
   }
 
   #unseat(worker: number, slot: number): void {
-    const at = this.#seatsAt(worker, slot);
-    this.#counts[at] = (this.#counts[at] ?? 0) - 1;
+    Atomics.sub(this.#counts, this.#seatsAt(worker, slot), 1);
     this.#count(worker, RUNNING, -1);
+  }
+
+  /** Takes one out of those that wait, if any does. */
+  #takeWaiting(worker: number, at: number): boolean {
+    for (;;) {
+      const calls = Atomics.load(this.#counts, at);
+      if (calls <= 0) return false;
+      if (Atomics.compareExchange(this.#counts, at, calls, calls - 1) !== calls) continue;
+      this.#count(worker, WAITING, -1);
+      return true;
+    }
   }
 
   #enter(slot: number): void {
@@ -484,8 +491,7 @@ export class SeatTable {
   }
 
   #count(worker: number, what: typeof RUNNING | typeof WAITING, change: number): void {
-    const at = this.#workerAt(worker) + what;
-    this.#head[at] = (this.#head[at] ?? 0) + change;
+    Atomics.add(this.#head, this.#workerAt(worker) + what, change);
   }
 
   #wake(worker: number): void {

@@ -2,7 +2,7 @@
  * Seats and turns against a plain model: what is taken is counted again beside the table, and shares are held against the weights.
  */
 import * as fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { type SeatAnswer, SeatTable, type SeatTerms } from '../../../src/quota/seat-table.ts';
 import { createSharedState, SUPERVISOR } from '../../../src/quota/shared-state.ts';
 import { EPOCH } from './tenants.ts';
@@ -375,4 +375,34 @@ it('serves tenants within one call of what their weights say, whatever these are
     ),
     { numRuns: 60 },
   );
+});
+
+it('a call that leaves without the lock, in the moment in which it is given a seat, leaves the seat to others', () => {
+  const { seats } = createSharedState({ tenantSlots: 8, workers: 2, epoch: EPOCH });
+  const terms: SeatTerms = { seats: 1, maxQueued: 10, maxQueuedPerTenant: 10, classWeights: [1] };
+  const [leaving, dealing] = [new SeatTable(seats, 0), new SeatTable(seats, 1)];
+  const tenant = { slot: 1, weight: 1, seats: NEVER };
+  expect(dealing.ask(tenant, 0, NEVER, terms, 1_000).at).toBe('seat');
+  expect(leaving.ask(tenant, 0, NEVER, terms, 1_000).at).toBe('queue');
+  const lock = new Int32Array(seats.head);
+  Atomics.store(lock, 0, 2);
+  const { compareExchange } = Atomics;
+  onTestFinished(() => {
+    Atomics.compareExchange = compareExchange;
+  });
+  // Between its look at the count and what it makes of it, the other thread deals.
+  const interrupted = (ints: Int32Array, at: number, expected: number, value: number): number => {
+    if (ints.buffer === seats.counts) {
+      Atomics.compareExchange = compareExchange;
+      Atomics.store(lock, 0, 0);
+      dealing.free(1, 100, terms, 2_000);
+    }
+    return compareExchange(ints, at, expected, value);
+  };
+  // The function has another signature for bigints, with which nobody calls it here.
+  Atomics.compareExchange = interrupted as typeof compareExchange;
+  leaving.quit(1, 0, undefined, terms);
+  expect([leaving.running(1), leaving.waiting(1)]).toEqual([0, 0]);
+  expect(leaving.claim(1, 0, undefined)).toBe(false);
+  expect(dealing.ask(tenant, 0, NEVER, terms, 3_000).at).toBe('seat');
 });
