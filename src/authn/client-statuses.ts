@@ -82,8 +82,7 @@ export class ClientStatuses {
     const entry = this.#entries.get(keyOf(tenant, id));
     if (entry === undefined) return;
     const before = entry.status;
-    // That nobody says so again takes nothing away from what was said.
-    const keeps = status.status === 'none' && before !== undefined && this.#holds(before);
+    const keeps = before !== undefined && this.#outweighs(before, status);
     if (!keeps) entry.status = status;
     this.#settle(entry);
     this.#askLater(entry);
@@ -117,6 +116,12 @@ export class ClientStatuses {
     }, timeoutMs).unref();
     this.#host.ask(question);
     return entry;
+  }
+
+  /** That nobody says so again, or somebody what was said earlier, takes nothing away from what was said. */
+  #outweighs(before: CertificateStatus, status: CertificateStatus): boolean {
+    if (!this.#holds(before) || before.status === 'none') return false;
+    return status.status === 'none' || status.thisUpdateMs < before.thisUpdateMs;
   }
 
   #holds(status: CertificateStatus): boolean {

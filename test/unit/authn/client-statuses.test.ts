@@ -79,6 +79,20 @@ describe('what is known of clients', () => {
     expect(statuses.status(acme, 'a')).toEqual({ status: 'none', why: 'away' });
   });
 
+  it('is not taken back by what was said earlier and comes later', () => {
+    statuses.hold(question, 1_000);
+    const before = good();
+    vi.advanceTimersByTime(1_000);
+    const now = Date.now();
+    const revoked: CertificateStatus = { status: 'revoked', thisUpdateMs: now, heardAtMs: now, untilMs: now + 60_000 };
+    statuses.take(acme, 'a', revoked);
+    statuses.take(acme, 'a', before);
+    expect([statuses.status(acme, 'a'), changes]).toEqual([revoked, ['acme a']]);
+    vi.advanceTimersByTime(1_000);
+    statuses.take(acme, 'a', good());
+    expect([statuses.status(acme, 'a')?.status, changes.length]).toEqual(['good', 2]);
+  });
+
   it('has what it is about judged anew when it is another or ends at another time, and not when it is said again', async () => {
     statuses.hold(question, 1_000);
     const status = good();
