@@ -57,13 +57,22 @@ export class RateService {
   /** Whether the call may go on. `method`: `package.Service/Method`. Never rejects. */
   async clear(caller: Caller, method: string): Promise<Result<Clearance, Denial>> {
     try {
-      this.#ask ??= this.#open(this.#config);
-      const ask = await this.#ask;
+      const ask = await (this.#ask ??= this.#opened());
       const answer = await ask(this.#questionOf(caller, method), this.#config.timeoutMs);
       return this.#judge(answer);
     } catch (cause) {
       return this.#without(cause instanceof Error ? cause.message : String(cause));
     }
+  }
+
+  /** What could not be opened, for want of a file for instance, is no answer for later calls. */
+  #opened(): Ask | Promise<Ask> {
+    const opened = this.#open(this.#config);
+    if (!(opened instanceof Promise)) return opened;
+    return opened.catch((cause: unknown) => {
+      this.#ask = undefined;
+      throw cause;
+    });
   }
 
   #questionOf(caller: Caller, method: string): RateQuestion {

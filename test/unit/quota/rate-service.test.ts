@@ -130,3 +130,21 @@ it('a clearance cannot be made up', () => {
   const forged: Clearance = { isCleared: true };
   expect(forged.isCleared).toBe(true);
 });
+
+it('what could not be opened once is opened again for the next call', async () => {
+  let tries = 0;
+  const service = new RateService(
+    CONFIG,
+    tenantWith(1, {}),
+    () => undefined,
+    async () => {
+      tries += 1;
+      if (tries === 1) throw new Error('EMFILE: too many open files');
+      return async () => ({ overallCode: 'OK', statuses: [] });
+    },
+  );
+  const clear = () => service.clear(callerOf(1, 'alice'), 'a.S/M');
+  const [first, second] = await Promise.all([clear(), clear()]);
+  expect([first.ok, second.ok, tries]).toEqual([false, false, 1]);
+  expect([(await clear()).ok, (await clear()).ok, tries]).toEqual([true, true, 2]);
+});
