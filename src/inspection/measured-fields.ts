@@ -50,6 +50,11 @@ export function counted(into: number, name: string): MeasuredField {
   return { kind: 'measured', name, into, how: 'value', repeated: false };
 }
 
+/** A uint32 of a request, which is reserved by: what the model server reads is what is counted. */
+export function asked(into: number, name: string): MeasuredField {
+  return { kind: 'measured', name, into, how: 'uint32', repeated: false };
+}
+
 /** A list, of which the length counts. */
 export function listed(into: number, name: string): MeasuredField {
   return { kind: 'measured', name, into, how: 'length', repeated: true };

@@ -7,6 +7,7 @@ import {
   ANSWER_SLOT,
   ANSWER_TOKENS_SLOT,
   ANSWERS_SLOT,
+  asked,
   counted,
   listed,
   MAX_TOKENS_SLOT,
@@ -36,8 +37,8 @@ export const GENERATE_TOKENS: TokenFields = {
   request: planFields({
     2: TOKENIZED,
     4: message({
-      8: counted(MAX_TOKENS_SLOT, 'sampling_params.max_tokens'),
-      15: counted(ANSWERS_SLOT, 'sampling_params.n'),
+      8: asked(MAX_TOKENS_SLOT, 'sampling_params.max_tokens'),
+      15: asked(ANSWERS_SLOT, 'sampling_params.n'),
     }),
   }),
   response: planFields({

@@ -88,14 +88,14 @@ export type FieldShape =
 export interface MeasuredField {
   readonly kind: 'measured';
   readonly name: string;
-  /** Slot, for `value` and `length`. */
+  /** Slot, for `value`, `uint32` and `length`. */
   readonly into: number;
   /**
-   * `value`: the last one is the slot's. `length`: how many there are is added to the slot. `factor`: each multiplies the product around
+   * `value`: the last one is the slot's. `uint32`: the same, where nothing else may be said: parsers drop the bits that are too many. `length`: how many there are is added to the slot. `factor`: each multiplies the product around
    * it. `size`: the last one is what the message that it stands in, a `factor`, multiplies by; 0 when there is none. `entry`: the last one
    * is the value of the map's entry that it stands in.
    */
-  readonly how: 'value' | 'length' | 'factor' | 'size' | 'entry';
+  readonly how: 'value' | 'uint32' | 'length' | 'factor' | 'size' | 'entry';
   readonly repeated: boolean;
   readonly claim?: Claim;
 }

@@ -80,6 +80,10 @@ export class Measures {
         // The last one counts.
         this.#amounts[this.#depth - 1] = value;
         return undefined;
+      case 'uint32':
+        if (!(value >= 0 && value < 2 ** 32)) return NO_FIT;
+        this.#slots[field.into] = value;
+        return undefined;
       case 'value':
         this.#slots[field.into] = countable(value);
         return undefined;
@@ -118,5 +122,6 @@ function countable(value: number): number {
 }
 
 const MAX_KEY_CHARS = 256;
+const NO_FIT = 'an integer does not fit its type';
 const NEGATIVE = 'a dimension is negative';
 const TOO_MANY = 'has more elements than can be counted (2^53 - 1)';

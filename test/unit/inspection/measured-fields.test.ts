@@ -1,8 +1,14 @@
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ELEMENTS_SLOT, MEASURE_SLOTS } from '../../../src/inspection/measured-fields.ts';
+import {
+  ANSWERS_SLOT,
+  ELEMENTS_SLOT,
+  MAX_TOKENS_SLOT,
+  MEASURE_SLOTS,
+} from '../../../src/inspection/measured-fields.ts';
 import { PROTOCOLS } from '../../../src/inspection/protocols.ts';
+import { GENERATE_TOKENS } from '../../../src/inspection/token-usage.ts';
 import type { FieldPlan } from '../../../src/protobuf/field-plan.ts';
 import { Measures } from '../../../src/protobuf/measures.ts';
 import { WireScanner } from '../../../src/protobuf/scanner.ts';
@@ -19,7 +25,7 @@ const OPEN_INFER = planOf('kserve', 'inference.GRPCInferenceService', 'ModelInfe
 const PREDICT = planOf('tensorflow-serving', 'tensorflow.serving.PredictionService', 'Predict');
 
 /** Elements of a message, or why it is refused: whole, and byte by byte, which have to agree. */
-function elementsOf(plan: FieldPlan, message: Uint8Array): number | string {
+function elementsOf(plan: FieldPlan, message: Uint8Array, slot = ELEMENTS_SLOT): number | string {
   const bytes = Buffer.from(message);
   const results = [bytes.length, 1].map((step) => {
     const measures = new Measures(MEASURE_SLOTS);
@@ -30,7 +36,7 @@ function elementsOf(plan: FieldPlan, message: Uint8Array): number | string {
       const piece = Buffer.from(bytes.subarray(at, at + step));
       if (!scanner.push(piece, 0, piece.length)) return scanner.refusal?.why ?? '';
     }
-    return scanner.finish() ? measures.value(ELEMENTS_SLOT) : (scanner.refusal?.why ?? '');
+    return scanner.finish() ? measures.value(slot) : (scanner.refusal?.why ?? '');
   });
   expect(results[1]).toEqual(results[0]);
   return results[0] ?? '';
@@ -139,5 +145,24 @@ describe('a scanner that nobody asks for measures', () => {
       scanner.begin(bytes.length);
       expect(scanner.push(bytes, 0, bytes.length) && scanner.finish()).toBe(true);
     }
+  });
+});
+
+describe('what a request to vLLM asks for', () => {
+  const plan = GENERATE_TOKENS.request;
+  if (plan === undefined) throw new Error('no plan');
+  const NO_FIT = 'an integer does not fit its type';
+
+  it.each([
+    ['max_tokens', 8, MAX_TOKENS_SLOT],
+    ['n', 15, ANSWERS_SLOT],
+  ])('is read as it is by the server, or not at all: %s', (_, field, slot) => {
+    const asking = (value: bigint): number | string =>
+      elementsOf(plan, new BinaryWriter().tag(4, 2).fork().tag(field, 0).uint64(value).join().finish(), slot);
+    expect(asking(0n)).toBe(0);
+    expect(asking(2n ** 32n - 1n)).toBe(2 ** 32 - 1);
+    // The server keeps the low 32 bits of each.
+    for (const value of [2n ** 32n + 7n, 2n ** 53n + 7n, 2n ** 63n + 7n, 2n ** 64n - 1n])
+      expect(asking(value)).toBe(NO_FIT);
   });
 });
