@@ -46,7 +46,8 @@ export interface EntranceOptions {
 interface Shaking {
   /** Ends it. */
   readonly deadline: NodeJS.Timeout;
-  saidHello: boolean;
+  /** Nothing has come of it, it waits for its turn, or TLS has it and says what becomes of it. */
+  at: 'door' | 'queue' | 'tls';
   /** As the hello has it; empty until it was read. */
   serverName: string;
 }
@@ -69,7 +70,7 @@ export class Entrance {
     this.#proxies = rangesOf(options.proxyProtocol);
     this.server = createServer({ noDelay: true });
     this.#queue = new HandshakeQueue({
-      begin: (socket) => options.tls.emit('connection', socket),
+      begin: (socket) => this.#begin(socket),
       isBusy: () => options.isBusy(),
       share: () => options.handshakeShare(),
     });
@@ -123,22 +124,29 @@ export class Entrance {
 
   #awaitHello(socket: Socket, address: string): void {
     const tooLate = (): void => {
-      const detail = shaking.saidHello ? 'after its hello' : 'no hello';
-      this.#options.refused(socket, 'TLS_HANDSHAKE_TIMEOUT', detail, shaking.serverName);
+      this.#options.refused(socket, 'TLS_HANDSHAKE_TIMEOUT', detailOf(shaking), shaking.serverName);
       this.dismiss(socket);
     };
     const deadline = setTimeout(tooLate, this.#options.handshakeTimeoutMs());
-    const shaking: Shaking = { deadline, saidHello: false, serverName: '' };
+    const shaking: Shaking = { deadline, at: 'door', serverName: '' };
     this.#shaking.set(socket, shaking);
     socket.once('close', () => {
       this.#queue.remove(socket, address);
-      const isToBeSaid = this.answered(socket) && !shaking.saidHello;
-      if (isToBeSaid) this.#options.refused(socket, 'TLS_CONNECTION_LOST', 'no hello', '');
+      const isToBeSaid = this.answered(socket) && shaking.at !== 'tls';
+      if (isToBeSaid) this.#options.refused(socket, 'TLS_CONNECTION_LOST', detailOf(shaking), '');
     });
     awaitFirstRecord(socket, () => {
-      shaking.saidHello = true;
+      shaking.at = 'queue';
       this.#queue.add(socket, address);
     });
+  }
+
+  /** It is this one's turn, unless it has been ended and the queue is yet to hear of that. */
+  #begin(socket: Socket): void {
+    const shaking = this.#shaking.get(socket);
+    if (socket.destroyed || shaking === undefined) return;
+    shaking.at = 'tls';
+    this.#options.tls.emit('connection', socket);
   }
 
   #readHeader(socket: Socket, proxy: Remote): void {
@@ -180,6 +188,10 @@ export class Entrance {
     this.#options.refused(socket, reason, detail, '');
     socket.destroy();
   }
+}
+
+function detailOf({ at }: Shaking): string {
+  return at === 'door' ? 'no hello' : 'after its hello';
 }
 
 function rangesOf(proxyProtocol: ProxyProtocolConfig | undefined): readonly AddressRange[] {
