@@ -16,6 +16,8 @@ import type { LeaseStore, RateLease, RateRequest, StoreFailure, WindowLease, Win
 const CONNECT_EVERY_MS = 200;
 const CONNECT_LOOK_MS = 5;
 const MAX_DETAIL = 200;
+/** A connection on which nothing was answered for so long is left for a new one: who is gone without a word would be asked for minutes. */
+const SILENT_FOR_MS = 1_000;
 
 export class RedisLeaseStore implements LeaseStore {
   readonly #config: Pick<FleetConfig, 'namespace' | 'timeoutMs' | 'redis'>;
@@ -24,6 +26,8 @@ export class RedisLeaseStore implements LeaseStore {
   #address = 0;
   #redial: NodeJS.Timeout | undefined;
   #closed = false;
+  /** When, on this connection, what was asked was first not answered in time; undefined: it was. */
+  #silentSince: number | undefined;
   /** What the last connection ended with. */
   #lost: StoreFailure = { why: 'unreachable', detail: 'not connected yet' };
 
@@ -80,14 +84,22 @@ export class RedisLeaseStore implements LeaseStore {
     const name = `${this.#config.namespace}:${key}`;
     try {
       const answer = await this.#evaluate(client, script, name, terms);
+      this.#silentSince = undefined;
       const parsed = Array.isArray(answer) ? answer.map(Number) : [];
       if (parsed.length === numbers && parsed.every((one) => Number.isSafeInteger(one) && one >= 0)) return ok(parsed);
       return err({ why: 'failed', detail: 'an answer that is none of our script’s' });
     } catch (cause) {
       const failure = failureOf(cause);
-      if (failure.why === 'read_only' && client === this.#client) this.#leave(client, failure);
+      if (client === this.#client && (failure.why === 'read_only' || this.#isSilent(failure)))
+        this.#leave(client, failure);
       return err(failure);
     }
+  }
+
+  #isSilent({ why }: StoreFailure): boolean {
+    if (why !== 'timeout') this.#silentSince = undefined;
+    else this.#silentSince ??= performance.now();
+    return this.#silentSince !== undefined && performance.now() - this.#silentSince >= SILENT_FOR_MS;
   }
 
   async #evaluate(
@@ -122,6 +134,7 @@ export class RedisLeaseStore implements LeaseStore {
   #leave(client: Redis | Cluster, failure: StoreFailure): void {
     if (client !== this.#client) return;
     this.#client = undefined;
+    this.#silentSince = undefined;
     this.#lost = failure;
     client.disconnect();
     this.#address = (this.#address + 1) % this.#config.redis.addresses.length;
