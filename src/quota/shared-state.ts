@@ -206,9 +206,11 @@ export function totalHeldBytes(state: SharedState): number {
   return attachSharedState(state, SUPERVISOR).totalHeldBytes();
 }
 
-/** Whether a slot has calls or anything held: while it has, it must not be given to another tenant. */
+/** Whether a slot has calls, also such as wait, or anything held: while it has, it must not be given to another tenant. */
 export function isSlotInUse(state: SharedState, slot: number): boolean {
-  return tenantUsage(state, slot).callsInProgress !== 0 || tenantHeldBytes(state, slot) !== 0;
+  if (tenantUsage(state, slot).callsInProgress !== 0 || tenantHeldBytes(state, slot) !== 0) return true;
+  const seats = new SeatTable(state.seats, SUPERVISOR);
+  return seats.waiting(slot) !== 0 || seats.running(slot) !== 0;
 }
 
 /** Makes a slot that is not in use ready for another tenant: full buckets, no callers. Throws when it is in use. */

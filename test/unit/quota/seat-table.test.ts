@@ -4,7 +4,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type SeatAnswer, SeatTable, type SeatTerms } from '../../../src/quota/seat-table.ts';
-import { createSharedState, SUPERVISOR } from '../../../src/quota/shared-state.ts';
+import { createSharedState, isSlotInUse, SUPERVISOR } from '../../../src/quota/shared-state.ts';
 import { EPOCH } from './tenants.ts';
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -405,4 +405,16 @@ it('a call that leaves without the lock, in the moment in which it is given a se
   expect([leaving.running(1), leaving.waiting(1)]).toEqual([0, 0]);
   expect(leaving.claim(1, 0, undefined)).toBe(false);
   expect(dealing.ask(tenant, 0, NEVER, terms, 3_000).at).toBe('seat');
+});
+
+it('a slot with a call that waits is not given to another tenant', () => {
+  const state = createSharedState({ tenantSlots: 8, workers: 1, epoch: EPOCH });
+  const terms: SeatTerms = { seats: 1, maxQueued: 10, maxQueuedPerTenant: 10, classWeights: [1] };
+  const table = new SeatTable(state.seats, 0);
+  expect(table.ask({ slot: 2, weight: 1, seats: NEVER }, 0, NEVER, terms, 1_000).at).toBe('seat');
+  expect(table.ask({ slot: 1, weight: 1, seats: NEVER }, 0, NEVER, terms, 1_000).at).toBe('queue');
+  expect([isSlotInUse(state, 1), isSlotInUse(state, 2), isSlotInUse(state, 3)]).toEqual([true, true, false]);
+  table.quit(1, 0, undefined, terms);
+  table.free(2, 100, terms, 2_000);
+  expect([isSlotInUse(state, 1), isSlotInUse(state, 2)]).toEqual([false, false]);
 });
