@@ -46,7 +46,7 @@ export class Session implements ConnectionOwner, Holding {
   readonly serverName: string;
   readonly occupancy: Occupancy;
   readonly #host: SessionHost;
-  readonly #status: StatusHold | undefined;
+  #status: StatusHold | undefined;
   #calls = 0;
   #connection: Connection | undefined;
   #age: ConnectionAge | undefined;
@@ -134,6 +134,8 @@ export class Session implements ConnectionOwner, Holding {
     if (tenant === this.#judge && epoch === this.#judgedAt) return NO_CALLS;
     this.#judge = tenant;
     this.#judgedAt = epoch;
+    // Who was let in when nobody was asked is asked about from now on.
+    this.#status ??= tenant?.gates.hold(this.peer);
     if (tenant?.gates.revoked(this.peer, this.#host.services().now()) !== undefined) this.drain();
     return this.#running();
   }

@@ -153,6 +153,20 @@ describe('a client that a responder is asked about', () => {
     await eventually('nothing is held of who has left', () => ground.sidecar.statuses.size === 1);
   });
 
+  it('is asked about when it was there before anybody was, and allowed to stay until the answer', async () => {
+    const neighbour = await RunningStream.begin(ground, await ground.client(ground.globex));
+    const stream = await RunningStream.begin(ground, await ground.client());
+    responder.says(() => said({ status: 'revoked' }));
+    ground.sidecar.apply(asking({ whenUnknown: 'allow' }));
+    await eventually('it is asked about', () => responder.asked === 1);
+    expect(await stream.ended).toMatchObject({ status: 16, reason: 'AUTHORIZATION_EXPIRED' });
+    await neighbour.goesOn();
+    stream.client.close();
+    neighbour.client.close();
+    expect(await ground.balanced()).toEqual(BALANCED);
+    await eventually('nothing is held of who has left', () => ground.sidecar.statuses.size === 0);
+  });
+
   it('runs until its last answer ends when the responder is away', async () => {
     responder.says(() => said());
     ground.sidecar.apply(asking({ maxAgeMs: 1_500 }));
