@@ -44,14 +44,19 @@ function sharesService(one: ProtocolName, other: ProtocolName): boolean {
   return [...PROTOCOLS[one].keys()].some((service) => PROTOCOLS[other].has(service));
 }
 
+/** Whether tenants of one server would meet in what its messages name. */
+function hasNames(protocol: ProtocolName): boolean {
+  return [...PROTOCOLS[protocol].values()].some((rows) => [...rows.values()].some(({ names }) => names !== undefined));
+}
+
 /** Reports namespaces where there is nothing that would be in them. */
 export function judgeNamespaces(
   scope: FileScope,
   { protocols, namespaces, sharedMemoryKeys }: Pick<TenantSource, 'protocols' | 'namespaces' | 'sharedMemoryKeys'>,
 ): void {
   const without = 'has no meaning for these protocols, which have no names that tenants share';
-  if (namespaces !== undefined && !protocols.includes('triton'))
-    scope.report({ path: ['namespaces'] }, without, 'remove it, or add triton to protocols');
+  if (namespaces !== undefined && !protocols.some(hasNames))
+    scope.report({ path: ['namespaces'] }, without, 'remove it, or add the protocol that the model server speaks');
   if (sharedMemoryKeys === undefined) return;
   if (!protocols.includes('triton')) scope.report({ path: ['sharedMemoryKeys'], at: 'key' }, without, 'remove it');
   else if (namespaces === 'off')

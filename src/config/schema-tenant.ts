@@ -288,7 +288,7 @@ export const tenantSchema = z
     ).default(['triton']),
     namespaces: z.enum(['on', 'off']).optional().meta({
       description:
-        'Whether this tenant’s sequence ids, request ids and shared memory regions are kept apart from other tenants’ on the model server (Triton’s protocol). Default: on.',
+        'Whether this tenant’s request ids, and on Triton its sequence ids and shared memory regions, are kept apart from other tenants’ on the model server (`triton`, `kserve`, `torchserve`, `vllm`). Default: on.',
     }),
     sharedMemoryKeys: list(
       text(

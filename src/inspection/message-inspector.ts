@@ -284,7 +284,8 @@ export class MessageInspector implements RequestedModels {
     if (scanner !== undefined) {
       if (!scanner.finish()) return this.#rejectScan(scanner);
       if (!this.#judgeNames(scanner)) return 'reject';
-      if (this.#entry.plan === undefined) this.#model = this.#entry.servedModel;
+      // Read for their names alone, they name no model: the server has one.
+      if (this.#entry.servedModel !== '' || this.#entry.plan === undefined) this.#model = this.#entry.servedModel;
       else if (this.#entry.readsModel) this.#model = scanner.value(MODEL_SLOT);
       this.#version = scanner.value(VERSION_SLOT);
       this.#further = scanner.targets === 1 ? NO_TARGETS : furtherTargets(scanner);

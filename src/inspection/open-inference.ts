@@ -15,6 +15,7 @@ import {
   number,
   numbers,
   PAYLOAD,
+  scoped,
   VARINT,
   VERSION_SLOT,
 } from './shape.ts';
@@ -37,12 +38,15 @@ const CONTENTS: MessageShape = {
 const INFER = planFields({
   1: captured(MODEL_SLOT, 'model_name'),
   2: captured(VERSION_SLOT, 'model_version'),
-  3: PAYLOAD,
+  3: scoped('id'),
   4: entry(PARAMETER),
   5: tensor({ 1: PAYLOAD, 2: PAYLOAD, 3: DIMENSIONS, 4: entry(PARAMETER), 5: message(CONTENTS) }),
   6: message({ 1: PAYLOAD, 2: entry(PARAMETER) }),
   7: PAYLOAD,
 });
+
+/** ModelInferResponse: what stands behind its id is stepped over. */
+const INFER_RESPONSE = planFields({ 1: PAYLOAD, 2: PAYLOAD, 3: scoped('id') });
 
 /** ModelReadyRequest, ModelMetadataRequest. */
 const NAMED_MODEL = planFields({ 1: captured(MODEL_SLOT, 'name'), 2: captured(VERSION_SLOT, 'version') });
@@ -54,5 +58,5 @@ export const OPEN_INFERENCE: readonly (readonly [string, MethodRow])[] = [
   ['ModelReady', row(NAMED_MODEL, false, '')],
   ['ServerMetadata', row(undefined, false, '')],
   ['ModelMetadata', row(NAMED_MODEL, false, '')],
-  ['ModelInfer', { ...row(INFER, false, ''), tokens: INFER_TOKENS }],
+  ['ModelInfer', { ...row(INFER, false, ''), names: { response: INFER_RESPONSE }, tokens: INFER_TOKENS }],
 ];

@@ -18,7 +18,7 @@ import {
   PROMPT_TOKENS_SLOT,
   SO_FAR_SLOT,
 } from './measured-fields.ts';
-import { message, PAYLOAD } from './shape.ts';
+import { message, PAYLOAD, scoped } from './shape.ts';
 
 /** Where a method's messages tell of tokens. What is in them besides is not looked at. */
 export interface TokenFields {
@@ -32,22 +32,29 @@ export interface TokenFields {
 /** vLLM's TokenizedInput. */
 const TOKENIZED = message({ 1: PAYLOAD, 2: listed(PROMPT_SLOT, 'input_ids') });
 
+/** vLLM's GenerateRequest: what the engine knows it by while it is in progress, its prompt, and how much it asks for. */
+export const GENERATE_REQUEST = planFields({
+  1: scoped('request_id'),
+  2: TOKENIZED,
+  4: message({
+    8: asked(MAX_TOKENS_SLOT, 'sampling_params.max_tokens'),
+    15: asked(ANSWERS_SLOT, 'sampling_params.n'),
+  }),
+});
+
+/** vLLM's EmbedRequest. */
+export const EMBED_REQUEST = planFields({ 1: scoped('request_id'), 2: TOKENIZED });
+
 /** vLLM's Generate: token ids piece by piece, and at the end how many there were. Some versions say so with each piece. */
 export const GENERATE_TOKENS: TokenFields = {
-  request: planFields({
-    2: TOKENIZED,
-    4: message({
-      8: asked(MAX_TOKENS_SLOT, 'sampling_params.max_tokens'),
-      15: asked(ANSWERS_SLOT, 'sampling_params.n'),
-    }),
-  }),
+  request: GENERATE_REQUEST,
   response: planFields({
-    2: message({
+    1: message({
       1: listed(PIECE_SLOT, 'chunk.token_ids'),
       2: counted(PROMPT_TOKENS_SLOT, 'chunk.prompt_tokens'),
       3: counted(SO_FAR_SLOT, 'chunk.completion_tokens'),
     }),
-    3: message({
+    2: message({
       1: listed(ANSWER_TOKENS_SLOT, 'complete.output_ids'),
       3: counted(PROMPT_TOKENS_SLOT, 'complete.prompt_tokens'),
       4: counted(ANSWER_SLOT, 'complete.completion_tokens'),
@@ -58,8 +65,8 @@ export const GENERATE_TOKENS: TokenFields = {
 
 /** vLLM's Embed. */
 export const EMBED_TOKENS: TokenFields = {
-  request: planFields({ 2: TOKENIZED }),
-  response: planFields({ 2: message({ 2: counted(PROMPT_TOKENS_SLOT, 'complete.prompt_tokens') }) }),
+  request: EMBED_REQUEST,
+  response: planFields({ 2: counted(PROMPT_TOKENS_SLOT, 'prompt_tokens') }),
   output: false,
 };
 

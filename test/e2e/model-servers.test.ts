@@ -5,6 +5,8 @@
 import { type DescMessage, fromBinary, fromJson, type JsonObject, toBinary, toJson } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PROTOCOLS, type ProtocolName } from '../../src/inspection/protocols.ts';
+import { EMBED_TOKENS, GENERATE_TOKENS } from '../../src/inspection/token-usage.ts';
+import type { FieldPlan } from '../../src/protobuf/field-plan.ts';
 import { type Answer, field, frame, RawGrpcClient } from '../fakes/raw-grpc-client.ts';
 import {
   type ModelServer,
@@ -13,7 +15,7 @@ import {
   startTorchserve,
   startVllm,
 } from './harness/model-server.ts';
-import { describedByPeer } from './harness/peer-descriptors.ts';
+import { describedByPeer, peerRegistry } from './harness/peer-descriptors.ts';
 import { Sidecar, type TenantSetup } from './harness/sidecar.ts';
 import { until } from './harness/until.ts';
 
@@ -219,6 +221,63 @@ describe('what is allowed', () => {
   });
 });
 
+describe('a request’s id', () => {
+  it.each([
+    {
+      protocol: 'kserve',
+      method: 'GRPCInferenceService/ModelInfer',
+      request: oip('echo', 'a'),
+      roles: ['user', 'operator'],
+    },
+    { protocol: 'vllm', method: 'VllmEngine/Generate', request: { ...prompt, request_id: '7' }, roles: ['user'] },
+  ] as const)('stands in its tenant’s namespace: $protocol', async (each) => {
+    const judge = server(each.protocol);
+    for (const role of each.roles) {
+      const name = `${each.protocol}-${role}:7`;
+      const [before, bare] = [judge.called(name), judge.called('7')];
+      expect(await call(`${each.protocol}-${role}`, each)).toMatchObject({ status: 0 });
+      await until(name, () => judge.called(name) > before || undefined, 5_000);
+      expect(judge.called('7')).toBe(bare);
+    }
+  });
+
+  it('of another tenant cannot be named by who aborts', async () => {
+    const abort: Call = {
+      protocol: 'vllm',
+      method: 'VllmEngine/Abort',
+      request: { request_ids: ['7', 'vllm-user:7'] },
+    };
+    expect(await call('vllm-operator', abort)).toMatchObject({ status: 0 });
+    const named = ['7', 'vllm-user:7'].map((name) => server('vllm').called(`abort of vllm-operator:${name}`));
+    expect(named).toEqual([1, 1]);
+    expect(server('vllm').called('abort of vllm-user:7')).toBe(0);
+    // Past the sidecar it would be.
+    expect(await call(server('vllm').port, abort)).toMatchObject({ status: 0 });
+    expect(server('vllm').called('abort of vllm-user:7')).toBe(1);
+  });
+});
+
+it('vLLM tells of its tokens where they are looked for', () => {
+  const { request, response } = GENERATE_TOKENS;
+  const registry = peerRegistry('vllm');
+  const ofEngine = (name: string) => registry.getMessage(`vllm.grpc.engine.${name}`);
+  expect(measuredIn(request, ofEngine('GenerateRequest'))).toEqual([
+    'tokenized.input_ids',
+    'sampling_params.max_tokens',
+    'sampling_params.n',
+  ]);
+  expect(measuredIn(response, ofEngine('GenerateResponse'))).toEqual([
+    'chunk.token_ids',
+    'chunk.prompt_tokens',
+    'chunk.completion_tokens',
+    'complete.output_ids',
+    'complete.prompt_tokens',
+    'complete.completion_tokens',
+  ]);
+  expect(measuredIn(EMBED_TOKENS.request, ofEngine('EmbedRequest'))).toEqual(['tokenized.input_ids']);
+  expect(measuredIn(EMBED_TOKENS.response, ofEngine('EmbedResponse'))).toEqual(['prompt_tokens']);
+});
+
 /** Of a model that the tenant has not. */
 const FORBIDDEN: readonly (Call & { readonly tenant: string; readonly called: string })[] = [
   {
@@ -301,8 +360,9 @@ describe('what is dangerous', () => {
     // The peer has no such method, and says so itself.
     expect(await call('tensorflow-serving-operator', reload)).toMatchObject({ status: 12, reason: '' });
     const abort: Call = { protocol: 'vllm', method: 'VllmEngine/Abort', request: { request_ids: ['r1'] } };
+    const before = server('vllm').called('Abort');
     expect(await call('vllm-operator', abort)).toMatchObject({ status: 0 });
-    expect(server('vllm').called('Abort')).toBe(1);
+    expect(server('vllm').called('Abort')).toBe(before + 1);
   });
 
   it('is done by KServe to the model that it reads, which is the one that was decided on', async () => {
@@ -321,3 +381,17 @@ describe('what is dangerous', () => {
     expect([await isThere('secret'), await isThere('spare')]).toEqual([true, false]);
   });
 });
+
+/** Paths of the fields that a plan measures, by the names that the peer gives to their numbers. */
+function measuredIn(plan: FieldPlan | undefined, type: DescMessage | undefined): readonly string[] {
+  return plan === undefined ? [] : pathsIn(plan.root, type);
+}
+
+function pathsIn(node: FieldPlan['root'], type: DescMessage | undefined): readonly string[] {
+  return [...node.fields.entries()].flatMap(([number, planned]) => {
+    const described = type?.fields.find((each) => each.number === number);
+    if (planned?.kind === 'measured') return [described?.name ?? `no field ${number}`];
+    if (planned?.kind !== 'message') return [];
+    return pathsIn(planned.node, described?.message).map((path) => `${described?.name}.${path}`);
+  });
+}

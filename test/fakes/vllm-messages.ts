@@ -25,7 +25,7 @@ export function generateRequest(
 
 /** A piece of an answer, of so many tokens; `promptTokens`, `soFar`: as newer versions say with each. */
 export function piece(tokens: number, promptTokens = 0, soFar = 0): Buffer {
-  const chunk = new BinaryWriter().tag(1, 2).string('request').tag(2, 2).fork().tag(1, 2).fork();
+  const chunk = new BinaryWriter().tag(1, 2).fork().tag(1, 2).fork();
   for (let n = 0; n < tokens; n++) chunk.uint32(30_000 + n);
   chunk.join();
   if (promptTokens > 0) chunk.tag(2, 0).uint32(promptTokens);
@@ -35,7 +35,7 @@ export function piece(tokens: number, promptTokens = 0, soFar = 0): Buffer {
 
 /** A whole answer, or the end of one that came in pieces. */
 export function complete(tokens: number, promptTokens: number): Buffer {
-  const writer = new BinaryWriter().tag(3, 2).fork().tag(2, 2).string('length');
+  const writer = new BinaryWriter().tag(2, 2).fork().tag(2, 2).string('length');
   writer.tag(3, 0).uint32(promptTokens).tag(4, 0).uint32(tokens).join();
   return frame(Buffer.from(writer.finish()));
 }

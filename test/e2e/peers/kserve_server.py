@@ -23,6 +23,7 @@ class Echo(Model):
 
     async def predict(self, payload, headers=None, response_headers=None):
         print(f"called {self.name}", flush=True)
+        print(f"called {payload.id}", flush=True)
         outputs = [
             InferOutput(name=given.name, shape=given.shape, datatype=given.datatype, data=given.data)
             for given in payload.inputs

@@ -13,11 +13,14 @@ from smg_grpc_proto.generated import common_pb2, vllm_engine_pb2, vllm_engine_pb
 class Engine(vllm_engine_pb2_grpc.VllmEngineServicer):
     def Generate(self, request, context):
         print("called Generate", flush=True)
+        print(f"called {request.request_id}", flush=True)
         tokens = list(reversed(request.tokenized.input_ids))
         for token in tokens:
             chunk = vllm_engine_pb2.GenerateStreamChunk(token_ids=[token])
             yield vllm_engine_pb2.GenerateResponse(chunk=chunk)
-        complete = vllm_engine_pb2.GenerateComplete(output_ids=tokens, finish_reason="stop")
+        complete = vllm_engine_pb2.GenerateComplete(
+            output_ids=tokens, finish_reason="stop", prompt_tokens=len(tokens), completion_tokens=len(tokens)
+        )
         yield vllm_engine_pb2.GenerateResponse(complete=complete)
 
     def Embed(self, request, context):
@@ -33,6 +36,8 @@ class Engine(vllm_engine_pb2_grpc.VllmEngineServicer):
 
     def Abort(self, request, context):
         print("called Abort", flush=True)
+        for name in request.request_ids:
+            print(f"called abort of {name}", flush=True)
         return vllm_engine_pb2.AbortResponse()
 
     def FlushCache(self, request, context):

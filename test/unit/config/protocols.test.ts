@@ -109,7 +109,7 @@ describe('namespaces', () => {
     return lines.filter(({ severity }) => severity === 'error').map(({ message }) => message);
   };
 
-  test('have a meaning for Triton’s protocol only, and what objects may be named only with them', async () => {
+  test('have a meaning where a protocol has names in it, and what objects may be named only with Triton’s', async () => {
     expect(await findings('namespaces: on\nsharedMemoryKeys: [acme-, shared_]\n')).toEqual([]);
     for (const extra of [
       'namespaces: off\nsharedMemoryKeys: [acme-]\n',
@@ -117,7 +117,12 @@ describe('namespaces', () => {
       'sharedMemoryKeys: [/acme-]\n',
     ])
       expect(await findings(extra)).toHaveLength(1);
+    const meaningless = 'has no meaning for these protocols';
+    for (const protocol of ['kserve', 'torchserve']) {
+      expect((await findings(`protocols: [${protocol}]\nnamespaces: off\n`)).join()).not.toContain(meaningless);
+      expect((await findings(`protocols: [${protocol}]\nsharedMemoryKeys: [acme-]\n`)).join()).toContain(meaningless);
+    }
     for (const extra of ['namespaces: on\n', 'namespaces: off\n', 'sharedMemoryKeys: [acme-]\n'])
-      expect((await findings(`protocols: [kserve]\n${extra}`)).join()).toContain('has no meaning for these protocols');
+      expect((await findings(`protocols: [tensorflow-serving]\n${extra}`)).join()).toContain(meaningless);
   });
 });
